@@ -1,0 +1,3 @@
+//! One value that says where to compute.
+
+pub use burn::tensor::Device;

@@ -1,0 +1,157 @@
+//! Everything smrt can train, and the only room that knows burn.
+//!
+//! A [`Definition`] names an algorithm, lists its parameters and turns raw ones into a
+//! [`Trainer`]; a trainer fits and gives [`Fitted`]; the definition opens what was fitted as a
+//! [`Predictor`]. All three may come from a user's own crate (see `examples/custom_algorithm.rs`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ndarray::ArrayView2;
+
+use crate::data::{Answer, Dataset, Signature};
+use crate::spec::parameter::RawParameters;
+use crate::spec::problem::Problems;
+
+pub mod device;
+pub mod error;
+pub mod parameter;
+
+pub use error::Error;
+
+/// One algorithm: its name, its parameters, and how to train and open it.
+pub trait Definition: Send + Sync {
+    /// SageMaker's name (`linear-learner`).
+    fn name(&self) -> &'static str;
+
+    /// One line for `smrt algorithms`.
+    fn summary(&self) -> &'static str;
+
+    /// Name, default, range and meaning of every parameter.
+    fn parameters(&self) -> &'static [parameter::Parameter];
+
+    /// Checks what the user wrote, all of it; `None` when `problems` grew.
+    fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>>;
+
+    /// Opens a fitted model for prediction on the CPU. Must check everything it reads: the files
+    /// come from an archive that a stranger may have made.
+    ///
+    /// # Errors
+    /// When a file is missing, or its shapes do not fit the signature.
+    fn open(&self, signature: &Signature, files: &Files) -> Result<Box<dyn Predictor>, Error>;
+}
+
+/// The files of a model inside the archive, by name.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// A checked set of parameters, ready to fit.
+pub trait Trainer: Send {
+    /// The parameters in effect, defaults filled in, for the manifest.
+    fn effective(&self) -> serde_json::Map<String, serde_json::Value>;
+
+    /// Fits a model.
+    ///
+    /// # Errors
+    /// When the data cannot be learned from, or the loss stops being a number. `Error::Stopped`
+    /// when [`Context::stop`] said so; the last checkpoint has then been handed over.
+    fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error>;
+}
+
+/// The channels a trainer sees.
+#[derive(Debug)]
+pub struct Channels {
+    /// `train`
+    pub train: Dataset,
+    /// `validation`
+    pub validation: Option<Dataset>,
+    /// `test`
+    pub test: Option<Dataset>,
+}
+
+/// What a trainer is given besides data.
+pub struct Context<'a> {
+    /// Where to compute.
+    pub device: device::Device,
+    /// Threads to use on the CPU; never 0.
+    pub threads: usize,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// True once the work should end; asked at every batch.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Told about progress.
+    pub observer: &'a mut dyn Observer,
+    /// Keeps and gives back checkpoints.
+    pub checkpoints: &'a mut dyn Checkpoints,
+}
+
+/// Hears how the training goes.
+pub trait Observer {
+    /// Some rows of the current epoch were learned from.
+    fn step(&mut self, progress: Progress);
+    /// An epoch ended, with its metrics (`train:objective_loss`, …).
+    fn epoch(&mut self, epoch: usize, metrics: &[Metric]);
+}
+
+/// How far a training is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// From 0.
+    pub epoch: usize,
+    /// At most; early stopping may end before.
+    pub epochs: usize,
+    /// Rows learned from since the start, over all epochs.
+    pub rows_done: u64,
+    /// Rows to learn from, over all epochs.
+    pub rows_total: u64,
+}
+
+/// Keeps the state of a training so that it can go on later.
+pub trait Checkpoints {
+    /// Whether enough time has passed since the last one that a new one is worth its cost.
+    fn due(&self) -> bool;
+    /// Keeps `state`; it replaces the one before.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    fn save(&mut self, state: &Files) -> Result<(), Error>;
+    /// The state to go on from, once: the one given with `--resume`.
+    fn take(&mut self) -> Option<Files>;
+}
+
+/// A named figure, SageMaker's names (`validation:roc_auc_score`).
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Metric {
+    /// `<channel>:<metric>`
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// A trained model, in the documented open formats that go into the archive.
+#[derive(Debug)]
+pub struct Fitted {
+    /// `model.safetensors` and what else the algorithm keeps.
+    pub files: Files,
+    /// Input and output.
+    pub signature: Signature,
+    /// Final metrics on each channel.
+    pub metrics: Vec<Metric>,
+    /// Epochs (or rounds) that were run.
+    pub epochs: usize,
+}
+
+/// A model that answers. Shared by all threads of an endpoint.
+pub trait Predictor: Send + Sync {
+    /// Answers for rows × features; a missing value is NaN. The number of columns was checked
+    /// against the signature. A row's answer does not depend on the rows beside it.
+    ///
+    /// # Errors
+    /// When the model cannot answer for these rows.
+    fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, Error>;
+}
+
+/// The algorithms of this process: the built-in ones, and a program's own.
+#[derive(Clone)]
+pub struct Table {
+    entries: Vec<Arc<dyn Definition>>,
+}

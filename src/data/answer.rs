@@ -1,0 +1,44 @@
+//! What a model answers for a batch of rows, before a format turns it into bytes.
+
+use std::sync::Arc;
+
+/// Named results, one entry per row in each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The key of the list in SageMaker's JSON: `predictions`, `scores` or `projections`.
+    pub key: &'static str,
+    /// Number of rows.
+    pub rows: usize,
+    /// In the order SageMaker writes them. The first one is what CSV carries.
+    pub fields: Vec<Field>,
+}
+
+/// One named result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// SageMaker's name for it (`score`, `predicted_label`, …).
+    pub name: &'static str,
+    /// One entry per row.
+    pub values: Values,
+}
+
+/// The entries of a field.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// A number per row.
+    Number(Vec<f32>),
+    /// `width` numbers per row, row after row.
+    Vector {
+        /// Numbers per row.
+        width: usize,
+        /// rows × width.
+        values: Vec<f32>,
+    },
+    /// A class per row, shown by its name.
+    Class {
+        /// Index into `names`, one per row.
+        codes: Vec<u32>,
+        /// See [`super::schema::LabelNames`].
+        names: Arc<super::schema::LabelNames>,
+    },
+}

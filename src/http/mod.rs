@@ -1,0 +1,1 @@
+//! The gate: listening, limits, and how a fault becomes a status code.

@@ -1,0 +1,1 @@
+//! The endpoint: `/ping` and `/invocations` as SageMaker's containers answer them.

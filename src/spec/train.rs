@@ -1,0 +1,173 @@
+//! `job.toml`, read into values that cannot be wrong. All mistakes are found in one pass.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::name::{ChannelName, JobName};
+use super::parameter::RawParameters;
+use super::uri::Uri;
+
+/// A training job whose own keys are checked. The hyperparameters are checked by the algorithm.
+#[derive(Debug, Clone)]
+pub struct TrainingJob {
+    /// `[job] name`: names the artifact's folder under the output.
+    pub name: JobName,
+    /// `[job] seed`: everything random in the job follows from it. Default 0.
+    pub seed: u64,
+    /// `[algorithm] name`, as written; one of the algorithm table's names or aliases.
+    pub algorithm: String,
+    /// `[hyperparameters]`, unchecked.
+    pub hyperparameters: RawParameters,
+    /// `[channels.*]`; `train` is always there.
+    pub channels: BTreeMap<ChannelName, Channel>,
+    /// `[output]`
+    pub output: Output,
+    /// `[resources]`
+    pub resources: Resources,
+    /// `[stopping]`
+    pub stopping: Stopping,
+    /// `[checkpoint]`; default: `checkpoints/` beside the artifact.
+    pub checkpoint: Checkpoint,
+    /// `[storage]`
+    pub storage: Storage,
+}
+
+/// One `[channels.NAME]` table.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    /// Object, folder or prefix.
+    pub uri: Uri,
+    /// `content_type`, with its parameters, and the CSV keys beside it.
+    pub format: Format,
+}
+
+/// How the bytes of a channel are to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    /// The media type; default `text/csv`.
+    pub media: Media,
+    /// `header = true`: the first line of each object names the columns.
+    pub header: bool,
+    /// `delimiter`, one ASCII character. Default `,`.
+    pub delimiter: u8,
+    /// Which column is the label.
+    pub label: LabelColumn,
+}
+
+/// Media types a channel or a request may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Media {
+    /// `text/csv`
+    Csv,
+    /// `application/jsonlines`
+    JsonLines,
+    /// `application/json`; requests and answers only.
+    Json,
+}
+
+/// Where the label stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelColumn {
+    /// SageMaker's rule.
+    First,
+    /// `label_size=0` in the content type: no label.
+    None,
+    /// `label = "name"`; needs a header, or JSON Lines.
+    Named(String),
+}
+
+/// `[output]`
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The artifact is `<uri>/<job>/output/model.tar.gz`.
+    pub uri: Uri,
+    /// Which key seals it.
+    pub key: SealKey,
+}
+
+/// `output.kms_key`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealKey {
+    /// The local key, made at first use (`alias/smrt`).
+    Default,
+    /// A key id, alias or ARN.
+    Named(String),
+    /// `kms_key = "none"`: a plain tar.gz.
+    Plain,
+}
+
+/// `[resources]`
+#[derive(Debug, Clone)]
+pub struct Resources {
+    /// `device`
+    pub device: DeviceChoice,
+    /// `threads`; 0 = all cores.
+    pub threads: usize,
+    /// `memory_bytes_max`, in bytes.
+    pub memory_bytes_max: u64,
+}
+
+/// `resources.device`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A GPU where the build and the machine have one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The n-th GPU through wgpu (feature `wgpu`).
+    Wgpu(usize),
+    /// The n-th GPU through CUDA (feature `cuda`).
+    Cuda(usize),
+}
+
+/// `[stopping]`
+#[derive(Debug, Clone, Copy)]
+pub struct Stopping {
+    /// `max_runtime_s`; default 86,400 as SageMaker.
+    pub max_runtime: Duration,
+}
+
+/// `[checkpoint]`
+#[derive(Debug, Clone, Default)]
+pub struct Checkpoint {
+    /// `uri`; default `<output.uri>/<job>/checkpoints/`.
+    pub uri: Option<Uri>,
+}
+
+/// `[storage.s3]` and its like: how to reach remote stores. Empty means: as the environment says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// `[storage.s3]`
+    pub s3: S3,
+}
+
+/// `[storage.s3]`; each key left out falls back to the `AWS_*` variables, then to the profile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct S3 {
+    /// `endpoint`, e.g. `http://127.0.0.1:9000`.
+    pub endpoint: Option<String>,
+    /// `region`
+    pub region: Option<String>,
+    /// `profile` in `~/.aws/credentials`.
+    pub profile: Option<String>,
+    /// `access_key_id`; better in the environment or a profile.
+    pub access_key_id: Option<String>,
+    /// `secret_access_key`; better in the environment or a profile.
+    pub secret_access_key: Option<Hidden>,
+    /// `session_token`
+    pub session_token: Option<Hidden>,
+    /// `virtual_host = true`: bucket in the host name; default: in the path.
+    pub virtual_host: bool,
+    /// `ca_bundle`: PEM file with extra certificate authorities.
+    pub ca_bundle: Option<std::path::PathBuf>,
+}
+
+/// Text that never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
+}

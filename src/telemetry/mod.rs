@@ -1,0 +1,1 @@
+//! Log set-up and metric names. The library emits; only the binary installs a subscriber.

@@ -1,0 +1,1 @@
+//! One training job, from a checked spec to a finished artifact.

@@ -1,0 +1,12 @@
+//! One integration-test binary: a second one would link everything again.
+
+mod algorithm;
+mod cli;
+mod data;
+mod hostile;
+mod model;
+mod rooms;
+mod seal;
+mod serve;
+mod store;
+mod train;
