@@ -15,9 +15,13 @@ use crate::spec::problem::{Problems, nearest};
 
 pub mod device;
 pub mod error;
+pub mod label;
+pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
+pub mod standardise;
+pub mod weights;
 
 pub use error::Error;
 
@@ -164,7 +168,7 @@ pub struct Table {
 impl Table {
     /// The algorithms that come with smrt.
     pub fn builtin() -> Table {
-        Table { entries: vec![Arc::new(mlp::Mlp)] }
+        Table { entries: vec![] }
     }
 
     /// This table and one more; it replaces an entry of the same name.

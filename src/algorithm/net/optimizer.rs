@@ -5,8 +5,9 @@
 //! the result does not depend on how many threads share them. On a GPU the same arithmetic runs as
 //! tensor operations, see [`super::super::mlp::graph`].
 
-use pulp::Arch;
 use rayon::prelude::*;
+
+use super::simd;
 
 /// Which rule turns a gradient into a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,8 +194,7 @@ impl Optimizer {
         if let Some(longest) = self.settings.clip_norm {
             numbers.scale = shortening(&mut pieces, longest, shared);
         }
-        let arch = Arch::new();
-        let work = |piece: Piece<'_>| arch.dispatch(move || advance(rule, numbers, piece));
+        let work = |piece: Piece<'_>| simd::run(move || advance(rule, numbers, piece));
         if shared {
             pieces.into_par_iter().for_each(work);
         } else {
@@ -234,11 +234,10 @@ fn cut<'a>(slots: Vec<Slot<'a>>, moments: &'a mut [Moments]) -> Vec<Piece<'a>> {
 /// the first one on the way. The squares are added in the order of the pieces, so the result does
 /// not depend on the threads.
 fn shortening(pieces: &mut [Piece<'_>], longest: f64, shared: bool) -> f32 {
-    let arch = Arch::new();
     let square = |piece: &mut Piece<'_>| {
         gather_parts(piece);
         let gradient = &*piece.gradient;
-        f64::from(arch.dispatch(|| gradient.iter().map(|g| g * g).sum::<f32>()))
+        simd::run(|| sum_of_squares(gradient))
     };
     let squares: Vec<f64> = if shared {
         pieces.par_iter_mut().map(square).collect()
@@ -249,6 +248,20 @@ fn shortening(pieces: &mut [Piece<'_>], longest: f64, shared: bool) -> f32 {
     if norm > longest { (longest / norm) as f32 } else { 1.0 }
 }
 
+/// Sixteen sums side by side, so that the additions need not wait for each other.
+#[inline(always)]
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let (blocks, rest) = values.as_chunks::<16>();
+    let mut sums = [0f32; 16];
+    for block in blocks {
+        for (sum, value) in sums.iter_mut().zip(block) {
+            *sum += value * value;
+        }
+    }
+    sums.iter().chain(&rest.iter().map(|v| v * v).collect::<Vec<f32>>()).map(|s| f64::from(*s)).sum()
+}
+
+#[inline(always)]
 fn gather_parts(piece: &mut Piece<'_>) {
     for part in piece.more.drain(..) {
         for (sum, more) in piece.gradient.iter_mut().zip(part) {
