@@ -53,4 +53,33 @@ pub trait Fault: std::error::Error + Send + Sync + 'static {
     fn help(&self) -> Option<String> {
         None
     }
+
+    /// What was found, one by one, when the error itself is only their count.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// One of several things that are wrong at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Where and what.
+    pub what: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// The whole text of an error, its causes behind it; a cause that only repeats is left out.
+pub fn message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -1,6 +1,7 @@
 //! Stopping: one token for the whole server, from "still open" to "now".
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::watch;
 
@@ -21,11 +22,16 @@ pub enum Stage {
 #[derive(Debug, Clone)]
 pub struct Stop {
     stage: Arc<watch::Sender<Stage>>,
+    /// The same, for every request to read without a lock.
+    glance: Arc<AtomicU8>,
 }
 
 impl Default for Stop {
     fn default() -> Stop {
-        Stop { stage: Arc::new(watch::Sender::new(Stage::Open)) }
+        Stop {
+            stage: Arc::new(watch::Sender::new(Stage::Open)),
+            glance: Arc::new(AtomicU8::new(Stage::Open as u8)),
+        }
     }
 }
 
@@ -43,12 +49,18 @@ impl Stop {
 
     /// How far it is.
     pub fn stage(&self) -> Stage {
-        *self.stage.borrow()
+        match self.glance.load(Ordering::Relaxed) {
+            0 => Stage::Open,
+            1 => Stage::Leaving,
+            2 => Stage::Closing,
+            _ => Stage::Now,
+        }
     }
 
     pub(super) fn to(&self, stage: Stage) {
         self.stage.send_if_modified(|now| {
             let later = stage > *now;
+            self.glance.fetch_max(stage as u8, Ordering::Relaxed);
             *now = stage.max(*now);
             later
         });

@@ -65,3 +65,17 @@ pub const HEADER_VALUE_BYTES_MAX: usize = 1_024;
 pub const INFERENCE_ID_BYTES_MAX: usize = 64;
 /// Bytes of log lines that wait for a slow reader; more are dropped and counted.
 pub const LOG_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// The least a job can be told to hold in memory.
+pub const JOB_MEMORY_BYTES_MIN: u64 = 1 << 20;
+/// Longest a job may be allowed to run, in seconds (SageMaker: 28 days).
+pub const JOB_RUNTIME_S_MAX: i64 = 2_419_200;
+/// How long a job may run unless `stopping.max_runtime_s` says otherwise (SageMaker: a day).
+pub const JOB_RUNTIME_S_DEFAULT: i64 = 86_400;
+/// Threads a job may ask for.
+pub const JOB_THREADS_MAX: i64 = 1_024;
+/// Hyperparameters of one job (SageMaker's quota).
+pub const HYPERPARAMETERS_MAX: usize = 100;
+/// Characters of a key's name (SageMaker's `KmsKeyId`).
+pub const KEY_NAME_CHARS_MAX: usize = 2_048;
+/// Number of the highest GPU that can be named.
+pub const GPU_NUMBER_MAX: usize = 255;
