@@ -13,10 +13,13 @@ use crate::data::{Answer, Dataset, Signature};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
+pub mod calibrate;
 pub mod device;
 pub mod error;
 pub mod label;
+pub mod linear_learner;
 pub mod metric;
+pub mod net;
 pub mod parameter;
 pub mod standardise;
 pub mod weights;

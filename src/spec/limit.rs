@@ -25,3 +25,5 @@ pub const ARCHIVE_RATIO_MAX: u64 = 100;
 pub const CLASSES_MAX: usize = 10_000;
 /// What a job may hold in memory unless `resources.memory_bytes_max` says otherwise.
 pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
+/// Weights of all linear models trained at once: features × classes × models.
+pub const LINEAR_WEIGHTS_MAX: usize = 1 << 28;
