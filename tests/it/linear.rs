@@ -147,7 +147,8 @@ fn quality() {
 
 fn halves(data: &Dataset) -> (Dataset, Option<Dataset>) {
     let part = |validation: bool| {
-        let rows: Vec<usize> = (0..data.rows()).filter(|row| (row % 5 == 4) == validation).collect();
+        let rows: Vec<usize> =
+            (0..data.rows()).filter(|row| (row % 5 == 4) == validation).collect();
         let Some(Labels::Number(label)) = &data.label else { panic!() };
         Dataset {
             features: data.features.select(ndarray::Axis(0), &rows),

@@ -51,7 +51,11 @@ impl Feed<'_> {
     }
 
     /// The rows `order` on the device: rows × features, and what they should answer.
-    pub(super) fn batch(&self, order: &[u32], device: &Device) -> (burn::tensor::Tensor<2>, Target) {
+    pub(super) fn batch(
+        &self,
+        order: &[u32],
+        device: &Device,
+    ) -> (burn::tensor::Tensor<2>, Target) {
         let width = self.features.ncols();
         let mut values = vec![0.0; order.len() * width];
         let each = (GATHER_VALUES / width.max(1)).max(1);

@@ -196,7 +196,9 @@ impl Fit {
         let weights = width.saturating_mul(outputs);
         if weights.saturating_mul(self.settings.models.unwrap_or(1)) > LINEAR_WEIGHTS_MAX {
             return Err(Error::Data {
-                what: format!("{outputs} classes of {width} features are more than {LINEAR_WEIGHTS_MAX} weights"),
+                what: format!(
+                    "{outputs} classes of {width} features are more than {LINEAR_WEIGHTS_MAX} weights"
+                ),
                 help: "lower num_models, or use fewer classes or features".into(),
             });
         }
@@ -228,7 +230,8 @@ impl Fit {
     fn fingerprint(&self, channels: &[Channel<'_>], seed: u64) -> u64 {
         // FNV-1a over words; it guards against mistakes, not against an enemy.
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut add = |word: u64| hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+        let mut add =
+            |word: u64| hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         let written = serde_json::Value::from(self.checked.effective()).to_string();
         written.bytes().for_each(|byte| add(u64::from(byte)));
         add(seed);
@@ -245,7 +248,12 @@ impl Fit {
     }
 
     /// The candidates as models for raw rows and labels; `None` for one that diverged.
-    fn models(&self, trained: &Trained, domain: &Domain, scaler: &Standardiser) -> Vec<Option<Linear>> {
+    fn models(
+        &self,
+        trained: &Trained,
+        domain: &Domain,
+        scaler: &Standardiser,
+    ) -> Vec<Option<Linear>> {
         let count = trained.losses.len();
         let columns = trained.weight.len() / scaler.width();
         let outputs = columns / count;
@@ -283,7 +291,8 @@ impl Fit {
             let Some(linear) = linear else { continue };
             let cut = match &judge.truth {
                 Truth::Number(signs) if self.settings.task == Task::BinaryClassification => {
-                    let positive: Vec<bool> = signs[..rows].iter().map(|sign| *sign > 0.0).collect();
+                    let positive: Vec<bool> =
+                        signs[..rows].iter().map(|sign| *sign > 0.0).collect();
                     threshold(self.settings.criterion, &linear.scores(features), &positive, weight)
                 }
                 _ => Threshold::HALF,

@@ -164,10 +164,7 @@ fn softmax(margins: Tensor<2>, target: &Target, models: usize) -> Step {
     let logs = activation::log_softmax(margins, 2);
     let gradient = (logs.clone().exp() - truth.clone()) * weight.clone();
     let each = -(logs * truth).sum_dim(2) * weight;
-    Step {
-        sum: each.sum_dim(0).reshape([1, models]),
-        gradient: gradient.reshape([rows, columns]),
-    }
+    Step { sum: each.sum_dim(0).reshape([1, models]), gradient: gradient.reshape([rows, columns]) }
 }
 
 #[cfg(test)]
@@ -203,8 +200,7 @@ mod tests {
             weight: tensor(&[2.0], [1, 1], &device),
         };
         // Twice the loss at z = -0.5, y = 1, by hand.
-        let expected: [f32; 8] =
-            [1.948_154, 3.0, 4.5, 3.0, 2.88, 2.4, 2.4, 1.61];
+        let expected: [f32; 8] = [1.948_154, 3.0, 4.5, 3.0, 2.88, 2.4, 2.4, 1.61];
         for (loss, expected) in LOSSES.into_iter().zip(expected) {
             let margins = tensor(&[-0.5], [1, 1], &device);
             let found = values(loss.sum(margins, &target, 1))[0];

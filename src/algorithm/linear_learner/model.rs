@@ -45,7 +45,12 @@ pub(super) struct Linear {
 impl Linear {
     /// From features × outputs weights for standardised features. Weights of features that the
     /// standardisation leaves out are dropped.
-    pub(super) fn new(task: Task, scaler: Standardiser, mut weight: Vec<f32>, bias: Vec<f32>) -> Linear {
+    pub(super) fn new(
+        task: Task,
+        scaler: Standardiser,
+        mut weight: Vec<f32>,
+        bias: Vec<f32>,
+    ) -> Linear {
         let outputs = bias.len();
         for (scale, weight) in scaler.scale().iter().zip(weight.chunks_exact_mut(outputs)) {
             if *scale == 0.0 {
@@ -149,7 +154,8 @@ impl Linear {
         }
         out.copy_from_slice(&self.bias);
         let columns = row.iter().zip(self.scaler.mean()).zip(self.scaler.scale());
-        for (((value, mean), scale), weight) in columns.zip(self.weight.chunks_exact(self.outputs)) {
+        for (((value, mean), scale), weight) in columns.zip(self.weight.chunks_exact(self.outputs))
+        {
             let value = Standardiser::value(*value, *mean, *scale);
             for (out, weight) in out.iter_mut().zip(weight) {
                 *out += value * weight;
@@ -167,7 +173,8 @@ impl Linear {
         let mut sums = [0.0_f32; LANES];
         for (((value, mean), scale), weight) in values.iter().zip(means).zip(scales).zip(weights) {
             for lane in 0..LANES {
-                sums[lane] += Standardiser::value(value[lane], mean[lane], scale[lane]) * weight[lane];
+                sums[lane] +=
+                    Standardiser::value(value[lane], mean[lane], scale[lane]) * weight[lane];
             }
         }
         let left = values_left.iter().zip(means_left).zip(scales_left).zip(weights_left);

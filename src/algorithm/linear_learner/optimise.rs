@@ -43,7 +43,14 @@ impl Block {
 
     /// One step, the `step`-th from 1, at `factor` of the learning rates.
     #[must_use]
-    pub(super) fn step(self, gradient: Tensor<2>, rates: &Rates, how: Optimizer, step: u64, factor: f64) -> Block {
+    pub(super) fn step(
+        self,
+        gradient: Tensor<2>,
+        rates: &Rates,
+        how: Optimizer,
+        step: u64,
+        factor: f64,
+    ) -> Block {
         let Block { value, first, second } = self;
         let gradient = match &rates.wd {
             Some(wd) => gradient + value.clone() * wd.clone(),

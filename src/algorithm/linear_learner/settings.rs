@@ -362,7 +362,12 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     ),
     number("target_precision", Range::UNIT, "0.8", "For recall_at_target_precision."),
     number("target_recall", Range::UNIT, "0.8", "For precision_at_target_recall."),
-    number("f_beta", Range::ABOVE_0, "1.0", "Beta of the F score: recall weighs beta² times as much as precision."),
+    number(
+        "f_beta",
+        Range::ABOVE_0,
+        "1.0",
+        "Beta of the F score: recall weighs beta² times as much as precision.",
+    ),
     entry(
         "accuracy_top_k",
         Kind::Integer(1, CLASSES_MAX as i64),
@@ -399,7 +404,10 @@ pub(super) static PARAMETERS: &[Parameter] = &[
 
 impl Settings {
     /// Checks what the user wrote; `None` when `problems` grew.
-    pub(super) fn read(raw: &RawParameters, problems: &mut Problems) -> Option<(Settings, Checked)> {
+    pub(super) fn read(
+        raw: &RawParameters,
+        problems: &mut Problems,
+    ) -> Option<(Settings, Checked)> {
         let checked = check(PARAMETERS, raw, problems)?;
         let before = problems.list.len();
         let task = match checked.word("predictor_type") {
@@ -466,16 +474,31 @@ fn check_together(checked: &Checked, task: Task, problems: &mut Problems) {
     let classes = checked.size_or_auto("num_classes");
     if !multiclass && classes.is_some() && !(binary && classes == Some(2)) {
         let what = format!("num_classes has no meaning for a {predictor}");
-        checked.refuse(problems, "num_classes", what, "leave it out, or use predictor_type = \"multiclass_classifier\"");
+        checked.refuse(
+            problems,
+            "num_classes",
+            what,
+            "leave it out, or use predictor_type = \"multiclass_classifier\"",
+        );
     }
     let weighted = checked.float_or_auto("positive_example_weight_mult") != Some(1.0);
     if !binary && weighted {
         let what = format!("a {predictor} has no positive class");
-        checked.refuse(problems, "positive_example_weight_mult", what, "leave it out; a multiclass_classifier has balance_multiclass_weights");
+        checked.refuse(
+            problems,
+            "positive_example_weight_mult",
+            what,
+            "leave it out; a multiclass_classifier has balance_multiclass_weights",
+        );
     }
     if !multiclass && checked.boolean("balance_multiclass_weights") {
         let what = format!("a {predictor} has not many classes to balance");
-        checked.refuse(problems, "balance_multiclass_weights", what, "leave it out; a binary_classifier has positive_example_weight_mult = \"balanced\"");
+        checked.refuse(
+            problems,
+            "balance_multiclass_weights",
+            what,
+            "leave it out; a binary_classifier has positive_example_weight_mult = \"balanced\"",
+        );
     }
 }
 
@@ -509,7 +532,9 @@ fn loss(checked: &Checked, task: Task, problems: &mut Problems) -> Option<Loss> 
     let help = match task {
         Task::BinaryClassification => "allowed: auto, logistic, hinge_loss",
         Task::MulticlassClassification => "allowed: auto, softmax_loss",
-        _ => "allowed: auto, squared_loss, absolute_loss, eps_insensitive_squared_loss, eps_insensitive_absolute_loss, quantile_loss, huber_loss",
+        _ => {
+            "allowed: auto, squared_loss, absolute_loss, eps_insensitive_squared_loss, eps_insensitive_absolute_loss, quantile_loss, huber_loss"
+        }
     };
     checked.refuse(problems, "loss", what, help);
     None
@@ -520,10 +545,9 @@ fn optimizer(checked: &Checked) -> Optimizer {
     let beta_2 = checked.float_or_auto("beta_2");
     match checked.word("optimizer") {
         "sgd" => Optimizer::Sgd { momentum: momentum.unwrap_or(0.9) },
-        "rmsprop" => Optimizer::RmsProp {
-            momentum: momentum.unwrap_or(0.0),
-            memory: beta_2.unwrap_or(0.9),
-        },
+        "rmsprop" => {
+            Optimizer::RmsProp { momentum: momentum.unwrap_or(0.0), memory: beta_2.unwrap_or(0.9) }
+        }
         _ => Optimizer::Adam {
             beta_1: checked.float_or_auto("beta_1").unwrap_or(0.9),
             beta_2: beta_2.unwrap_or(0.999),
@@ -639,7 +663,10 @@ mod tests {
         ];
         assert_eq!(said.len(), expected.len(), "{said:?}");
         for ((key, what), (name, text)) in said.iter().zip(expected) {
-            assert_eq!((key.as_str(), what.as_str()), (format!("hyperparameters.{name}").as_str(), text));
+            assert_eq!(
+                (key.as_str(), what.as_str()),
+                (format!("hyperparameters.{name}").as_str(), text)
+            );
         }
     }
 
@@ -649,8 +676,7 @@ mod tests {
             read(&[("predictor_type", "regressor"), ("lr_scheduler_factor", "0.5")]).unwrap();
         let expected = Schedule::Steps { every: 100, factor: 0.5, floor: 1e-5 };
         assert_eq!(settings.schedule, expected);
-        let settings =
-            read(&[("predictor_type", "regressor"), ("use_lr_scheduler", "0")]).unwrap();
+        let settings = read(&[("predictor_type", "regressor"), ("use_lr_scheduler", "0")]).unwrap();
         assert_eq!(settings.schedule, Schedule::Constant);
     }
 }

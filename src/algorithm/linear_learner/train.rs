@@ -309,7 +309,10 @@ impl State {
         };
         if least(&judged).is_infinite() {
             return Err(Error::Diverged {
-                what: format!("in epoch {} the loss of every model is no longer a number", self.epoch + 1),
+                what: format!(
+                    "in epoch {} the loss of every model is no longer a number",
+                    self.epoch + 1
+                ),
                 help: "lower hyperparameters.learning_rate, or keep normalize_data = true".into(),
             });
         }
@@ -361,9 +364,9 @@ impl State {
             self.best_losses = judged.to_vec();
             return;
         }
-        let columns = better.iter().flat_map(|better| {
-            std::iter::repeat_n(if *better { 1.0 } else { 0.0 }, task.outputs)
-        });
+        let columns = better
+            .iter()
+            .flat_map(|better| std::iter::repeat_n(if *better { 1.0 } else { 0.0 }, task.outputs));
         let mask = matrix(columns.collect(), [1, task.columns()], device).greater_elem(0.5);
         let pick = |best: &Tensor<2>, now: &Tensor<2>| {
             best.clone().mask_where(mask.clone().expand(now.dims()), now.clone())
@@ -397,7 +400,8 @@ impl State {
         let mut writer = Writer::new(CHECKPOINT_FORMAT);
         let mut block = |name: &str, rows: usize, block: &Block, best: &Tensor<2>| {
             let [value, first, second] = block.read()?;
-            let parts = [("value", value), ("first", first), ("second", second), ("best", read(best)?)];
+            let parts =
+                [("value", value), ("first", first), ("second", second), ("best", read(best)?)];
             for (part, values) in parts {
                 writer.f32(&format!("{name}.{part}"), &[rows, columns], &values);
             }
@@ -428,7 +432,8 @@ impl State {
     fn restore(task: &Task<'_>, files: &Files, device: &Device) -> Result<State, Error> {
         let foreign = |why: &str| Error::Checkpoint {
             what: format!("the checkpoint does not belong to this job: {why}"),
-            help: "start afresh without --resume, or use the job file and data it was made with".into(),
+            help: "start afresh without --resume, or use the job file and data it was made with"
+                .into(),
         };
         let reader = Reader::of(files, CHECKPOINT_FILE, CHECKPOINT_FORMAT)
             .map_err(|why| foreign(&why.to_string()))?;
@@ -446,7 +451,8 @@ impl State {
         }
         let (width, columns) = (task.train.features.ncols(), task.columns());
         let block = |name: &str, rows: usize| {
-            let part = |part: &str| reader.f32_as_written(&format!("{name}.{part}"), &[rows, columns]);
+            let part =
+                |part: &str| reader.f32_as_written(&format!("{name}.{part}"), &[rows, columns]);
             let parts = [part("value")?, part("first")?, part("second")?];
             let best = matrix(part("best")?, [rows, columns], device);
             Ok::<_, Error>((Block::restore(parts, [rows, columns], device), best))
@@ -456,7 +462,8 @@ impl State {
         let (bias, best_bias) = bias.unzip();
         let models = task.candidates.len();
         let losses = reader.u64("best_losses", &[models])?;
-        let number = |bits: u64| usize::try_from(bits).map_err(|_| foreign("its place is unreadable"));
+        let number =
+            |bits: u64| usize::try_from(bits).map_err(|_| foreign("its place is unreadable"));
         Ok(State {
             weight,
             bias,
