@@ -15,7 +15,11 @@ use crate::spec::problem::Problems;
 
 pub mod device;
 pub mod error;
+pub mod label;
+pub mod metric;
 pub mod parameter;
+pub mod standardise;
+pub mod weights;
 
 pub use error::Error;
 

@@ -4,6 +4,7 @@ mod algorithm;
 mod cli;
 mod data;
 mod hostile;
+mod linear;
 mod model;
 mod rooms;
 mod seal;
