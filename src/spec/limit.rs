@@ -25,6 +25,46 @@ pub const ARCHIVE_RATIO_MAX: u64 = 100;
 pub const CLASSES_MAX: usize = 10_000;
 /// What a job may hold in memory unless `resources.memory_bytes_max` says otherwise.
 pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 100;
+/// Bytes of the request line's target.
+pub const TARGET_BYTES_MAX: usize = 4 << 10;
+/// Bytes a connection may have read ahead of what was understood.
+pub const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
+/// Connections open at once.
+pub const CONNECTIONS_MAX: usize = 8_192;
+/// Bytes of all request bodies that are held at once, over all connections.
+pub const BODIES_BYTES_MAX: usize = 512 << 20;
+/// Bytes of a refused body that are read and thrown away, so that its sender reads the answer.
+pub const BODY_DRAIN_BYTES_MAX: u64 = 64 << 20;
+/// Seconds a request's head may take from its first byte to its last.
+pub const HEADER_TIMEOUT_S: u64 = 10;
+/// Seconds a body may stand still.
+pub const BODY_STALL_TIMEOUT_S: u64 = 10;
+/// Seconds a whole body may take.
+pub const BODY_TIMEOUT_S: u64 = 60;
+/// Seconds a connection may rest between two requests.
+pub const IDLE_TIMEOUT_S: u64 = 75;
+/// Seconds a caller may refuse to read an answer.
+pub const WRITE_TIMEOUT_S: u64 = 30;
+/// Seconds an invocation may take once its body is there (SageMaker: 60).
+pub const INVOCATION_TIMEOUT_S: u64 = 60;
+/// Seconds that requests under way are given when the server stops (SageMaker kills after 30).
+pub const DRAIN_TIMEOUT_S: u64 = 25;
+/// Invocations that wait for a worker.
+pub const QUEUE_REQUESTS_MAX: usize = 1_024;
+/// Rows that wait for a worker. One request alone may always wait, however large.
+pub const QUEUE_ROWS_MAX: usize = 1 << 18;
+/// Rows that go through a model in one piece.
+pub const BLOCK_ROWS_MAX: usize = 1_024;
+/// Bytes of a body that is still decoded on its connection's own thread.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Characters of `X-Amzn-SageMaker-Custom-Attributes`, `Content-Type` and `Accept`.
+pub const HEADER_VALUE_BYTES_MAX: usize = 1_024;
+/// Characters of `X-Amzn-SageMaker-Inference-Id`.
+pub const INFERENCE_ID_BYTES_MAX: usize = 64;
+/// Bytes of log lines that wait for a slow reader; more are dropped and counted.
+pub const LOG_BUFFER_BYTES_MAX: usize = 1 << 20;
 /// The least a job can be told to hold in memory.
 pub const JOB_MEMORY_BYTES_MIN: u64 = 1 << 20;
 /// Longest a job may be allowed to run, in seconds (SageMaker: 28 days).
