@@ -1,5 +1,6 @@
 //! smrt trains, seals and serves machine-learning models with SageMaker's contracts.
 
+pub mod error;
 pub mod fault;
 
 pub mod spec;
@@ -18,3 +19,5 @@ pub mod serve;
 pub mod train;
 
 pub mod cli;
+
+pub use error::Error;
