@@ -13,9 +13,11 @@ use crate::data::{Answer, Dataset, Signature};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::{Problems, nearest};
 
+pub mod calibrate;
 pub mod device;
 pub mod error;
 pub mod label;
+pub mod linear_learner;
 pub mod metric;
 pub mod mlp;
 pub mod net;
@@ -168,7 +170,7 @@ pub struct Table {
 impl Table {
     /// The algorithms that come with smrt.
     pub fn builtin() -> Table {
-        Table { entries: vec![] }
+        Table { entries: vec![Arc::new(linear_learner::LinearLearner)] }
     }
 
     /// This table and one more; it replaces an entry of the same name.
