@@ -98,7 +98,7 @@ fn fit(pairs: &[(&str, &str)], data: &Channels) -> Result<Fitted, Error> {
 fn fit_with(
     pairs: &[(&str, &str)],
     data: &Channels,
-    stop: &dyn Fn() -> bool,
+    stop: &(dyn Fn() -> bool + Sync),
     checkpoints: &mut Kept,
 ) -> Result<Fitted, Error> {
     let mut problems = Problems::default();
