@@ -38,6 +38,9 @@ pub const UPLOAD_PART_BYTES: usize = 8 << 20;
 pub const UPLOAD_SMALL_PARTS: usize = 1_000;
 /// Parts in flight for one upload.
 pub const UPLOAD_PARTS_AHEAD: usize = 4;
+/// How long an abandoned upload waits for its parts under way, in seconds, before it takes them
+/// back.
+pub const UPLOAD_SETTLE_S: u64 = 5;
 /// Bytes of `~/.aws/config`, `~/.aws/credentials` or a bundle of certificate authorities.
 pub const CREDENTIALS_BYTES_MAX: u64 = 4 << 20;
 /// How long a store may take to accept a connection, in seconds.

@@ -263,6 +263,10 @@ impl Fault for Error {
             Error::Denied { origin, .. } => {
                 format!("the credentials from {origin} need that permission on this bucket and key")
             }
+            Error::Unreachable { cause, .. } if cause.contains("not valid for name") => {
+                "use a host name that its certificate has; virtual_host = true puts the bucket before it"
+                    .to_owned()
+            }
             Error::Unreachable { cause, .. } if cause.contains("certificate") => {
                 "name the authority that signed it: storage.s3.ca_bundle or AWS_CA_BUNDLE, a PEM file"
                     .to_owned()

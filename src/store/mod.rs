@@ -194,6 +194,11 @@ impl Store {
         if let Uri::File(path) = folder {
             return local::check_writable(path);
         }
+        if !matches!(folder, Uri::Http(_)) {
+            self.ask(folder, |bucket, uri| async move {
+                remote::check_bucket(&bucket, &uri).await
+            })?;
+        }
         // One name for all: where deleting is forbidden, one small object stays, not one per job.
         let probe = folder.join(".smrt-write-check");
         let mut upload = self.create(&probe)?;

@@ -6,6 +6,7 @@ mod data;
 mod hostile;
 mod model;
 mod rooms;
+mod s3;
 mod seal;
 mod serve;
 mod store;
