@@ -29,6 +29,10 @@ pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
 pub const OBJECTS_MAX: usize = 1_000_000;
 /// Bytes fetched by one ranged request of a remote read.
 pub const READ_RANGE_BYTES: u64 = 8 << 20;
+/// How long one range may take to arrive, in seconds: a server that drips is given up.
+pub const READ_RANGE_TIMEOUT_S: u64 = 300;
+/// Bytes of a store's answer that is not an object: a page of a listing, an error text.
+pub const STORE_ANSWER_BYTES_MAX: usize = 32 << 20;
 /// Ranged requests in flight for one remote reader, which therefore holds at most one range more.
 pub const READ_RANGES_AHEAD: usize = 4;
 /// Bytes of one part of a multipart upload; the parts after [`UPLOAD_SMALL_PARTS`] are eight times

@@ -312,7 +312,9 @@ fn local_help(source: &io::Error) -> Option<String> {
         E::PermissionDenied => "check owner and mode of the file and of the folders above it",
         E::ReadOnlyFilesystem => "that file system cannot be written; choose another place",
         E::NotFound => "check the path; a relative one starts at the job file's folder",
-        E::NotADirectory | E::IsADirectory => "a file stands where a folder is needed, or the reverse",
+        E::NotADirectory | E::IsADirectory => {
+            "a file stands where a folder is needed, or the reverse"
+        }
         _ => return None,
     };
     Some(help.to_owned())

@@ -15,6 +15,7 @@
 //! `_SUCCESS`, drafts), unless the user named exactly that object. Where SageMaker would read
 //! `train.csv.bak` beside `train.csv`, an object of exactly the given name is read alone.
 
+mod bounded;
 mod connect;
 mod environment;
 mod error;
@@ -195,9 +196,10 @@ impl Store {
             return local::check_writable(path);
         }
         if !matches!(folder, Uri::Http(_)) {
-            self.ask(folder, |bucket, uri| async move {
-                remote::check_bucket(&bucket, &uri).await
-            })?;
+            self.ask(
+                folder,
+                |bucket, uri| async move { remote::check_bucket(&bucket, &uri).await },
+            )?;
         }
         // One name for all: where deleting is forbidden, one small object stays, not one per job.
         let probe = folder.join(".smrt-write-check");
@@ -222,11 +224,7 @@ impl Store {
         }
     }
 
-    fn ask<T, F>(
-        &self,
-        uri: &Uri,
-        question: impl FnOnce(Arc<Bucket>, Uri) -> F,
-    ) -> Result<T, Error>
+    fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,

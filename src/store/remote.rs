@@ -136,9 +136,8 @@ pub(super) async fn list(bucket: &Bucket, uri: &Uri) -> Result<Vec<Object>, Erro
         return Err(Error::Empty { uri: uri.clone(), skipped: all });
     }
     metas.sort_by(|a, b| a.location.as_ref().as_bytes().cmp(b.location.as_ref().as_bytes()));
-    let named = |meta: ObjectMeta| {
-        Object::remote(with_key(uri, meta.location.as_ref().to_owned()), meta)
-    };
+    let named =
+        |meta: ObjectMeta| Object::remote(with_key(uri, meta.location.as_ref().to_owned()), meta);
     Ok(metas.into_iter().map(named).collect())
 }
 

@@ -104,23 +104,32 @@ fn nothing_is_visible_before_the_end(store: &Store, base: &Uri) {
 
 fn listings_are_sorted_and_hold_data_only(store: &Store, base: &Uri) {
     let all = [
-        "b.csv", "a/2.csv", "a/10.csv", "a/é ü%25 +&.csv", "a-1.csv", "a/_SUCCESS",
-        "a/.hidden.csv", "a/_temporary/0/x.csv", "a/日本.csv",
+        "b.csv",
+        "a/2.csv",
+        "a/10.csv",
+        "a/é ü%25 +&.csv",
+        "a-1.csv",
+        "a/_SUCCESS",
+        "a/.hidden.csv",
+        "a/_temporary/0/x.csv",
+        "a/日本.csv",
     ];
     let folder = base.join("list");
     for name in all {
         write(store, &folder.join(name), name.as_bytes());
     }
     write(store, &folder.join("a/empty.csv"), b"");
-    let sorted =
-        ["a-1.csv", "a/10.csv", "a/2.csv", "a/é ü%25 +&.csv", "a/日本.csv", "b.csv"];
+    let sorted = ["a-1.csv", "a/10.csv", "a/2.csv", "a/é ü%25 +&.csv", "a/日本.csv", "b.csv"];
     assert_eq!(names(store, &base.join("list/")), sorted);
     for object in store.list(&folder).unwrap() {
         let mut text = String::new();
         store.open(&object).unwrap().read_to_string(&mut text).unwrap();
         assert!(object.uri.to_string().ends_with(&text), "{text}");
     }
-    assert_eq!(names(store, &base.join("list/a/")), ["10.csv", "2.csv", "é ü%25 +&.csv", "日本.csv"]);
+    assert_eq!(
+        names(store, &base.join("list/a/")),
+        ["10.csv", "2.csv", "é ü%25 +&.csv", "日本.csv"]
+    );
     let hidden = folder.join("a/_SUCCESS");
     assert_eq!(store.list(&hidden).unwrap().len(), 1, "named outright, a hidden object counts");
 }
@@ -225,7 +234,10 @@ fn an_empty_prefix_is_named_with_what_was_left_out() {
     let server = Server::start();
     server.put("data", "out/_SUCCESS", b"");
     let error = server.store().list(&uri("s3://data/out/")).unwrap_err();
-    assert_eq!(error.to_string(), "no objects under s3://data/out/ but one that is empty or hidden");
+    assert_eq!(
+        error.to_string(),
+        "no objects under s3://data/out/ but one that is empty or hidden"
+    );
     assert_eq!(error.kind(), Kind::Caller);
     let error = server.store().list(&uri("s3://data/typo/")).unwrap_err();
     assert_eq!(error.to_string(), "no objects under s3://data/typo/");
@@ -242,7 +254,10 @@ fn a_missing_bucket_is_told_from_a_missing_object() {
         store.check_writable(&nowhere).unwrap_err(),
     ];
     for error in errors {
-        assert!(matches!(&error, Error::NoBucket { bucket, .. } if bucket == "nowhere"), "{error:?}");
+        assert!(
+            matches!(&error, Error::NoBucket { bucket, .. } if bucket == "nowhere"),
+            "{error:?}"
+        );
         assert!(error.to_string().contains(&server.endpoint()));
     }
     let error = store.head(&uri("s3://data/a.csv")).unwrap_err();
@@ -332,7 +347,8 @@ fn variables_and_profiles_reach_the_server_as_the_job_file_does() {
         ),
     )
     .unwrap();
-    let config = format!("[profile dev]\nregion = us-east-1\nendpoint_url = {}\n", server.endpoint());
+    let config =
+        format!("[profile dev]\nregion = us-east-1\nendpoint_url = {}\n", server.endpoint());
     std::fs::write(aws.join("config"), config).unwrap();
     let home = home.path().to_str().unwrap();
     let by_profile: Environment = [("HOME", home), ("AWS_PROFILE", "dev")].into_iter().collect();
@@ -506,6 +522,63 @@ impl Web {
 }
 
 #[test]
+fn a_listing_without_end_or_with_a_mad_length_fills_no_memory() {
+    let endless = "HTTP/1.1 200 OK\r\n\r\n<ListBucketResult>";
+    let huge = "HTTP/1.1 403 No\r\ncontent-length: 9000000000000000000\r\n\r\n<Error>";
+    for head in [endless, huge] {
+        let port = serve_without_end(head);
+        let storage = s3::storage(&format!("http://127.0.0.1:{port}"), None, false);
+        let store = Store::with_environment(&storage, Environment::default());
+        let error = store.list(&uri("s3://data/")).unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error:?}");
+    }
+}
+
+/// A server that answers with `head` and then sends spaces for as long as anybody listens.
+fn serve_without_end(head: &'static str) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(head.as_bytes());
+            while client.write_all(&[b' '; 64 << 10]).is_ok() {}
+        }
+    });
+    port
+}
+
+#[test]
+fn local_files_start_no_runtime() {
+    let folder = TempDir::new().unwrap();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::use_local_files_only", "--ignored", "--nocapture"])
+        .env(FOLDER, folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "run by local_files_start_no_runtime, in a process of its own"]
+fn use_local_files_only() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let store = Store::new(&Storage::default());
+    let at = uri(&folder).join("a/b.csv");
+    store.check_writable(&uri(&folder)).unwrap();
+    write(&store, &at, b"1\n");
+    assert_eq!(read(&store, &store.list(&uri(&folder)).unwrap()[0].uri), b"1\n");
+    let tasks = || std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks().map(|t| std::fs::read_to_string(t.unwrap().path().join("comm")).unwrap());
+    assert!(!names.into_iter().any(|name| name.starts_with("smrt-store")));
+    write(&store, &uri("memory://x/y"), b"1");
+    let names = tasks().map(|t| std::fs::read_to_string(t.unwrap().path().join("comm")).unwrap());
+    assert!(names.into_iter().any(|name| name.starts_with("smrt-store")), "or this proves nothing");
+}
+
+#[test]
 fn stores_that_were_not_built_in_name_the_feature() {
     for (text, feature) in [("gs://b/k", "gcp"), ("az://c/k", "azure")] {
         let error = local().list(&uri(text)).unwrap_err();
@@ -593,8 +666,8 @@ fn a_written_file_has_an_ordinary_mode_and_leaves_no_draft() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
-/// Names the small disk to [`write_until_the_disk_is_full`].
-const SMALL_DISK: &str = "SMRT_TEST_SMALL_DISK";
+/// Names a folder to the tests that run in a process of their own.
+const FOLDER: &str = "SMRT_TEST_FOLDER";
 
 #[test]
 fn a_full_disk_leaves_nothing_half_written_and_says_so() {
@@ -611,7 +684,7 @@ fn a_full_disk_leaves_nothing_half_written_and_says_so() {
             .arg(folder.path())
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "store::write_until_the_disk_is_full", "--ignored", "--nocapture"])
-            .env(SMALL_DISK, folder.path())
+            .env(FOLDER, folder.path())
             .output()
             .unwrap();
         said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -625,7 +698,7 @@ fn a_full_disk_leaves_nothing_half_written_and_says_so() {
 #[test]
 #[ignore = "run by a_full_disk_leaves_nothing_half_written_and_says_so, on a small disk"]
 fn write_until_the_disk_is_full() {
-    let Ok(folder) = std::env::var(SMALL_DISK) else { return };
+    let Ok(folder) = std::env::var(FOLDER) else { return };
     let at = uri(&folder).join("model.tar.gz");
     write(&local(), &at, b"the old one");
     let mut upload = local().create(&at).unwrap();
@@ -645,31 +718,79 @@ fn write_until_the_disk_is_full() {
 #[test]
 #[ignore = "a measurement: cargo test --release --test it -- --ignored --nocapture reading_200_mb"]
 fn reading_200_mb_beside_a_plain_copy_over_loopback() {
+    let bytes = noise(200 * MIB);
     let server = Server::start();
-    let store = server.store();
     let at = uri("s3://data/large.bin");
-    write(&store, &at, &noise(200 * MIB));
-    for _ in 0..3 {
+    write(&server.store(), &at, &bytes);
+    let memory = serve_ranges(bytes);
+    let bare = s3::storage(&format!("http://127.0.0.1:{memory}"), None, false);
+    let bare = Store::with_environment(&bare, Environment::default());
+    let ours = |store: &Store| {
         let object = store.head(&at).unwrap();
         let begun = Instant::now();
         let mut reader = store.open(&object).unwrap();
-        let ours = (std::io::copy(&mut reader, &mut std::io::sink()).unwrap(), begun.elapsed());
-        assert_eq!(ours.0, 200 * MIB as u64);
-
-        let path = server.path("data", "large.bin");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let sender = std::thread::spawn(move || {
-            let (mut client, _) = listener.accept().unwrap();
-            std::io::copy(&mut std::fs::File::open(path).unwrap(), &mut client).unwrap();
-        });
+        let count = std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+        assert_eq!(count, 200 * MIB as u64);
+        begun.elapsed()
+    };
+    for _ in 0..4 {
+        let (from_files, from_memory) = (ours(&server.store()), ours(&bare));
         let begun = Instant::now();
-        let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", memory)).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut buffer = vec![0; 1 << 20];
         while client.read(&mut buffer).unwrap() > 0 {}
         let plain = begun.elapsed();
-        sender.join().unwrap();
-        let ratio = plain.as_secs_f64() / ours.1.as_secs_f64();
-        println!("S3 {:?}, plain socket {plain:?}: {ratio:.2} of its speed", ours.1);
+        let of = |ours: Duration| plain.as_secs_f64() / ours.as_secs_f64();
+        println!(
+            "of a plain socket's speed: {:.2} from a server of bytes in memory, {:.2} from s3s",
+            of(from_memory),
+            of(from_files)
+        );
+    }
+}
+
+/// The fastest S3 server there can be: one object, in memory, any path, no signatures.
+fn serve_ranges(bytes: Vec<u8>) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let bytes = std::sync::Arc::new(bytes);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let bytes = bytes.clone();
+            std::thread::spawn(move || answer_ranges(client.unwrap(), &bytes));
+        }
+    });
+    port
+}
+
+fn answer_ranges(mut client: std::net::TcpStream, bytes: &[u8]) {
+    use std::io::BufRead;
+    let mut requests = std::io::BufReader::new(client.try_clone().unwrap());
+    loop {
+        let (mut head, mut range, mut line) = (false, 0..bytes.len(), String::new());
+        while line != "\r\n" {
+            line.clear();
+            if requests.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            head |= line.starts_with("HEAD");
+            if let Some(text) = line.to_lowercase().strip_prefix("range: bytes=") {
+                let (from, to) = text.trim().split_once('-').unwrap();
+                range = from.parse().unwrap()..to.parse::<usize>().unwrap() + 1;
+            }
+        }
+        let (status, total) = (if range.len() < bytes.len() { 206 } else { 200 }, bytes.len());
+        let (from, to, length) = (range.start, range.end - 1, range.len());
+        let about = format!(
+            "HTTP/1.1 {status} OK\r\ncontent-length: {length}\r\netag: \"x\"\r\n\
+             last-modified: Mon, 23 Nov 2026 18:00:00 GMT\r\n\
+             content-range: bytes {from}-{to}/{total}\r\n\r\n"
+        );
+        let body = if head { &[] } else { &bytes[range] };
+        if client.write_all(about.as_bytes()).and_then(|()| client.write_all(body)).is_err() {
+            return;
+        }
     }
 }
