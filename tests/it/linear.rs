@@ -1,6 +1,9 @@
 //! Integration tests of `linear-learner`: quality on real data where it lies beside the checkout,
 //! and the promises of a fitted model on small made-up data.
 
+// The helpers are tests too.
+#![allow(clippy::unwrap_used)]
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -159,9 +162,9 @@ fn figure(fitted: &Fitted, name: &str) -> f64 {
     found.unwrap_or_else(|| panic!("{name} is missing in {:?}", fitted.metrics)).value
 }
 
-fn answer(fitted: &Fitted, rows: ndarray::ArrayView2<'_, f32>) -> Answer {
+fn answer(fitted: &Fitted, rows: &Array2<f32>) -> Answer {
     let opened = LinearLearner.open(&fitted.signature, &fitted.files).unwrap();
-    opened.predict(rows).unwrap()
+    opened.predict(rows.view()).unwrap()
 }
 
 fn numbers(answer: &Answer) -> &[f32] {
@@ -181,7 +184,7 @@ fn two_classes_are_told_apart_and_answered_by_sagemakers_names() {
     assert!(figure(&fitted, "train:roc_auc_score") > 0.999, "{:?}", fitted.metrics);
     assert!(figure(&fitted, "train:binary_classification_accuracy") > 0.98);
     let data = two_classes(50);
-    let answer = answer(&fitted, data.features.view());
+    let answer = answer(&fitted, &data.features);
     assert_eq!((answer.key, answer.rows), ("predictions", 50));
     let names: Vec<&str> = answer.fields.iter().map(|field| field.name).collect();
     assert_eq!(names, ["score", "predicted_label"]);
@@ -198,7 +201,7 @@ fn many_classes_get_a_probability_each() {
     let fitted = fit(&[MULTICLASS], &only(three_classes(2000))).unwrap();
     assert!(figure(&fitted, "train:multiclass_accuracy") > 0.9, "{:?}", fitted.metrics);
     assert_eq!(figure(&fitted, "train:multiclass_top_k_accuracy"), 1.0);
-    let answer = answer(&fitted, three_classes(50).features.view());
+    let answer = answer(&fitted, &three_classes(50).features);
     let Values::Vector { width: 3, values } = &answer.fields[0].values else { panic!() };
     for scores in values.chunks_exact(3) {
         assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -232,7 +235,7 @@ fn a_quantile_lies_below_that_share_of_the_labels() {
     data.label = Some(Labels::Number(label));
     let pairs = [REGRESSOR, ("loss", "quantile_loss"), ("quantile", "0.9")];
     let fitted = fit(&pairs, &only(data.clone())).unwrap();
-    let answer = answer(&fitted, data.features.view());
+    let answer = answer(&fitted, &data.features);
     let Some(Labels::Number(label)) = &data.label else { panic!() };
     let below = numbers(&answer).iter().zip(label).filter(|(line, label)| label < line).count();
     assert!((3520..3680).contains(&below), "{below} of 4000");
@@ -379,7 +382,7 @@ fn strange_numbers_get_an_answer_that_is_a_number() {
         let rows = Array2::from_shape_fn((49, 5), |(row, column)| {
             strange[(row / (1 + 6 * (column % 2))) % 7]
         });
-        let answer = answer(&fitted, rows.view());
+        let answer = answer(&fitted, &rows);
         assert!(numbers(&answer).iter().all(|score| score.is_finite()), "{answer:?}");
     }
 }
@@ -566,7 +569,7 @@ const REFERENCE: [(&str, &[(&str, f64)]); 6] = [
 #[test]
 fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
     let Some(data) = shared() else {
-        println!("skipped: the shared data do not lie beside this checkout");
+        eprintln!("skipped: the shared data do not lie beside this checkout");
         return;
     };
     for (set, expected) in REFERENCE {
@@ -576,7 +579,7 @@ fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
         let fitted = fit_with(&job(set), &channels, &|| false, &mut Kept::default()).unwrap();
         for (name, reference) in expected {
             let found = figure(&fitted, &format!("test:{name}"));
-            println!("{set} {name}: reference {reference:.4}, ours {found:.4}");
+            eprintln!("{set} {name}: reference {reference:.4}, ours {found:.4}");
             assert!((found - reference).abs() <= 0.005, "{set} {name} {found}");
         }
     }
