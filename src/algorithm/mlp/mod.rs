@@ -1,4 +1,5 @@
 //! `mlp`
+pub mod graph;
 pub mod host;
 pub mod loss;
 pub mod network;
