@@ -168,7 +168,7 @@ pub struct Table {
 impl Table {
     /// The algorithms that come with smrt.
     pub fn builtin() -> Table {
-        Table { entries: vec![] }
+        Table { entries: vec![Arc::new(mlp::Mlp)] }
     }
 
     /// This table and one more; it replaces an entry of the same name.
