@@ -78,7 +78,7 @@ pub static PARAMETERS: &[Parameter] = &[
     entry(
         "mini_batch_size",
         Kind::Integer(1, 1 << 24),
-        "200",
+        "100",
         "Rows of a step.",
     ),
     entry(
@@ -110,12 +110,12 @@ pub static PARAMETERS: &[Parameter] = &[
         "learning_rate",
         Kind::WordOr(AUTO, &Kind::Float(Range::ABOVE_0)),
         "auto",
-        "Length of the first steps. auto is 0.001, for sgd 0.01.",
+        "Length of the first steps. auto is 0.005 for adam and adamw, 0.001 for rmsprop, 0.01 for sgd.",
     ),
     entry(
         "wd",
         Kind::Float(Range::FROM_0),
-        "0",
+        "0.001",
         "L2: this times half the squared weights is added to the mean loss; decoupled for adamw.",
     ),
     entry(
@@ -419,7 +419,12 @@ fn settle(checked: &mut Checked) {
             checked.settle(name, Value::Float(value));
         }
     };
-    number("learning_rate", if rule == Rule::Sgd { 0.01 } else { 0.001 });
+    let rate = match rule {
+        Rule::Adam | Rule::AdamW => 0.005,
+        Rule::RmsProp => 0.001,
+        Rule::Sgd => 0.01,
+    };
+    number("learning_rate", rate);
     number("momentum", if rule == Rule::Sgd { 0.9 } else { 0.0 });
     number("beta_2", if rule == Rule::RmsProp { 0.9 } else { 0.999 });
     if checked.word("loss") == "auto" {
@@ -535,7 +540,7 @@ mod tests {
         assert_eq!((settings.rate, settings.optimizer.momentum), (0.01, 0.9));
         assert!(settings.normalize_label && settings.loss == Loss::Squared);
         let settings = read(&[("predictor_type", "binary_classifier")]).unwrap();
-        assert_eq!((settings.rate, settings.optimizer.momentum), (0.001, 0.0));
+        assert_eq!((settings.rate, settings.optimizer.momentum), (0.005, 0.0));
         assert_eq!(settings.schedule, Schedule::Cosine { minimum: 0.0 });
         let constant =
             read(&[("predictor_type", "binary_classifier"), ("use_lr_scheduler", "false")]);
