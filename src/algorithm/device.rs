@@ -55,7 +55,9 @@ fn pick(kind: burn::tensor::DeviceType, name: &str, index: usize) -> Result<Devi
     let found = devices_of(kind);
     let count = found.len();
     found.into_iter().nth(index).ok_or_else(|| Error::Device {
-        what: format!("resources.device: {name}:{index} is not there; {count} found on this machine"),
+        what: format!(
+            "resources.device: {name}:{index} is not there; {count} found on this machine"
+        ),
         help: "install the GPU's driver, choose another index, or set resources.device = \"cpu\""
             .into(),
     })
@@ -84,7 +86,9 @@ fn cuda(index: usize) -> Result<Device, Error> {
 #[cfg(not(all(feature = "wgpu", feature = "cuda")))]
 fn lacking(feature: &str, index: usize) -> Error {
     Error::Device {
-        what: format!("resources.device: this build of smrt has no {feature}, asked for {feature}:{index}"),
+        what: format!(
+            "resources.device: this build of smrt has no {feature}, asked for {feature}:{index}"
+        ),
         help: format!(
             "build it with `cargo build --release --features {feature}`, or set resources.device = \"cpu\" or \"auto\""
         ),

@@ -13,9 +13,11 @@ use crate::data::{Answer, Dataset, Signature};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::{Problems, nearest};
 
+pub mod calibrate;
 pub mod device;
 pub mod error;
 pub mod label;
+pub mod linear_learner;
 pub mod metric;
 pub mod mlp;
 pub mod net;
@@ -86,7 +88,7 @@ pub struct Context<'a> {
     /// Everything random follows from it.
     pub seed: u64,
     /// True once the work should end; asked at every batch.
-    pub stop: &'a dyn Fn() -> bool,
+    pub stop: &'a (dyn Fn() -> bool + Sync),
     /// Told about progress.
     pub observer: &'a mut dyn Observer,
     /// Keeps and gives back checkpoints.
@@ -94,7 +96,7 @@ pub struct Context<'a> {
 }
 
 /// Hears how the training goes.
-pub trait Observer {
+pub trait Observer: Send {
     /// Some rows of the current epoch were learned from.
     fn step(&mut self, progress: Progress);
     /// An epoch ended, with its metrics (`train:objective_loss`, …).
@@ -115,7 +117,7 @@ pub struct Progress {
 }
 
 /// Keeps the state of a training so that it can go on later.
-pub trait Checkpoints {
+pub trait Checkpoints: Send {
     /// Whether enough time has passed since the last one that a new one is worth its cost.
     fn due(&self) -> bool;
     /// Keeps `state`; it replaces the one before.
@@ -168,7 +170,7 @@ pub struct Table {
 impl Table {
     /// The algorithms that come with smrt.
     pub fn builtin() -> Table {
-        Table { entries: vec![Arc::new(mlp::Mlp)] }
+        Table { entries: vec![Arc::new(linear_learner::LinearLearner), Arc::new(mlp::Mlp)] }
     }
 
     /// This table and one more; it replaces an entry of the same name.

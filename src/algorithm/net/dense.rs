@@ -202,7 +202,14 @@ impl Forward<'_> {
             let here = &x[row * x_stride..];
             let taken = match rows - row {
                 left if left >= ROWS => {
-                    block::<S, N, ROWS>(simd, layer, here, x_stride, &mut y[row * stride..], scratch);
+                    block::<S, N, ROWS>(
+                        simd,
+                        layer,
+                        here,
+                        x_stride,
+                        &mut y[row * stride..],
+                        scratch,
+                    );
                     ROWS
                 }
                 left if left >= 2 => {
@@ -242,7 +249,8 @@ fn block<S: Simd, const N: usize, const R: usize>(
     }
     let columns = &*columns;
     for panel in 0..stride / PANEL {
-        let (weights, _) = S::as_simd_f32s(&layer.weights[panel * inputs * PANEL..][..inputs * PANEL]);
+        let (weights, _) =
+            S::as_simd_f32s(&layer.weights[panel * inputs * PANEL..][..inputs * PANEL]);
         let (bias, _) = S::as_simd_f32s(&layer.bias[panel * PANEL..][..PANEL]);
         let mut start = [simd.splat_f32s(0.0); N];
         start.copy_from_slice(bias);
@@ -344,7 +352,8 @@ mod tests {
     #[test]
     fn a_row_has_the_same_bits_alone_and_among_others() {
         let (inputs, outputs) = (37, 70);
-        let layer = Dense::new(inputs, outputs, &numbers(inputs * outputs, 1.0), &numbers(outputs, 0.5));
+        let layer =
+            Dense::new(inputs, outputs, &numbers(inputs * outputs, 1.0), &numbers(outputs, 0.5));
         let rows = 17;
         let x = numbers(inputs * rows, 9.0);
         let mut together = vec![0.0; layer.stride() * rows];
@@ -369,7 +378,10 @@ mod tests {
             for x in [-3.0f32, -0.7, 0.3, 1.9] {
                 let difference = (f64::from(at(x + 1e-2)) - f64::from(at(x - 1e-2))) / 2e-2;
                 let slope = f64::from(activation.slope(x, at(x)));
-                assert!((difference - slope).abs() < 1e-3, "{activation:?} {x}: {difference} {slope}");
+                assert!(
+                    (difference - slope).abs() < 1e-3,
+                    "{activation:?} {x}: {difference} {slope}"
+                );
             }
         }
     }

@@ -211,8 +211,7 @@ fn cut<'a>(slots: Vec<Slot<'a>>, moments: &'a mut [Moments]) -> Vec<Piece<'a>> {
         let mut first = kept.first.chunks_mut(PIECE);
         let mut second = kept.second.chunks_mut(PIECE);
         let mut more: Vec<_> = slot.more.iter().map(|part| part.chunks(PIECE)).collect();
-        for (weight, gradient) in
-            slot.weight.chunks_mut(PIECE).zip(slot.gradient.chunks_mut(PIECE))
+        for (weight, gradient) in slot.weight.chunks_mut(PIECE).zip(slot.gradient.chunks_mut(PIECE))
         {
             pieces.push(Piece {
                 weight,
@@ -258,7 +257,10 @@ fn sum_of_squares(values: &[f32]) -> f64 {
             *sum += value * value;
         }
     }
-    sums.iter().chain(&rest.iter().map(|v| v * v).collect::<Vec<f32>>()).map(|s| f64::from(*s)).sum()
+    sums.iter()
+        .chain(&rest.iter().map(|v| v * v).collect::<Vec<f32>>())
+        .map(|s| f64::from(*s))
+        .sum()
 }
 
 #[inline(always)]
@@ -277,7 +279,13 @@ fn advance(rule: Rule, c: Coefficients, mut piece: Piece<'_>) {
     let Piece { weight, gradient, first, second, decay, .. } = piece;
     let (wd, l1, shrink) = if decay { (c.wd, c.l1, c.shrink) } else { (0.0, 0.0, 1.0) };
     for (g, w) in gradient.iter_mut().zip(weight.iter()) {
-        let sign = if *w > 0.0 { l1 } else if *w < 0.0 { -l1 } else { 0.0 };
+        let sign = if *w > 0.0 {
+            l1
+        } else if *w < 0.0 {
+            -l1
+        } else {
+            0.0
+        };
         *g = *g * c.scale + wd * w + sign;
     }
     match rule {
@@ -323,8 +331,7 @@ mod tests {
         let mut weight: Vec<f32> = (0..PIECE * 5 + 3).map(|i| (i as f32 * 0.37).sin()).collect();
         let mut optimizer = Optimizer::new(settings, &[weight.len()]);
         for step in 0..steps {
-            let whole: Vec<f32> =
-                weight.iter().map(|w| w * 0.5 + (step as f32).cos()).collect();
+            let whole: Vec<f32> = weight.iter().map(|w| w * 0.5 + (step as f32).cos()).collect();
             let part: Vec<f32> = whole.iter().map(|g| g / parts as f32).collect();
             let mut gradient = part.clone();
             let slot = Slot {
@@ -389,12 +396,8 @@ mod tests {
         let step = |clip_norm| {
             let settings = Settings { rule: Rule::Sgd, clip_norm, ..Settings::default() };
             let (mut weight, mut gradient) = (vec![0.0f32; 2], vec![3.0f32, 4.0]);
-            let slot = Slot {
-                weight: &mut weight,
-                gradient: &mut gradient,
-                more: vec![],
-                decay: true,
-            };
+            let slot =
+                Slot { weight: &mut weight, gradient: &mut gradient, more: vec![], decay: true };
             Optimizer::new(settings, &[2]).step(1.0, vec![slot]);
             weight
         };
