@@ -11,6 +11,8 @@ pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 pub const BODY_BYTES_MAX: usize = 6 << 20;
 /// Rows of one request.
 pub const REQUEST_ROWS_MAX: usize = 1 << 20;
+/// Numbers of one request, rows × features: sparse rows are short to write and long to hold.
+pub const REQUEST_VALUES_MAX: usize = 1 << 24;
 /// Bytes of all request headers.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Entries of a model archive.
