@@ -83,3 +83,19 @@ pub fn message(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// An error as a terminal shows it: each finding, then the error itself, with ` help: …` below.
+pub fn rendered(fault: &dyn Fault) -> String {
+    let mut text = String::new();
+    let mut put = |what: &str, help: Option<&str>| {
+        text.push_str(&format!("error: {}\n", what.trim_end()));
+        if let Some(help) = help {
+            text.push_str(&format!(" help: {}\n", help.trim_end()));
+        }
+    };
+    for finding in fault.findings() {
+        put(&finding.what, finding.help.as_deref());
+    }
+    put(&message(fault), fault.help().as_deref());
+    text
+}

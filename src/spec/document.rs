@@ -156,12 +156,10 @@ fn parse_text(text: &str, problems: &mut Problems) -> (Table, bool) {
             );
         } else {
             let excerpt = lines.excerpt(line, column);
-            problems.add(
-                "",
-                Some(line),
-                format!("not TOML at column {column}: {}{excerpt}", error.message()),
-                None,
-            );
+            // The parser names every kind of string there is; quotes are what a user needs.
+            let message = error.message().replace(", expected literal string", "");
+            let what = format!("not TOML at column {column}: {message}{excerpt}");
+            problems.add("", Some(line), what, None);
         }
     }
     (table_of(table.get_ref(), &lines), torn)

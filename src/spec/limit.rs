@@ -81,3 +81,46 @@ pub const HYPERPARAMETERS_MAX: usize = 100;
 pub const KEY_NAME_CHARS_MAX: usize = 2_048;
 /// Number of the highest GPU that can be named.
 pub const GPU_NUMBER_MAX: usize = 255;
+/// Objects below one prefix; a channel with more is refused rather than listed into memory.
+pub const OBJECTS_MAX: usize = 1_000_000;
+/// Bytes fetched by one ranged request of a remote read.
+pub const READ_RANGE_BYTES: u64 = 8 << 20;
+/// Ranged requests in flight for one remote reader, which therefore holds at most one range more.
+pub const READ_RANGES_AHEAD: usize = 4;
+/// Bytes of one part of a multipart upload; the parts after [`UPLOAD_SMALL_PARTS`] are eight times
+/// as large, since S3 takes 10,000 parts at most.
+pub const UPLOAD_PART_BYTES: usize = 8 << 20;
+/// Parts of an upload that have [`UPLOAD_PART_BYTES`].
+pub const UPLOAD_SMALL_PARTS: usize = 1_000;
+/// Parts in flight for one upload.
+pub const UPLOAD_PARTS_AHEAD: usize = 4;
+/// Bytes of `~/.aws/config`, `~/.aws/credentials` or a bundle of certificate authorities.
+pub const CREDENTIALS_BYTES_MAX: u64 = 4 << 20;
+/// How long a store may take to accept a connection, in seconds.
+pub const CONNECT_TIMEOUT_S: u64 = 2;
+/// How long a store may be silent within an answer, in seconds. It also bounds sending one part,
+/// so four parts of 8 MiB need 0.6 MB/s upwards.
+pub const SILENCE_TIMEOUT_S: u64 = 60;
+/// How often a failed request to a store is repeated.
+pub const RETRIES_MAX: usize = 8;
+/// How long after the first attempt a request to a store is still repeated, in seconds.
+pub const RETRY_TIME_S: u64 = 20;
+/// How long the cloud's own credential service may take, in seconds: nothing answers there outside
+/// a cloud, and nobody should wait to be told so.
+pub const CREDENTIAL_SERVICE_TIMEOUT_S: u64 = 3;
+/// Bytes of the header of a sealed file: context, wrapped data keys and all. Real ones are under 2 KiB.
+pub const SEAL_HEADER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a sealed file's serialized encryption context (AWS KMS takes 8 KiB).
+pub const SEAL_CONTEXT_BYTES_MAX: usize = 8 << 10;
+/// Wrapped data keys in one sealed file.
+pub const SEAL_KEYS_MAX: usize = 16;
+/// Plaintext bytes in one frame of a sealed file that smrt writes.
+pub const SEAL_FRAME_BYTES: u32 = 1 << 20;
+/// Plaintext bytes in one frame of a sealed file that smrt reads.
+pub const SEAL_FRAME_BYTES_MAX: u32 = 64 << 20;
+/// Bytes of frames that are being sealed or opened at one time, beyond the one frame that is always allowed.
+pub const SEAL_IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of one file of the local key store; a backing-key version takes about 120.
+pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Weights of all linear models trained at once: features × classes × models.
+pub const LINEAR_WEIGHTS_MAX: usize = 1 << 28;

@@ -7,8 +7,7 @@ use super::problem::{nearest, shortened};
 use super::train::{LabelColumn, Media};
 
 /// What smrt reads a channel from.
-const SUPPORTED: &str = "text/csv (also text/csv;label_size=0 or label_size=1, or csv) and \
-                         application/jsonlines (or jsonlines)";
+const SUPPORTED: &str = "text/csv (or csv) and application/jsonlines (or jsonlines)";
 
 /// A channel's `content_type`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +23,11 @@ pub(crate) fn content_type(text: &str) -> Result<ContentType, Wrong> {
     let mut parts = text.split(';').map(str::trim);
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
     let media = match name.as_str() {
-        "text/csv" | "csv" => Media::Csv,
-        "application/jsonlines" | "jsonlines" => Media::JsonLines,
+        "text/csv" | "application/csv" | "csv" => Media::Csv,
+        "application/jsonlines"
+        | "application/x-jsonlines"
+        | "application/x-ndjson"
+        | "jsonlines" => Media::JsonLines,
         "application/json" | "json" => {
             let what = format!("{} is for requests, not for channels", shortened_quoted(text));
             return Err((what, Some("write application/jsonlines: one object per line".into())));

@@ -204,6 +204,25 @@ impl std::fmt::Display for Media {
     }
 }
 
+/// `text/csv, header, label "churn"`: what a reader should know about a channel's bytes.
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.media)?;
+        if self.header {
+            f.write_str(", header")?;
+        }
+        if self.delimiter != b',' {
+            write!(f, ", delimiter {:?}", char::from(self.delimiter))?;
+        }
+        match &self.label {
+            LabelColumn::First if self.media == Media::Csv => f.write_str(", label first"),
+            LabelColumn::First => Ok(()),
+            LabelColumn::None => f.write_str(", no label"),
+            LabelColumn::Named(name) => write!(f, ", label {name:?}"),
+        }
+    }
+}
+
 impl std::fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

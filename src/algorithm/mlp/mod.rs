@@ -1,0 +1,4 @@
+//! `mlp`
+pub mod host;
+pub mod loss;
+pub mod network;
