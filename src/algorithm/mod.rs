@@ -88,7 +88,7 @@ pub struct Context<'a> {
     /// Everything random follows from it.
     pub seed: u64,
     /// True once the work should end; asked at every batch.
-    pub stop: &'a dyn Fn() -> bool,
+    pub stop: &'a (dyn Fn() -> bool + Sync),
     /// Told about progress.
     pub observer: &'a mut dyn Observer,
     /// Keeps and gives back checkpoints.
@@ -96,7 +96,7 @@ pub struct Context<'a> {
 }
 
 /// Hears how the training goes.
-pub trait Observer {
+pub trait Observer: Send {
     /// Some rows of the current epoch were learned from.
     fn step(&mut self, progress: Progress);
     /// An epoch ended, with its metrics (`train:objective_loss`, …).
@@ -117,7 +117,7 @@ pub struct Progress {
 }
 
 /// Keeps the state of a training so that it can go on later.
-pub trait Checkpoints {
+pub trait Checkpoints: Send {
     /// Whether enough time has passed since the last one that a new one is worth its cost.
     fn due(&self) -> bool;
     /// Keeps `state`; it replaces the one before.

@@ -257,7 +257,7 @@ impl<'a> Cursor<'a> {
         label: &mut super::label::LabelRows,
     ) -> Result<(), Broken> {
         let line = self.line;
-        let before = layout.label.unwrap_or(layout.columns);
+        let before = layout.label.unwrap_or(usize::MAX);
         for (column, slot) in row.iter_mut().enumerate() {
             if column == before {
                 self.label(layout, before, label)?;

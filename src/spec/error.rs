@@ -17,6 +17,11 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
+    /// Mistakes in the document that messages call `file`.
+    pub fn new(file: impl Into<String>, problems: Problems) -> Mistakes {
+        Mistakes { file: file.into(), overridden: Vec::new(), problems }
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
