@@ -131,3 +131,5 @@ pub const SEAL_IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Weights of all linear models trained at once: features × classes × models.
 pub const LINEAR_WEIGHTS_MAX: usize = 1 << 28;
+/// Bytes of a JSON document that `smrt predict` reads whole.
+pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;
