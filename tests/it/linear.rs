@@ -4,7 +4,7 @@
 // The helpers are tests too.
 #![allow(clippy::unwrap_used)]
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -287,8 +287,8 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
     let raw = raw(&[MULTICLASS, ("init_method", "uniform")]);
     let whole = fit_with(&raw, &data, &|| false, &mut Kept::default()).unwrap();
     for batches in [0_usize, 1, 31, 32, 33, 70, 300] {
-        let left = Cell::new(batches);
-        let stop = || left.replace(left.get().saturating_sub(1)) == 0;
+        let left = AtomicUsize::new(batches);
+        let stop = || stop_now(&left);
         let mut kept = Kept::default();
         let stopped = fit_with(&raw, &data, &stop, &mut kept);
         assert!(matches!(stopped, Err(Error::Stopped)), "after {batches} batches");
@@ -314,8 +314,8 @@ fn checkpoints_on_the_way_change_nothing() {
 #[test]
 fn a_checkpoint_of_another_job_or_a_damaged_one_is_refused() {
     let (pairs, data) = (raw(&[BINARY]), only(two_classes(300)));
-    let left = Cell::new(20);
-    let stop = || left.replace(left.get() - 1) == 0;
+    let left = AtomicUsize::new(20);
+    let stop = || stop_now(&left);
     let mut kept = Kept::default();
     assert!(fit_with(&pairs, &data, &stop, &mut kept).is_err());
     let state = kept.saved.unwrap();
@@ -583,4 +583,9 @@ fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
             assert!((found - reference).abs() <= 0.005, "{set} {name} {found}");
         }
     }
+}
+
+/// True once it was asked more often than `left` said.
+fn stop_now(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
 }
