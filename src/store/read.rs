@@ -214,7 +214,7 @@ impl Stream {
         let (item, stream) = runtime::wait(async move {
             let mut stream = stream;
             let item = stream.next().await.transpose();
-            (item.map_err(|e| remote::explain(e, &bucket, &uri, "read")), stream)
+            (item.map_err(|e| remote::explain(&e, &bucket, &uri, "read")), stream)
         });
         self.stream = Some(stream);
         self.chunk = item?.unwrap_or_default();

@@ -1,5 +1,8 @@
 //! Integration tests of `store`: one contract over every kind of place, then what goes wrong.
 
+// The lint's own exception covers `#[test]` functions, not what they call.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
