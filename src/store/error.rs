@@ -272,9 +272,11 @@ impl Fault for Error {
             Error::WrongCredentials { asked, .. } => {
                 format!("they came from {}; check key, secret, token and this machine's clock", asked.origin)
             }
-            Error::Denied { asked, .. } => {
-                format!("the credentials from {} need that permission on this bucket and key", asked.origin)
-            }
+            Error::Denied { asked, .. } => format!(
+                "the credentials from {} need that permission on this bucket and key; \
+                 to who may not list, a missing object looks the same",
+                asked.origin
+            ),
             Error::Unreachable { cause, .. } if cause.contains("not valid for name") => {
                 "use a host name that its certificate has; virtual_host = true puts the bucket before it"
                     .to_owned()

@@ -78,15 +78,17 @@ pub(super) async fn head(bucket: &Bucket, uri: &Uri) -> Result<Object, Error> {
     Ok(Object::remote(uri.clone(), meta))
 }
 
-/// A missing object, or a missing bucket? An answer to HEAD has no body to tell.
+/// A missing object or a missing bucket, a forbidden act or a wrong key? An answer to HEAD has no
+/// body to tell, so a question that has one follows.
 async fn missing_what(error: object_store::Error, bucket: &Bucket, uri: &Uri) -> Error {
     let found = explain(&error, bucket, uri, "read");
-    if let Error::NotFound { .. } = &found
-        && let Err(no_bucket @ Error::NoBucket { .. }) = check_bucket(bucket, uri).await
-    {
-        return no_bucket;
+    match found {
+        Error::NotFound { .. } | Error::Denied { .. } => match check_bucket(bucket, uri).await {
+            Err(better @ (Error::NoBucket { .. } | Error::WrongCredentials { .. })) => better,
+            _ => found,
+        },
+        other => other,
     }
-    found
 }
 
 /// Fails when the bucket is known not to exist. Some servers make a bucket at the first write:
