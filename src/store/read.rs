@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange};
+use object_store::{GetOptions, GetRange, GetResult};
 
 use super::connect::Bucket;
 use super::error::Error;
@@ -124,7 +124,7 @@ async fn fetch(bucket: Arc<Bucket>, path: Path, object: Object, range: Range<u64
     let now = Object::remote(object.uri.clone(), found.meta.clone());
     object.same_as(&now)?;
     let wanted = range.end - range.start;
-    match gather(found.into_stream(), wanted).await {
+    match gather(body(found), wanted).await {
         Ok((pieces, bytes)) if bytes == wanted => Ok((pieces, now)),
         Ok((_, bytes)) => {
             let detail = format!("{bytes} bytes came where {wanted} were asked for");
@@ -132,6 +132,11 @@ async fn fetch(bucket: Arc<Bucket>, path: Path, object: Object, range: Range<u64
         }
         Err(e) => Err(remote::explain_read(e, &bucket, &object).await),
     }
+}
+
+/// The bytes of an answer, without empty pieces: a reader would take one for the end.
+fn body(found: GetResult) -> Body {
+    found.into_stream().try_filter(|piece| std::future::ready(!piece.is_empty())).boxed()
 }
 
 /// Everything that comes, until it is more than was `wanted`; and how much it was.
@@ -235,7 +240,7 @@ impl Stream {
                 Err(e) => return Err(remote::explain_read(e, &bucket, &object).await),
             };
             object.same_as(&Object::remote(object.uri.clone(), found.meta.clone()))?;
-            Ok(found.into_stream())
+            Ok(body(found))
         })
     }
 }
