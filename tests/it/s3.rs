@@ -154,17 +154,17 @@ impl Server {
 
 /// `[storage]` with the server's user.
 pub(crate) fn storage(endpoint: &str, ca_bundle: Option<PathBuf>, virtual_host: bool) -> Storage {
-    let mut storage = Storage::default();
-    storage.s3 = S3 {
-        endpoint: Some(endpoint.to_owned()),
-        region: Some("us-east-1".to_owned()),
-        access_key_id: Some(ACCESS_KEY_ID.to_owned()),
-        secret_access_key: Some(Hidden(SECRET_ACCESS_KEY.to_owned())),
-        virtual_host,
-        ca_bundle,
-        ..S3::default()
-    };
-    storage
+    Storage {
+        s3: S3 {
+            endpoint: Some(endpoint.to_owned()),
+            region: Some("us-east-1".to_owned()),
+            access_key_id: Some(ACCESS_KEY_ID.to_owned()),
+            secret_access_key: Some(Hidden(SECRET_ACCESS_KEY.to_owned())),
+            virtual_host,
+            ca_bundle,
+            ..S3::default()
+        },
+    }
 }
 
 impl Drop for Server {

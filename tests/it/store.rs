@@ -1,7 +1,7 @@
 //! Integration tests of `store`: one contract over every kind of place, then what goes wrong.
 
 // The lint's own exception covers `#[test]` functions, not what they call.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::{Read, Write};
 use std::path::Path;
