@@ -70,13 +70,13 @@ fn nonce(at: usize) -> [u8; 12] {
 
 fn seal_to_memory(plain: &[u8]) -> Vec<u8> {
     let sealed = Vec::with_capacity(plain.len() + plain.len() / 1000 + 4096);
-    let mut writer = Writer::new(sealed, &key(), KEY, Context::new()).expect("a good key");
+    let mut writer = Writer::new(sealed, &key(), KEY, &Context::new()).expect("a good key");
     writer.write_all(plain).expect("memory takes it");
     writer.finish().expect("memory takes it")
 }
 
 fn seal_stream(plain: &[u8]) {
-    let mut writer = Writer::new(io::sink(), &key(), KEY, Context::new()).expect("a good key");
+    let mut writer = Writer::new(io::sink(), &key(), KEY, &Context::new()).expect("a good key");
     writer.write_all(plain).expect("a sink takes it");
     writer.finish().expect("a sink takes it");
 }
@@ -90,7 +90,7 @@ fn open_stream(sealed: &[u8]) {
 
 fn seal_path(place: &Place) {
     let settings = Settings::default();
-    seal_file(&place.source, &place.target, &key(), KEY, Context::new(), &settings)
+    seal_file(&place.source, &place.target, &key(), KEY, &Context::new(), &settings)
         .expect("room for the sealed file");
 }
 

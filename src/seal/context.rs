@@ -44,7 +44,11 @@ impl Context {
     ///
     /// # Errors
     /// As [`Context::from_pairs`], and when `key` is already there with another value.
-    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<(), Error> {
+    pub fn insert(
+        &mut self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<(), Error> {
         let (key, value) = (key.into(), value.into());
         let wrong = |what: String| Err(Error::Context { what });
         if key.is_empty() {

@@ -28,10 +28,7 @@ fn five_frames() -> (Vec<u8>, Vec<Vec<u8>>) {
 /// Refused by the stream and by the file reader.
 fn refused(message: &[u8], why: &str) {
     let error = open(message).map(|_| ()).expect_err(why);
-    assert!(
-        matches!(error.kind(), Kind::Corrupt | Kind::Denied | Kind::Caller),
-        "{why}: {error}"
-    );
+    assert!(matches!(error.kind(), Kind::Corrupt | Kind::Denied | Kind::Caller), "{why}: {error}");
     assert!(open_to_vec(message, &key(), &Context::new(), 1 << 20).is_err(), "{why}");
     let folder = tempfile::tempdir().unwrap();
     let [sealed, opened] = ["b", "c"].map(|name| folder.path().join(name));
