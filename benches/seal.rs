@@ -1,9 +1,9 @@
 //! Sealing and opening, beside the raw cipher on the same frames and the same cores.
 //!
-//! `cargo bench --bench seal` measures with criterion. `SMRT_SEAL_ROUNDS=5 cargo bench --bench seal`
-//! instead runs everything in turn, several times over, and prints one JSON line with the median
-//! seconds of each and the ratios: what `benches/peers/seal.py` reads, and what a claim is made
-//! from. `SMRT_SEAL_BYTES` sets the size (default 256 MiB), `SMRT_SEAL_FOLDER` where the files lie.
+//! `cargo bench --bench seal` measures with criterion. With `SMRT_SEAL_ROUNDS=5` it runs everything
+//! in turn instead, several times over, and prints one JSON line with the median seconds of each
+//! and the ratios: what `benches/peers/seal.py` reads, and what a claim is made from.
+//! `SMRT_SEAL_BYTES` sets the size (default 256 MiB), `SMRT_SEAL_FOLDER` where the files lie.
 
 use std::fs::File;
 use std::hint::black_box;

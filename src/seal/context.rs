@@ -40,6 +40,15 @@ impl Context {
         Ok(context)
     }
 
+    /// The pairs that smrt stores with what a job makes: `smrt:format`, `smrt:artifact` (such as
+    /// `model.tar.gz` or `checkpoint`) and `smrt:job`.
+    ///
+    /// # Errors
+    /// As [`Context::from_pairs`], for names that are far too long.
+    pub fn of_job(artifact: &str, job: &str) -> Result<Context, Error> {
+        Context::from_pairs([("smrt:format", "1"), ("smrt:artifact", artifact), ("smrt:job", job)])
+    }
+
     /// Adds one pair.
     ///
     /// # Errors
