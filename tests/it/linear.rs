@@ -4,11 +4,11 @@
 // The helpers are tests too.
 #![allow(clippy::unwrap_used)]
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, Axis, ShapeBuilder, Slice};
 use smrt::algorithm::device::Device;
@@ -139,7 +139,7 @@ fn fit(pairs: &[(&str, &str)], data: &Channels) -> Result<Fitted, Error> {
 fn fit_with(
     raw: &RawParameters,
     data: &Channels,
-    stop: &dyn Fn() -> bool,
+    stop: &(dyn Fn() -> bool + Sync),
     checkpoints: &mut Kept,
 ) -> Result<Fitted, Error> {
     let mut problems = Problems::default();
@@ -155,6 +155,12 @@ fn fit_with(
         checkpoints,
     };
     trainer.fit(data, &mut context)
+}
+
+/// Says stop once it was asked `batches` times.
+fn stop_after(batches: usize) -> impl Fn() -> bool + Sync {
+    let asked = AtomicUsize::new(0);
+    move || asked.fetch_add(1, Ordering::Relaxed) >= batches
 }
 
 fn figure(fitted: &Fitted, name: &str) -> f64 {
@@ -287,8 +293,7 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
     let raw = raw(&[MULTICLASS, ("init_method", "uniform")]);
     let whole = fit_with(&raw, &data, &|| false, &mut Kept::default()).unwrap();
     for batches in [0_usize, 1, 31, 32, 33, 70, 300] {
-        let left = Cell::new(batches);
-        let stop = || left.replace(left.get().saturating_sub(1)) == 0;
+        let stop = stop_after(batches);
         let mut kept = Kept::default();
         let stopped = fit_with(&raw, &data, &stop, &mut kept);
         assert!(matches!(stopped, Err(Error::Stopped)), "after {batches} batches");
@@ -314,8 +319,7 @@ fn checkpoints_on_the_way_change_nothing() {
 #[test]
 fn a_checkpoint_of_another_job_or_a_damaged_one_is_refused() {
     let (pairs, data) = (raw(&[BINARY]), only(two_classes(300)));
-    let left = Cell::new(20);
-    let stop = || left.replace(left.get() - 1) == 0;
+    let stop = stop_after(20);
     let mut kept = Kept::default();
     assert!(fit_with(&pairs, &data, &stop, &mut kept).is_err());
     let state = kept.saved.unwrap();
