@@ -14,6 +14,8 @@ use smrt::spec::parameter::{Raw, RawParameters, RawValue};
 use smrt::spec::problem::Problems;
 use smrt::spec::train::DeviceChoice;
 
+use crate::linear;
+
 /// Rows whose label follows from a curve through the first two of four features.
 fn curve(rows: usize) -> Dataset {
     let value = |(row, column): (usize, usize)| ((row * 37 + column * 101) as f32 * 0.617).sin() * 3.0;
@@ -89,11 +91,22 @@ struct Job<'a> {
     data: &'a Channels,
     threads: usize,
     seed: u64,
+    device: DeviceChoice,
+}
+
+fn fit(
+    parameters: &RawParameters,
+    data: &Channels,
+    context: &mut Context<'_>,
+) -> Result<Fitted, Error> {
+    let mut problems = Problems::default();
+    let trainer = Table::builtin().get("mlp").unwrap().trainer(parameters, &mut problems);
+    trainer.unwrap_or_else(|| panic!("{problems:?}")).fit(data, context)
 }
 
 impl<'a> Job<'a> {
     fn new(parameters: &'a [(&'a str, &'a str)], data: &'a Channels) -> Job<'a> {
-        Job { parameters, data, threads: 2, seed: 7 }
+        Job { parameters, data, threads: 2, seed: 7, device: DeviceChoice::Cpu }
     }
 
     fn run_with(
@@ -102,19 +115,15 @@ impl<'a> Job<'a> {
         kept: &mut Kept,
         heard: &mut Heard,
     ) -> Result<Fitted, Error> {
-        let mut problems = Problems::default();
-        let definition = Table::builtin().get("mlp").unwrap();
-        let trainer = definition.trainer(&raw(self.parameters), &mut problems);
-        let trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
         let mut context = Context {
-            device: device::open(DeviceChoice::Cpu).unwrap(),
+            device: device::open(self.device).unwrap(),
             threads: self.threads,
             seed: self.seed,
             stop,
             observer: heard,
             checkpoints: kept,
         };
-        trainer.fit(self.data, &mut context)
+        fit(&raw(self.parameters), self.data, &mut context)
     }
 
     fn run(&self) -> Result<Fitted, Error> {
@@ -508,5 +517,61 @@ fn a_table_takes_a_programs_own_algorithm() {
     for definition in with.iter() {
         smrt::algorithm::parameter::table_is_sound(definition.parameters()).unwrap();
         assert!(!definition.summary().is_empty());
+    }
+}
+
+/// Held-out figures of scikit-learn's MLPClassifier and MLPRegressor (REFERENCE.md).
+const REFERENCE: [(&str, &[(&str, f64)]); 6] = [
+    ("adult", &[("binary_classification_accuracy", 0.8496), ("roc_auc_score", 0.8981)]),
+    ("nsl_kdd", &[("binary_classification_accuracy", 0.7964), ("roc_auc_score", 0.9522)]),
+    ("mlc_churn", &[("binary_classification_accuracy", 0.8984), ("roc_auc_score", 0.8611)]),
+    ("letter", &[("multiclass_accuracy", 0.9295)]),
+    ("mnist", &[("multiclass_accuracy", 0.9455)]),
+    ("california_housing", &[("rmse", 0.5278)]),
+];
+
+#[test]
+fn on_real_data_it_is_as_good_as_scikit_learns_network() {
+    let Some(data) = linear::shared() else {
+        eprintln!("skipped: the shared data do not lie beside this checkout");
+        return;
+    };
+    for (set, expected) in REFERENCE {
+        let train = linear::read(&data.join(set).join("train.csv"));
+        let test = Some(linear::read(&data.join(set).join("test.csv")));
+        let channels = Channels { train, validation: None, test };
+        let mut context = Context {
+            device: device::open(DeviceChoice::Cpu).unwrap(),
+            threads: 2,
+            seed: 7,
+            stop: &|| false,
+            observer: &mut Heard::default(),
+            checkpoints: &mut Kept::default(),
+        };
+        let job = linear::job(&format!("{set}-mlp"));
+        let fitted = fit(&job, &channels, &mut context).unwrap();
+        for (name, reference) in expected {
+            let found = metric(&fitted, &format!("test:{name}"));
+            eprintln!("{set} {name}: reference {reference:.4}, ours {found:.4}");
+            let worse = if *name == "rmse" { found - reference } else { reference - found };
+            assert!(worse <= 0.01, "{set} {name} {found}");
+        }
+    }
+}
+
+/// Needs a build with `--features wgpu` and a Vulkan driver; Mesa's software one will do.
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_gpu_learns_what_the_cpu_learns() {
+    let data = only(curve(600));
+    for more in [&[][..], &[("batch_norm", "true")], &[("dropout", "0.1"), ("optimizer", "rmsprop")]] {
+        let parameters = with(&[more, &[("epochs", "3")]].concat());
+        let cpu = Job::new(&parameters, &data);
+        let gpu = Job { device: DeviceChoice::Wgpu(0), ..Job::new(&parameters, &data) };
+        let rows = data.train.features.view();
+        let answers = [cpu, gpu].map(|job| open(&job.run().unwrap()).predict(rows).unwrap());
+        let pairs = scores(&answers[0]).iter().zip(scores(&answers[1]));
+        let away = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(away < 1e-3, "{more:?}: {away}");
     }
 }
