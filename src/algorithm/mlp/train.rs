@@ -29,8 +29,8 @@ use crate::data::{Dataset, Signature, Task};
 
 /// Numbers a network may learn: with gradients and moments 4 GiB.
 const PARAMETERS_MAX: usize = 1 << 28;
-/// Steps are taken in a row, on the threads of the pool, for about this long before the caller is
-/// asked whether to stop: going to the pool and back costs as much as a step of a small network.
+/// Steps are taken in a row on the threads of the pool for about this long: going to the pool and
+/// back costs as much as a step of a small network.
 const VISIT: Duration = Duration::from_millis(4);
 /// Progress is told no more often than this.
 const TELL: Duration = Duration::from_millis(100);
@@ -367,26 +367,31 @@ impl<'a> Training<'a> {
         let mut told = Instant::now();
         let mut in_a_row = 1;
         while course.position < count {
-            if (context.stop)() {
-                self.save(engine, course, context)?;
-                return Err(Error::Stopped);
-            }
             let started = Instant::now();
-            self.pool.install(|| {
+            let stop = context.stop;
+            let stopped = self.pool.install(|| {
                 for _ in 0..in_a_row {
+                    if stop() {
+                        return true;
+                    }
                     let end = (course.position + settings.batch).min(count);
                     let batch = &order[course.position..end];
-                    if batch.is_empty() {
-                        break;
-                    }
                     let step = course.epoch as u64 * steps_per_epoch
                         + (course.position / settings.batch) as u64;
                     let rate = settings.schedule.rate(settings.rate, step, steps_in_all);
                     course.loss += engine.step(batch, rate);
                     course.weight += rows.weight_of(batch);
                     course.position = end;
+                    if end == count {
+                        break;
+                    }
                 }
+                false
             });
+            if stopped {
+                self.save(engine, course, context)?;
+                return Err(Error::Stopped);
+            }
             if !course.loss.is_finite() {
                 return Err(self.diverged(course.epoch));
             }
