@@ -3,7 +3,6 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::job::unknown_help;
 use super::table::{Table, wrapped};
 use super::{Error, Failure, output};
 use crate::algorithm::parameter::Parameter;
@@ -23,7 +22,7 @@ pub(super) struct Options {
     /// One algorithm's name
     name: Option<String>,
 
-    /// How the result is written to standard output
+    /// Write the result for people or for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: output::Format,
 }
@@ -39,7 +38,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         });
     };
     let Some(definition) = table.get(name) else {
-        let help = unknown_help(name, &table);
+        let help = match table.nearest(name) {
+            Some(near) => format!("did you mean {near:?}? `smrt algorithms` lists them all"),
+            None => "`smrt algorithms` lists them all".into(),
+        };
         return Err(Error::UnknownAlgorithm { given: name.clone(), help }.into());
     };
     output::write(&match options.format {

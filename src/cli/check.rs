@@ -23,7 +23,7 @@ pub(super) struct Options {
     #[command(flatten)]
     job: JobOptions,
 
-    /// How the result is written to standard output
+    /// Write the result for people or for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: output::Format,
 }

@@ -11,7 +11,7 @@ use crate::telemetry::log::{self, Format, Guard};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logging")]
 pub(super) struct Logging {
-    /// How log lines and errors are written to standard error
+    /// How log lines and errors are written to standard error: for people or as JSON lines
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     log_format: LogFormat,
 
@@ -30,10 +30,8 @@ pub(super) struct Logging {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// For people
     #[default]
     Text,
-    /// One JSON object a line
     Json,
 }
 
@@ -47,13 +45,15 @@ enum Level {
 }
 
 impl Logging {
-    /// Installs the process's subscriber. Keep the guard until the end.
-    pub(super) fn install(&self) -> Result<Guard, Failure> {
+    /// Installs the process's subscriber. Beside a progress bar only warnings are logged. Keep the
+    /// guard until the end.
+    pub(super) fn install(&self, has_bar: bool) -> Result<Guard, Failure> {
         let format = match self.log_format {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
         };
-        Ok(log::install(format, self.level(), std::io::stderr().is_terminal())?)
+        let level = if has_bar { "warn" } else { self.level() };
+        Ok(log::install(format, level, std::io::stderr().is_terminal())?)
     }
 
     /// Whether standard error is read by a program.

@@ -29,9 +29,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 /// How a command's result is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// For people
     #[default]
     Text,
-    /// For programs
     Json,
 }

@@ -87,12 +87,13 @@ impl Observer for Shown {
             }
         }
         self.last = Some(progress);
+        let line_is_due = matches!(self.display, Display::Lines) && self.line_is_due();
         match &self.display {
             Display::Bar(bar) => {
                 bar.set_prefix(format!("epoch {}/{}", progress.epoch + 1, progress.epochs));
                 bar.set_position(progress.rows_done);
             }
-            Display::Lines if self.line_is_due() => self.say(&progress),
+            Display::Lines if line_is_due => self.say(&progress),
             Display::Lines | Display::Nothing => {}
         }
     }
@@ -102,17 +103,15 @@ impl Observer for Shown {
             let pairs = metrics.iter().take(count);
             pairs.map(|m| format!("{}={}", m.name, figure(m.value))).collect::<Vec<_>>().join(" ")
         };
+        let epochs = self.last.map_or(0, |progress| progress.epochs);
+        let line_is_due = matches!(self.display, Display::Lines) && self.line_is_due();
         match &self.display {
             Display::Bar(bar) => bar.set_message(shown(BAR_METRICS_MAX)),
-            Display::Lines => {
-                let epochs = self.last.map_or(0, |progress| progress.epochs);
-                let is_last = epoch + 1 >= epochs;
-                if self.line_is_due() || is_last {
-                    let metrics = shown(metrics.len());
-                    info!(epoch = epoch + 1, epochs, metrics, "epoch done");
-                }
+            Display::Lines if line_is_due || epoch + 1 >= epochs => {
+                let metrics = shown(metrics.len());
+                info!(epoch = epoch + 1, epochs, metrics, "epoch done");
             }
-            Display::Nothing => {}
+            Display::Lines | Display::Nothing => {}
         }
     }
 }
@@ -151,47 +150,81 @@ fn style() -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use indicatif::{InMemoryTerm, TermLike};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
 
     use super::*;
+
+    /// A terminal that remembers every line it was told to draw.
+    #[derive(Debug, Clone, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        fn keep(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            120
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.keep(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.keep(text)
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     fn step(rows_done: u64) -> Progress {
         Progress { epoch: 2, epochs: 15, rows_done, rows_total: 1000 }
     }
 
+    fn shown(display: Display) -> Shown {
+        Shown { display, started: None, last_line: None, last: None, first_rows: 0 }
+    }
+
     #[test]
     fn a_bar_shows_epoch_share_rate_time_left_and_metrics() {
-        let screen = InMemoryTerm::new(4, 120);
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
+        let screen = Screen::default();
         let bar = bar();
-        bar.set_draw_target(target);
-        let mut shown = Shown {
-            display: Display::Bar(bar.clone()),
-            started: None,
-            last_line: None,
-            last: None,
-            first_rows: 0,
-        };
+        bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255));
+        let mut shown = shown(Display::Bar(bar.clone()));
         shown.step(step(0));
         shown.step(step(500));
         shown.epoch(2, &[Metric { name: "train:objective_loss".into(), value: 0.25 }]);
         bar.force_draw();
-        let text = screen.contents();
+        let text = screen.0.lock().unwrap().clone();
         for part in ["epoch 3/15 [", "50%", "rows/s", " s left", "train:objective_loss=0.2500"] {
             assert!(text.contains(part), "{part} is not in {text:?}");
         }
-        assert!(screen.width() == 120);
     }
 
     #[test]
     fn lines_are_throttled() {
-        let mut shown = Shown {
-            display: Display::Lines,
-            started: None,
-            last_line: None,
-            last: None,
-            first_rows: 0,
-        };
+        let mut shown = shown(Display::Lines);
         shown.step(step(10));
         assert!(!shown.line_is_due());
         shown.last_line = Instant::now().checked_sub(LINE_EVERY);
@@ -200,13 +233,7 @@ mod tests {
 
     #[test]
     fn a_resumed_training_shows_its_own_speed() {
-        let mut shown = Shown {
-            display: Display::Nothing,
-            started: None,
-            last_line: None,
-            last: None,
-            first_rows: 0,
-        };
+        let mut shown = shown(Display::Nothing);
         shown.step(step(900));
         assert_eq!(shown.rows_per_s(900), 0.0);
     }

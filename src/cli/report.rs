@@ -1,34 +1,57 @@
 //! How errors and training reports read.
 
 use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
 
 use serde_json::json;
 
 use super::table::{Table, count, figure, seconds};
 use crate::algorithm::Metric;
 use crate::data::Task;
-use crate::fault::{Fault, Finding, message};
+use crate::fault::{Fault, Finding, Kind, message, rendered};
 use crate::spec::unit::shown_bytes;
 use crate::train::Report;
 
 /// Channels in the order a reader wants them.
 const CHANNELS: [&str; 3] = ["train", "validation", "test"];
 
-/// An error as JSON lines, one per finding, the error itself last.
-pub(super) fn as_json(failure: &dyn Fault) -> String {
-    let own = Finding { what: message(failure), help: failure.help() };
-    let mut text = String::new();
-    for Finding { what, help } in failure.findings().into_iter().chain([own]) {
-        let kind = format!("{:?}", failure.kind()).to_lowercase();
-        let line = json!({ "level": "error", "message": what, "help": help, "kind": kind });
-        text.push_str(&line.to_string());
-        text.push('\n');
+/// Writes an error to standard error: as text, or as a log line each.
+pub(super) fn show(failure: &dyn Fault, as_json: bool) {
+    let text = match as_json {
+        // The subscriber adds the time; where a filter silences it, the error is shown even so.
+        true if tracing::enabled!(tracing::Level::ERROR) => return log(failure),
+        true => json_lines(failure),
+        false if std::io::stderr().is_terminal() => {
+            coloured(&rendered(failure), failure.kind() == Kind::Stopped)
+        }
+        false => rendered(failure),
+    };
+    // There is nobody left to tell when standard error is closed.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// The findings, then the error itself.
+fn all_findings(failure: &dyn Fault) -> Vec<Finding> {
+    let mut findings = failure.findings();
+    findings.push(Finding { what: message(failure), help: failure.help() });
+    findings
+}
+
+fn log(failure: &dyn Fault) {
+    let kind = format!("{:?}", failure.kind()).to_lowercase();
+    for Finding { what, help } in all_findings(failure) {
+        tracing::error!(kind, help, "{what}");
     }
-    text
+}
+
+fn json_lines(failure: &dyn Fault) -> String {
+    let kind = format!("{:?}", failure.kind()).to_lowercase();
+    let line = |finding: Finding| json!({ "level": "error", "message": finding.what, "kind": kind, "help": finding.help });
+    all_findings(failure).into_iter().map(|finding| format!("{}\n", line(finding))).collect()
 }
 
 /// An error's text with its first words in colour; a requested stop is no alarm.
-pub(super) fn coloured(text: &str, calm: bool) -> String {
+fn coloured(text: &str, calm: bool) -> String {
     let error = if calm { "\x1b[1;33merror\x1b[0m" } else { "\x1b[1;31merror\x1b[0m" };
     let mut shown = String::new();
     for line in text.lines() {

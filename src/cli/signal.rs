@@ -1,5 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks, the second ends.
 
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Error, Failure};
@@ -11,7 +12,11 @@ pub(super) fn stop_on_signal(stop: Stop, hint: &'static str) -> Result<(), Failu
     let handler = move || match signals.fetch_add(1, Ordering::Relaxed) {
         0 => {
             stop.request();
-            tracing::warn!("{hint}");
+            match std::io::stderr().is_terminal() {
+                // Over the progress bar, which is drawn again below.
+                true => drop(write!(std::io::stderr(), "\r\x1b[2K{hint}\n")),
+                false => tracing::warn!("{hint}"),
+            }
         }
         _ => std::process::exit(1),
     };

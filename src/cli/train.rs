@@ -4,8 +4,11 @@ use clap::Args;
 
 use super::job::JobOptions;
 use super::logging::Logging;
-use super::{Failure, output};
-use crate::algorithm;
+use super::progress::Shown;
+use super::signal::stop_on_signal;
+use super::{Error, Failure, open, output, report};
+use crate::algorithm::Table;
+use crate::train::{self, Job, Stop};
 
 /// Train a model from a job file and seal it
 ///
@@ -31,13 +34,42 @@ pub(super) struct Options {
     #[arg(long)]
     resume: bool,
 
-    /// How the report is written to standard output
+    /// Write the report for people or for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: output::Format,
 }
 
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
-    let _job = options.job.read(&algorithm::Table::builtin())?;
-    let _ = logging;
-    Ok(())
+    let job = options.job.read(&Table::builtin())?;
+    let stop = Stop::new();
+    stop_on_signal(stop.clone(), "stopping at the next batch; once more stops at once")?;
+    let report = Job::new(job, open::keys()?)
+        .stop(stop)
+        .observer(Shown::new(logging))
+        .resume(options.resume)
+        .run()
+        .map_err(|source| options.explained(source))?;
+    output::write(&match options.format {
+        output::Format::Text => report::training(&report),
+        output::Format::Json => output::json(&report),
+    })
+}
+
+impl Options {
+    /// A stopped training says what to type to go on.
+    fn explained(&self, source: train::Error) -> Failure {
+        match source {
+            train::Error::Stopped { reason, checkpoint: Some(checkpoint) } => {
+                let resume = format!("smrt train --resume {}", self.job.for_shell());
+                let place = checkpoint.to_string();
+                Error::Stopped {
+                    source: train::Error::Stopped { reason, checkpoint: Some(checkpoint) },
+                    place,
+                    resume,
+                }
+                .into()
+            }
+            other => other.into(),
+        }
+    }
 }
