@@ -58,8 +58,13 @@ impl Endpoint {
 
     /// What a caller is told when the model failed; the log is told why.
     pub(super) fn failed(&self, stats: &Stats, why: &Failed) -> Refusal {
-        if matches!(why, Failed::Panicked(_)) {
-            stats.panics.add(1);
+        match why {
+            Failed::Rows { what, help } => {
+                let refusal = Refusal::new(StatusCode::BAD_REQUEST, what.as_str());
+                return Refusal { help: help.clone(), ..refusal };
+            }
+            Failed::Panicked(_) => stats.panics.add(1),
+            Failed::Refused(_) | Failed::WrongShape => {}
         }
         tracing::error!(reason = why.reason(), job = self.model.manifest.job, "model failed");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the model failed on this request")

@@ -8,11 +8,19 @@ use ndarray::ArrayView2;
 
 use crate::algorithm::Predictor;
 use crate::data::{Answer, Values};
+use crate::fault::{Fault, Kind};
 
 /// Why a model did not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// It said so.
+    /// It cannot answer for these rows, which is for their sender to mend.
+    Rows {
+        /// What is wrong with them.
+        what: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// It said that it is broken.
     Refused(String),
     /// It panicked; the panic hook has logged where.
     Panicked(String),
@@ -24,7 +32,7 @@ impl Failed {
     /// For the log. The caller is told only that the model failed.
     pub(super) fn reason(&self) -> &str {
         match self {
-            Failed::Refused(why) | Failed::Panicked(why) => why,
+            Failed::Rows { what: why, .. } | Failed::Refused(why) | Failed::Panicked(why) => why,
             Failed::WrongShape => "its answer does not have one entry per row",
         }
     }
@@ -52,6 +60,9 @@ pub(super) fn predict(
     let time = start.elapsed();
     let answer = match result {
         Ok(Ok(answer)) => answer,
+        Ok(Err(why)) if matches!(why.kind(), Kind::Data | Kind::Caller) => {
+            return Err(Failed::Rows { what: why.to_string(), help: why.help() });
+        }
         Ok(Err(why)) => return Err(Failed::Refused(why.to_string())),
         Err(panic) => return Err(Failed::Panicked(panic_text(&*panic))),
     };

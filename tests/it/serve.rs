@@ -26,6 +26,7 @@ const PANIC: f32 = 1e6;
 const FAIL: f32 = 2e6;
 const SHORT: f32 = 3e6;
 const HOLD: f32 = 4e6;
+const REFUSE: f32 = 5e6;
 
 /// Shut at first: whoever waits is counted.
 #[derive(Default)]
@@ -71,6 +72,10 @@ impl Predictor for Linear {
         }
         if firsts.iter().any(|&first| first == FAIL) {
             return Err(Error::Corrupt("the weights are gone".into()));
+        }
+        if firsts.iter().any(|&first| first == REFUSE) {
+            let (what, help) = ("a row is out of this model's range", "send smaller numbers");
+            return Err(Error::Data { what: what.into(), help: help.into() });
         }
         if firsts.iter().any(|&first| first == HOLD) {
             self.door.pass();
@@ -499,6 +504,16 @@ fn a_missing_value_the_model_needs_is_named() {
     let reply = Client::new(running.address()).post(CSV, "0,0,0\n1,nan,3\n");
     assert_eq!(reply.status, 400);
     assert!(reply.body.contains("row 2, column 2"), "{}", reply.body);
+}
+
+#[test]
+fn rows_a_model_cannot_answer_for_are_their_senders_to_mend() {
+    for predictor in [Linear::default(), heavy(&Arc::default())] {
+        let running = builder(predictor).start().unwrap();
+        let reply = Client::new(running.address()).post(CSV, &format!("{REFUSE},0,0"));
+        let json: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!((reply.status, json["help"].as_str()), (400, Some("send smaller numbers")));
+    }
 }
 
 #[test]
