@@ -26,7 +26,7 @@ impl Sealing {
     ) -> Result<Sealing, seal::Error> {
         let key = match wish {
             SealKey::Plain => None,
-            SealKey::Default => Some(service.describe(seal::DEFAULT_ALIAS)?.arn),
+            SealKey::Default => Some(default_key(service.as_ref())?),
             SealKey::Named(name) => Some(service.describe(name)?.arn),
         };
         Ok(Sealing { service, key, job: job.clone() })
@@ -56,4 +56,12 @@ impl Sealing {
     pub(super) fn keys(&self) -> &dyn KeyService {
         self.service.as_ref()
     }
+}
+
+/// The default key's name. A service makes that key when it is first asked to seal with it.
+fn default_key(service: &dyn KeyService) -> Result<String, seal::Error> {
+    if let Err(seal::Error::UnknownKey { .. }) = service.describe(seal::DEFAULT_ALIAS) {
+        service.generate_data_key(seal::DEFAULT_ALIAS, &Context::new())?;
+    }
+    Ok(service.describe(seal::DEFAULT_ALIAS)?.arn)
 }
