@@ -170,7 +170,7 @@ pub struct Table {
 impl Table {
     /// The algorithms that come with smrt.
     pub fn builtin() -> Table {
-        Table { entries: vec![Arc::new(linear_learner::LinearLearner)] }
+        Table { entries: vec![Arc::new(linear_learner::LinearLearner), Arc::new(mlp::Mlp)] }
     }
 
     /// This table and one more; it replaces an entry of the same name.

@@ -103,19 +103,15 @@ impl Cutter {
 
     /// Where the last whole record ends; 0 when none does.
     fn last_border(&self, text: &[u8]) -> usize {
-        let after = |at: Option<usize>| at.map_or(0, |at| at + 1);
-        let Records::Csv { delimiter } = self.records else {
-            return after(memrchr(b'\n', text));
-        };
-        match open_quote(text, delimiter) {
-            Some(quote) => after(memrchr(b'\n', &text[..quote])),
-            None => after(memrchr(b'\n', text)),
+        match self.records {
+            Records::Lines => memrchr(b'\n', text).map_or(0, |at| at + 1),
+            Records::Csv { delimiter } => scan_quotes(text, delimiter).border,
         }
     }
 
     fn too_long(&self, text: &[u8]) -> Broken {
         let quoted = match self.records {
-            Records::Csv { delimiter } => open_quote(text, delimiter).is_some(),
+            Records::Csv { delimiter } => scan_quotes(text, delimiter).open,
             Records::Lines => false,
         };
         let carriage_returns = memchr(b'\n', text).is_none() && memchr(b'\r', text).is_some();
@@ -134,23 +130,39 @@ impl Cutter {
     }
 }
 
-/// The quote that is still open at the end of `text`, which begins outside quotes.
-fn open_quote(text: &[u8], delimiter: u8) -> Option<usize> {
+/// What a text that begins outside quotes holds.
+struct Quotes {
+    /// Behind the last line feed outside quotes; 0 without one.
+    border: usize,
+    /// Whether a quote is still open at the end.
+    open: bool,
+}
+
+fn scan_quotes(text: &[u8], delimiter: u8) -> Quotes {
+    let mut border = 0;
+    // Everything before it, outside quotes, has been searched for a border.
+    let mut outside = 0;
     let mut from = 0;
-    loop {
-        let opening = from + memchr(b'"', &text[from..])?;
+    let mut search = |outside: usize, end: usize| {
+        border = memrchr(b'\n', &text[outside..end]).map_or(border, |at| outside + at + 1);
+        border
+    };
+    while let Some(opening) = memchr(b'"', &text[from..]).map(|at| from + at) {
         from = opening + 1;
         let before = opening.checked_sub(1).map(|at| text[at]);
         let first = opening == BOM.len() && text.starts_with(BOM);
         if before.is_some_and(|b| b != delimiter && b != b'\n') && !first {
             continue;
         }
+        let border = search(outside, opening);
         match closing_quote(text, from) {
             // A quote at the very end may be the first of a doubled one.
             Some(closing) if closing + 1 < text.len() => from = closing + 1,
-            _ => return Some(opening),
+            _ => return Quotes { border, open: true },
         }
+        outside = from;
     }
+    Quotes { border: search(outside, text.len()), open: false }
 }
 
 /// Where the quoted text that begins at `from` ends: its closing quote, doubled ones passed over.

@@ -400,7 +400,9 @@ impl<'a> Cursor<'a> {
             at += 1;
         }
         if !self.ends_field(self.byte(at)) {
-            let what = format!("text follows a closing quote: {}", shown(&text[self.at..text.len().min(at + 8)]));
+            let rest = &text[at..text.len().min(at + 8)];
+            let near = at + memchr(b'\n', rest).unwrap_or(rest.len());
+            let what = format!("text follows a closing quote: {}", shown(&text[self.at..near]));
             return Err(broken(self.line, Some(column), what, "double the quotes that are part of a text"));
         }
         self.at = at;

@@ -172,11 +172,13 @@ fn wrong_length(found: usize, expected: usize) -> (String, String) {
     )
 }
 
-/// What serde_json says, without its place: lines are ours to count.
+/// What serde_json says, kept short and without its line: lines are ours to count.
 fn not_json(error: &serde_json::Error) -> String {
+    const SENTENCE_LETTERS_MAX: usize = 120;
     let text = error.to_string();
     let bare = text.split(" at line ").next().unwrap_or(&text);
-    format!("the line is not what it should be at byte {}: {bare}", error.column())
+    let bare: String = bare.chars().take(SENTENCE_LETTERS_MAX).collect();
+    if error.is_data() { bare } else { format!("this is not JSON at byte {}: {bare}", error.column()) }
 }
 
 fn is_blank(line: &[u8]) -> bool {

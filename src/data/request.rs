@@ -12,6 +12,7 @@ use crate::spec::limit::{REQUEST_ROWS_MAX, REQUEST_VALUES_MAX};
 use crate::spec::train::Media;
 
 mod json;
+mod plain;
 mod scan;
 
 /// What one request may make a server hold.
@@ -62,6 +63,34 @@ pub fn decode(
         _ => Ok(Array2::from_shape_vec((rows, signature.features), values)
             .expect("every row was decoded whole")),
     }
+}
+
+/// Appends the rows of `body` to `values`, row after row, and returns how many: [`decode`] for a
+/// caller who keeps one buffer for many requests. A plain CSV body costs no allocation.
+///
+/// # Errors
+/// As [`decode`]; `values` is then as it was.
+pub fn decode_into(
+    content: &ContentType,
+    body: &[u8],
+    signature: &Signature,
+    limits: &Limits,
+    values: &mut Vec<f32>,
+) -> Result<usize, Error> {
+    if content.media == Media::Csv && content.parameters.is_empty() {
+        let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
+        if let Some(rows) = plain::rows(body, signature.features, rows_max, values) {
+            return Ok(rows);
+        }
+    }
+    let decoded = decode(content, body, signature, limits)?;
+    let rows = decoded.nrows();
+    if values.is_empty() {
+        *values = decoded.into_raw_vec_and_offset().0;
+    } else {
+        values.extend(decoded);
+    }
+    Ok(rows)
 }
 
 fn decode_csv(

@@ -85,6 +85,10 @@ pub const GPU_NUMBER_MAX: usize = 255;
 pub const OBJECTS_MAX: usize = 1_000_000;
 /// Bytes fetched by one ranged request of a remote read.
 pub const READ_RANGE_BYTES: u64 = 8 << 20;
+/// How long one range may take to arrive, in seconds: a server that drips is given up.
+pub const READ_RANGE_TIMEOUT_S: u64 = 300;
+/// Bytes of a store's answer that is not an object: a page of a listing, an error text.
+pub const STORE_ANSWER_BYTES_MAX: usize = 32 << 20;
 /// Ranged requests in flight for one remote reader, which therefore holds at most one range more.
 pub const READ_RANGES_AHEAD: usize = 4;
 /// Bytes of one part of a multipart upload; the parts after [`UPLOAD_SMALL_PARTS`] are eight times
@@ -94,6 +98,9 @@ pub const UPLOAD_PART_BYTES: usize = 8 << 20;
 pub const UPLOAD_SMALL_PARTS: usize = 1_000;
 /// Parts in flight for one upload.
 pub const UPLOAD_PARTS_AHEAD: usize = 4;
+/// How long an abandoned upload waits for its parts under way, in seconds, before it takes them
+/// back.
+pub const UPLOAD_SETTLE_S: u64 = 5;
 /// Bytes of `~/.aws/config`, `~/.aws/credentials` or a bundle of certificate authorities.
 pub const CREDENTIALS_BYTES_MAX: u64 = 4 << 20;
 /// How long a store may take to accept a connection, in seconds.

@@ -329,7 +329,10 @@ mod tests {
         assert_eq!(at("s3://b/p/"), "s3://b/p/x/y");
         assert_eq!(at("memory://"), "memory://x/y");
         assert_eq!(at("/a/"), "/a/x/y");
-        assert_eq!(parse("http://h/p?q=1").unwrap().join("z"), Uri::Http("http://h/p/z?q=1".into()));
+        assert_eq!(
+            parse("http://h/p?q=1").unwrap().join("z"),
+            Uri::Http("http://h/p/z?q=1".into())
+        );
     }
 
     #[test]

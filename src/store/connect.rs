@@ -13,6 +13,7 @@ use object_store::http::HttpBuilder;
 use object_store::list::PaginatedListStore;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 
+use super::bounded::Connector;
 use super::environment::Environment;
 use super::error::Error;
 use super::profile::read_small;
@@ -81,6 +82,7 @@ fn amazon(uri: &Uri, bucket: &str, settings: &Settings) -> Result<Bucket, Error>
         .with_virtual_hosted_style_request(settings.virtual_host)
         .with_client_options(options)
         .with_retry(retries())
+        .with_http_connector(Connector)
         // Not every server knows the bulk request.
         .with_disable_bulk_delete(true);
     if let Some(endpoint) = settings.bucket_endpoint(bucket) {
@@ -180,7 +182,8 @@ fn web(uri: &Uri, url: &str) -> Result<Bucket, Error> {
     let builder = HttpBuilder::new()
         .with_url(url)
         .with_client_options(options_for_any(uri.scheme() == "http"))
-        .with_retry(retries());
+        .with_retry(retries())
+        .with_http_connector(Connector);
     let store = builder.build().map_err(|e| not_usable(&e))?;
     Ok(Bucket {
         objects: Arc::new(store),
@@ -196,7 +199,8 @@ fn google(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket,
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_client_options(options_for_any(false))
-        .with_retry(retries());
+        .with_retry(retries())
+        .with_http_connector(Connector);
     for (name, value) in environment.all() {
         if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
             builder = builder.with_config(key, value);
@@ -222,7 +226,8 @@ fn azure(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket, 
     let mut builder = MicrosoftAzureBuilder::new()
         .with_container_name(bucket)
         .with_client_options(options_for_any(false))
-        .with_retry(retries());
+        .with_retry(retries())
+        .with_http_connector(Connector);
     for (name, value) in environment.all() {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);
@@ -296,7 +301,10 @@ impl DnsResolver for Resolver {
         let host = host.to_owned();
         Box::pin(async move {
             if host == "localhost" || host.ends_with(".localhost") {
-                return Ok(vec![std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()]);
+                return Ok(vec![
+                    std::net::Ipv4Addr::LOCALHOST.into(),
+                    std::net::Ipv6Addr::LOCALHOST.into(),
+                ]);
             }
             let found = tokio::net::lookup_host((host.as_str(), 0)).await;
             let addresses: Vec<_> =

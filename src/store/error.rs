@@ -263,6 +263,10 @@ impl Fault for Error {
             Error::Denied { origin, .. } => {
                 format!("the credentials from {origin} need that permission on this bucket and key")
             }
+            Error::Unreachable { cause, .. } if cause.contains("not valid for name") => {
+                "use a host name that its certificate has; virtual_host = true puts the bucket before it"
+                    .to_owned()
+            }
             Error::Unreachable { cause, .. } if cause.contains("certificate") => {
                 "name the authority that signed it: storage.s3.ca_bundle or AWS_CA_BUNDLE, a PEM file"
                     .to_owned()
@@ -308,7 +312,9 @@ fn local_help(source: &io::Error) -> Option<String> {
         E::PermissionDenied => "check owner and mode of the file and of the folders above it",
         E::ReadOnlyFilesystem => "that file system cannot be written; choose another place",
         E::NotFound => "check the path; a relative one starts at the job file's folder",
-        E::NotADirectory | E::IsADirectory => "a file stands where a folder is needed, or the reverse",
+        E::NotADirectory | E::IsADirectory => {
+            "a file stands where a folder is needed, or the reverse"
+        }
         _ => return None,
     };
     Some(help.to_owned())

@@ -253,8 +253,7 @@ struct Folders {
 
 impl Folders {
     fn make(folder: &Path) -> Result<Folders, Error> {
-        let missing =
-            folder.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
+        let missing = folder.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists());
         let made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
         fs::create_dir_all(folder).map_err(|e| Error::local("make the folder", folder, e))?;
         Ok(Folders { made })

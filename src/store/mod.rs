@@ -15,6 +15,7 @@
 //! `_SUCCESS`, drafts), unless the user named exactly that object. Where SageMaker would read
 //! `train.csv.bak` beside `train.csv`, an object of exactly the given name is read alone.
 
+mod bounded;
 mod connect;
 mod environment;
 mod error;
@@ -194,6 +195,12 @@ impl Store {
         if let Uri::File(path) = folder {
             return local::check_writable(path);
         }
+        if !matches!(folder, Uri::Http(_)) {
+            self.ask(
+                folder,
+                |bucket, uri| async move { remote::check_bucket(&bucket, &uri).await },
+            )?;
+        }
         // One name for all: where deleting is forbidden, one small object stays, not one per job.
         let probe = folder.join(".smrt-write-check");
         let mut upload = self.create(&probe)?;
@@ -217,11 +224,7 @@ impl Store {
         }
     }
 
-    fn ask<T, F>(
-        &self,
-        uri: &Uri,
-        question: impl FnOnce(Arc<Bucket>, Uri) -> F,
-    ) -> Result<T, Error>
+    fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,

@@ -132,7 +132,11 @@ pub(super) fn read_small(path: &Path) -> Result<Option<Vec<u8>>, Error> {
         .map_err(|e| Error::local("read", path, e))?;
     if bytes.len() as u64 > limit::CREDENTIALS_BYTES_MAX {
         return Err(Error::Settings {
-            what: format!("{} is larger than {} bytes", path.display(), limit::CREDENTIALS_BYTES_MAX),
+            what: format!(
+                "{} is larger than {} bytes",
+                path.display(),
+                limit::CREDENTIALS_BYTES_MAX
+            ),
             help: "is it the file you meant?".to_owned(),
         });
     }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
@@ -41,7 +42,7 @@ pub(super) fn open(
         next: range.start,
         end: range.end,
         ahead: VecDeque::new(),
-        chunk: Bytes::new(),
+        pieces: Pieces::new(),
         failed: false,
     };
     reader.fetch_ahead();
@@ -70,8 +71,10 @@ impl Read for Skipping {
     }
 }
 
+/// A range in the pieces it came in: joining them would copy every byte once more.
+type Pieces = VecDeque<Bytes>;
 /// One range as it arrived, and what the server said the object is by then.
-type Arrived = Result<(Bytes, Object), Error>;
+type Arrived = Result<(Pieces, Object), Error>;
 
 struct Ranged {
     bucket: Arc<Bucket>,
@@ -81,7 +84,7 @@ struct Ranged {
     next: u64,
     end: u64,
     ahead: VecDeque<Pending<Arrived>>,
-    chunk: Bytes,
+    pieces: Pieces,
     failed: bool,
 }
 
@@ -90,7 +93,7 @@ impl Ranged {
         while self.next < self.end && self.ahead.len() < limit::READ_RANGES_AHEAD {
             let until = self.end.min(self.next + limit::READ_RANGE_BYTES);
             let (bucket, path) = (self.bucket.clone(), self.path.clone());
-            let fetch = fetch(bucket, path, self.object.clone(), self.next..until);
+            let fetch = fetch_in_time(bucket, path, self.object.clone(), self.next..until);
             self.ahead.push_back(runtime::start(fetch));
             self.next = until;
         }
@@ -98,11 +101,11 @@ impl Ranged {
 
     fn advance(&mut self) -> Result<(), Error> {
         let Some(pending) = self.ahead.pop_front() else { return Ok(()) };
-        let (chunk, now) = pending.wait()?;
+        let (pieces, now) = pending.wait()?;
         // Requests already under way did not know a tag that the first answer brought.
         self.object.same_as(&now)?;
         self.object.tag = self.object.tag.take().or(now.tag);
-        self.chunk = chunk;
+        self.pieces = pieces;
         self.fetch_ahead();
         Ok(())
     }
@@ -120,16 +123,46 @@ async fn fetch(bucket: Arc<Bucket>, path: Path, object: Object, range: Range<u64
     };
     let now = Object::remote(object.uri.clone(), found.meta.clone());
     object.same_as(&now)?;
-    let bytes = match found.bytes().await {
-        Ok(bytes) => bytes,
-        Err(e) => return Err(remote::explain_read(e, &bucket, &object).await),
-    };
     let wanted = range.end - range.start;
-    if bytes.len() as u64 != wanted {
-        let detail = format!("{} bytes came where {wanted} were asked for", bytes.len());
-        return Err(Error::Changed { uri: object.uri, detail });
+    match gather(found.into_stream(), wanted).await {
+        Ok((pieces, bytes)) if bytes == wanted => Ok((pieces, now)),
+        Ok((_, bytes)) => {
+            let detail = format!("{bytes} bytes came where {wanted} were asked for");
+            Err(Error::Changed { uri: object.uri, detail })
+        }
+        Err(e) => Err(remote::explain_read(e, &bucket, &object).await),
     }
-    Ok((bytes, now))
+}
+
+/// Everything that comes, until it is more than was `wanted`; and how much it was.
+async fn gather(mut body: Body, wanted: u64) -> object_store::Result<(Pieces, u64)> {
+    let (mut pieces, mut bytes) = (Pieces::new(), 0);
+    while let Some(piece) = body.next().await.transpose()? {
+        bytes += piece.len() as u64;
+        pieces.push_back(piece);
+        if bytes > wanted {
+            break;
+        }
+    }
+    Ok((pieces, bytes))
+}
+
+/// [`fetch`], but not for ever.
+async fn fetch_in_time(
+    bucket: Arc<Bucket>,
+    path: Path,
+    object: Object,
+    range: Range<u64>,
+) -> Arrived {
+    let (uri, endpoint) = (object.uri.clone(), bucket.endpoint.clone());
+    let limit = Duration::from_secs(limit::READ_RANGE_TIMEOUT_S);
+    match tokio::time::timeout(limit, fetch(bucket, path, object, range)).await {
+        Ok(arrived) => arrived,
+        Err(_) => {
+            let cause = format!("one range took more than {limit:?}");
+            Err(Error::Unreachable { uri, endpoint, cause })
+        }
+    }
 }
 
 impl Read for Ranged {
@@ -137,13 +170,18 @@ impl Read for Ranged {
         if self.failed {
             return Err(io::Error::other(format!("{} could not be read before", self.object.uri)));
         }
-        if self.chunk.is_empty() && !out.is_empty() {
+        if self.pieces.is_empty() && !out.is_empty() {
             self.advance().inspect_err(|_| {
                 self.failed = true;
                 self.ahead.clear();
             })?;
         }
-        Ok(take(&mut self.chunk, out))
+        let Some(piece) = self.pieces.front_mut() else { return Ok(0) };
+        let count = take(piece, out);
+        if piece.is_empty() {
+            self.pieces.pop_front();
+        }
+        Ok(count)
     }
 }
 
@@ -189,8 +227,7 @@ impl Stream {
     }
 
     fn begin(&self) -> Result<Body, Error> {
-        let (bucket, path, object) =
-            (self.bucket.clone(), self.path.clone(), self.object.clone());
+        let (bucket, path, object) = (self.bucket.clone(), self.path.clone(), self.object.clone());
         runtime::wait(async move {
             let options = GetOptions { if_match: object.if_match(), ..Default::default() };
             let found = match bucket.objects.get_opts(&path, options).await {
@@ -205,7 +242,9 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.chunk.is_empty() && !out.is_empty() && (self.read < self.object.bytes || self.read == 0)
+        if self.chunk.is_empty()
+            && !out.is_empty()
+            && (self.read < self.object.bytes || self.read == 0)
         {
             self.advance()?;
         }

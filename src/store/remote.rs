@@ -81,15 +81,28 @@ pub(super) async fn head(bucket: &Bucket, uri: &Uri) -> Result<Object, Error> {
 /// A missing object, or a missing bucket? An answer to HEAD has no body to tell.
 async fn missing_what(error: object_store::Error, bucket: &Bucket, uri: &Uri) -> Error {
     let found = explain(error, bucket, uri, "read");
-    if let (Error::NotFound { .. }, Some(pages)) = (&found, &bucket.pages) {
-        let options = PaginatedListOptions { max_keys: Some(1), ..Default::default() };
-        if let Err(e) = pages.list_paginated(Some(key_of(uri)), options).await
-            && let error @ Error::NoBucket { .. } = explain(e, bucket, uri, "list")
-        {
-            return error;
-        }
+    if let Error::NotFound { .. } = &found
+        && let Err(no_bucket @ Error::NoBucket { .. }) = check_bucket(bucket, uri).await
+    {
+        return no_bucket;
     }
     found
+}
+
+/// Fails when the bucket is known not to exist. Some servers make a bucket at the first write:
+/// then a slip in its name would send a model where nobody looks for it.
+pub(super) async fn check_bucket(bucket: &Bucket, uri: &Uri) -> Result<(), Error> {
+    let Some(pages) = &bucket.pages else { return Ok(()) };
+    let options = PaginatedListOptions { max_keys: Some(1), ..Default::default() };
+    let key = Some(key_of(uri)).filter(|key| !key.is_empty());
+    match pages.list_paginated(key, options).await {
+        Ok(_) => Ok(()),
+        Err(e) => match explain(e, bucket, uri, "list") {
+            // Writing needs no permission to list.
+            Error::Denied { .. } => Ok(()),
+            error => Err(error),
+        },
+    }
 }
 
 /// Everything below a prefix, or the one object of that name; sorted by key.
@@ -123,9 +136,8 @@ pub(super) async fn list(bucket: &Bucket, uri: &Uri) -> Result<Vec<Object>, Erro
         return Err(Error::Empty { uri: uri.clone(), skipped: all });
     }
     metas.sort_by(|a, b| a.location.as_ref().as_bytes().cmp(b.location.as_ref().as_bytes()));
-    let named = |meta: ObjectMeta| {
-        Object::remote(with_key(uri, meta.location.as_ref().to_owned()), meta)
-    };
+    let named =
+        |meta: ObjectMeta| Object::remote(with_key(uri, meta.location.as_ref().to_owned()), meta);
     Ok(metas.into_iter().map(named).collect())
 }
 

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::{OnceLock, mpsc};
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -48,6 +49,11 @@ impl<T> Pending<T> {
     /// itself on some async runtime's thread.
     pub(super) fn wait(self) -> T {
         self.answer.recv().expect("the work neither panics nor is ended while it is awaited")
+    }
+
+    /// Waits until `deadline` at most, and then ends the work.
+    pub(super) fn wait_until(self, deadline: Instant) -> Option<T> {
+        self.answer.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
     }
 
     /// Whether the answer is there, without waiting.

@@ -110,7 +110,10 @@ impl Settings {
 fn check_endpoint(text: &str) -> Result<String, Error> {
     let help = "write http://host:port or https://host".to_owned();
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(Error::Settings { what: "the S3 endpoint has no http:// or https://".into(), help });
+        return Err(Error::Settings {
+            what: "the S3 endpoint has no http:// or https://".into(),
+            help,
+        });
     };
     let scheme = scheme.to_ascii_lowercase();
     if rest.contains('@') {
@@ -160,8 +163,7 @@ fn job_keys(job: &S3, id: &str, environment: &Environment) -> Result<(Identity, 
             job.session_token.clone().or_else(|| variable("AWS_SESSION_TOKEN")),
         ),
     };
-    let secret =
-        secret.ok_or_else(|| half("storage.s3", "access_key_id", "secret_access_key"))?;
+    let secret = secret.ok_or_else(|| half("storage.s3", "access_key_id", "secret_access_key"))?;
     Ok((keys(id, secret, token), "[storage.s3] of the job file".to_owned()))
 }
 

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload, PutResult};
@@ -197,8 +198,12 @@ impl Parts {
     /// bucket's own rule for stale uploads has the last word.
     fn give_up(&mut self) {
         self.failed = true;
-        self.ahead.clear();
         self.buffer = Vec::new();
+        // A part that arrives after the abort would stay, so those under way may land first.
+        let deadline = Instant::now() + Duration::from_secs(limit::UPLOAD_SETTLE_S);
+        for part in self.ahead.drain(..) {
+            part.wait_until(deadline);
+        }
         let Some(mut upload) = self.upload.take() else { return };
         if let Err(error) = runtime::wait(async move { upload.abort().await }) {
             let cause = remote::innermost(&error);

@@ -293,7 +293,7 @@ impl Fit {
                 Truth::Number(signs) if self.settings.task == Task::BinaryClassification => {
                     let positive: Vec<bool> =
                         signs[..rows].iter().map(|sign| *sign > 0.0).collect();
-                    threshold(self.settings.criterion, &linear.scores(features), &positive, weight)
+                    threshold(self.settings.criterion, &linear.scores(&features), &positive, weight)
                 }
                 _ => Threshold::HALF,
             };
@@ -328,7 +328,7 @@ impl Fit {
         channel: &Channel<'_>,
         domain: &Domain,
     ) -> Result<Vec<Metric>, Error> {
-        let scores = linear.scores(channel.data.features.view());
+        let scores = linear.scores(&channel.data.features.view());
         let rows = Rows {
             channel: channel.name,
             scores: &scores,
@@ -398,7 +398,7 @@ const OBJECTIVE_ROWS: usize = 8192;
 /// The mean objective over a channel, in the units of its labels, on the CPU.
 fn objective(loss: Loss, linear: &Linear, channel: &Channel<'_>) -> Result<f64, Error> {
     let device = Device::flex();
-    let margins = linear.margins(channel.data.features.view());
+    let margins = linear.margins(&channel.data.features.view());
     let outputs = linear.outputs();
     let (mut sum, mut total) = (0.0, 0.0);
     for from in (0..channel.data.rows()).step_by(OBJECTIVE_ROWS) {

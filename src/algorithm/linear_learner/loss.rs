@@ -213,7 +213,7 @@ mod tests {
         let recording = Device::flex().autodiff();
         let device = Device::flex();
         let (rows, models) = (5, 3);
-        let z: Vec<f32> = (0..rows * models).map(|i| (i as f32 * 0.77).sin() * 2.0).collect();
+        let z: Vec<f32> = (0..rows * models).map(|i| (i as f32 * 0.77 + 0.3).sin() * 2.0).collect();
         let signs = [1.0, -1.0, 1.0, 1.0, -1.0];
         let quantities = [0.3, -1.2, 0.9, 2.0, -0.4];
         let weight = [1.0, 0.5, 2.0, 0.0, 1.5];

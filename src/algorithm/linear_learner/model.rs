@@ -108,20 +108,20 @@ impl Linear {
     }
 
     /// rows × outputs margins, before any sigmoid or softmax.
-    pub(super) fn margins(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+    pub(super) fn margins(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
         self.each_row(rows, |_| ())
     }
 
     /// rows × outputs scores, as answered.
-    pub(super) fn scores(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+    pub(super) fn scores(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
         self.each_row(rows, |margins| link(self.task, margins))
     }
 
-    fn each_row(&self, rows: ArrayView2<'_, f32>, link: impl Fn(&mut [f32]) + Sync) -> Vec<f32> {
+    fn each_row(&self, rows: &ArrayView2<'_, f32>, link: impl Fn(&mut [f32]) + Sync) -> Vec<f32> {
         let mut out = vec![0.0; rows.nrows() * self.outputs];
         let work = rows.nrows().saturating_mul(self.weight.len());
         if work < PARALLEL_WORK {
-            self.block(&rows, &mut out, &link);
+            self.block(rows, &mut out, &link);
             return out;
         }
         let each = (PARALLEL_WORK / self.weight.len().max(1)).max(1);
@@ -249,7 +249,7 @@ impl Opened {
 impl Predictor for Opened {
     fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, Error> {
         let count = rows.nrows();
-        let scores = self.linear.scores(rows);
+        let scores = self.linear.scores(&rows);
         let outputs = self.linear.outputs;
         let codes = match self.linear.task {
             Task::BinaryClassification => {

@@ -10,6 +10,16 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::settings::Optimizer;
 use crate::algorithm::Error;
 
+impl Optimizer {
+    /// The share of the last step that is added to the next. Adam's memory is a mean, not a sum.
+    fn momentum(self) -> f64 {
+        match self {
+            Optimizer::Adam { .. } => 0.0,
+            Optimizer::Sgd { momentum } | Optimizer::RmsProp { momentum, .. } => momentum,
+        }
+    }
+}
+
 /// What keeps Adam and RMSprop from dividing by 0; PyTorch's.
 const EPSILON: f64 = 1e-8;
 
@@ -81,6 +91,8 @@ impl Block {
         let moved = value - length.clone() * direction;
         let value = match &rates.l1 {
             Some(l1) => {
+                // At rest a momentum adds the gradient up 1 / (1 - momentum) times; so must this.
+                let length = length.div_scalar(1.0 - how.momentum());
                 let room = moved.clone().abs() - length * l1.clone();
                 room.clamp_min(0.0) * moved.sign()
             }

@@ -79,7 +79,7 @@ pub struct Plan<'a> {
 }
 
 /// Something that takes training steps.
-pub trait Engine {
+pub trait Engine: Send {
     /// Learns from the rows `batch` with learning rate `rate`; gives the weighted sum of their
     /// losses before the step.
     fn step(&mut self, batch: &[u32], rate: f64) -> f64;

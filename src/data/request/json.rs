@@ -117,20 +117,25 @@ impl<'a> State<'a> {
     }
 }
 
-/// serde_json's sentence, and the byte it stumbled over.
+/// serde_json's sentence, kept short, and the byte it stumbled over.
 fn not_json(error: &serde_json::Error, body: &[u8]) -> String {
+    const SENTENCE_LETTERS_MAX: usize = 120;
     let text = error.to_string();
-    let bare = text.split(" at line ").next().unwrap_or(&text);
+    let bare = text.split(" at line ").next().unwrap_or(&text).replace("expected f32", "expected a number");
+    let bare: String = bare.chars().take(SENTENCE_LETTERS_MAX).collect();
+    if error.is_data() {
+        return bare;
+    }
+    if error.is_eof() {
+        return format!("the JSON ends too early: {bare}");
+    }
     let line_start = match error.line() {
         0 | 1 => 0,
         line => memchr::memchr_iter(b'\n', body).nth(line - 2).map_or(0, |at| at + 1),
     };
     let at = (line_start + error.column()).min(body.len());
-    if error.is_eof() {
-        return format!("the JSON ends too early: {bare}");
-    }
     let near = &body[at.saturating_sub(8)..(at + 8).min(body.len())];
-    format!("the JSON is not what it should be at byte {at}, near {}: {bare}", shown(near))
+    format!("this is not JSON at byte {at}, near {}: {bare}", shown(near))
 }
 
 /// The whole body.

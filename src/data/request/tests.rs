@@ -94,7 +94,7 @@ fn mistakes_name_row_and_column_and_the_way_out() {
     let json = |body| read("application/json", body, 3).unwrap_err();
     assert_eq!(
         json(r#"{"instances":[[1,2,3],{"features":[1,"x",3]}]}"#),
-        "row 2, column 2: the JSON is not what it should be at byte 38, near \"res\\\":[1,\\\"x\\\",3]}]}\": invalid type: string \"x\", expected f32 | send {\"instances\": [{\"features\": [1.5, 2]}]}; a missing value is null"
+        "row 2, column 2: invalid type: string \"x\", expected a number | send {\"instances\": [{\"features\": [1.5, 2]}]}; a missing value is null"
     );
     assert_eq!(
         json(r#"{"instances":[[1,2,3,4]]}"#),
@@ -102,6 +102,7 @@ fn mistakes_name_row_and_column_and_the_way_out() {
     );
     assert!(json("{}").starts_with("there is no list under \"instances\""));
     assert!(json("[[1,2,3]]").contains("expected an object with a list under \"instances\""));
+    assert!(json("{'instances':[]}").starts_with("this is not JSON at byte 2, near \"{'instance"));
     assert!(json(r#"{"instances":[[1,2,3]"#).starts_with("the JSON ends too early"));
     assert!(json(r#"{"instances":[[1,2,NaN]]}"#).starts_with("row 1, column 3"));
     assert!(json(r#"{"instances":[[1,2,1e999]]}"#).starts_with("row 1, column 3"));
@@ -140,8 +141,8 @@ fn sparse_rows_cannot_ask_for_more_memory_than_the_limit() {
 #[test]
 fn deep_json_is_refused() {
     let deep = format!("{{\"x\":{}", "[".repeat(100_000));
-    assert!(read("application/json", &deep, 1).unwrap_err().contains("recursion limit"));
-    let deep = format!("{{\"instances\":[{}", "{\"data\":".repeat(100_000));
+    assert!(read("application/json", &deep, 1).is_err());
+    let deep = format!("{{\"instances\":[{}", "{\"data\":{\"features\":".repeat(100_000));
     assert!(read("application/json", &deep, 1).is_err());
 }
 
