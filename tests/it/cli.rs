@@ -156,7 +156,8 @@ fn standard_input_is_read_to_its_end() {
 #[test]
 fn a_reader_that_goes_away_is_nobodys_mistake() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&["completions", "bash"][..], &["algorithms", "linear-learner"], &["--help"]] {
+    for arguments in [&["completions", "bash"][..], &["algorithms", "linear-learner"], &["--help"]]
+    {
         let mut child = smrt(folder.path(), arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
