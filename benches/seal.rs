@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
-use criterion::{Criterion, Throughput};
+use criterion::{BatchSize, Criterion, Throughput};
 use rayon::prelude::*;
 use smrt::seal::{Context, RawKey, Reader, Settings, Writer, open_file, seal_file};
 
@@ -123,20 +123,26 @@ fn copy_path(from: &Path, to: &Path) {
     });
 }
 
-fn with_criterion(place: &mut Place, criterion: &mut Criterion) {
+fn with_criterion(place: &Place, criterion: &mut Criterion) {
     let cipher = Aes256Gcm::new(&[1; 32].into());
     let mut group = criterion.benchmark_group("seal");
     group.throughput(Throughput::Bytes(place.bytes as u64)).sample_size(10);
     let mut buffer = place.plain.clone();
     group.bench_function("raw cipher, all cores", |b| b.iter(|| raw_seal(&cipher, &mut buffer)));
     drop(buffer);
-    group.bench_function("copy, file to file", |b| {
-        b.iter(|| copy_path(&place.source, &place.opened));
-    });
     group.bench_function("writer, memory", |b| b.iter(|| seal_stream(&place.plain)));
     group.bench_function("reader, memory", |b| b.iter(|| open_stream(&place.sealed)));
-    group.bench_function("seal, file to file", |b| b.iter(|| seal_path(place, &place.target)));
-    group.bench_function("open, file to file", |b| b.iter(|| open_path(place)));
+    seal_path(place, &place.target);
+    let works: [(&str, &dyn Fn()); 3] = [
+        ("copy, file to file", &|| copy_path(&place.source, &place.opened)),
+        ("seal, file to file", &|| seal_path(place, &place.opened)),
+        ("open, file to file", &|| open_path(place)),
+    ];
+    for (name, work) in works {
+        group.bench_function(name, |b| {
+            b.iter_batched(|| warm(place), |()| work(), BatchSize::PerIteration);
+        });
+    }
     group.finish();
 }
 
@@ -159,7 +165,7 @@ fn warm(place: &Place) {
 }
 
 /// Everything in turn, so that a disturbance meets all alike; medians of several rounds.
-fn in_turn(place: &mut Place, rounds: usize) {
+fn in_turn(place: &Place, rounds: usize) {
     let cipher = Aes256Gcm::new(&[1; 32].into());
     let names = ["raw", "copy", "writer", "reader", "seal", "open"];
     let mut seconds = vec![(Vec::new(), Vec::new()); names.len()];
@@ -205,12 +211,12 @@ fn in_turn(place: &mut Place, rounds: usize) {
 }
 
 fn main() {
-    let mut place = prepare();
+    let place = prepare();
     match std::env::var("SMRT_SEAL_ROUNDS").ok().and_then(|text| text.parse().ok()) {
-        Some(rounds) => in_turn(&mut place, rounds),
+        Some(rounds) => in_turn(&place, rounds),
         None => {
             let mut criterion = Criterion::default().configure_from_args();
-            with_criterion(&mut place, &mut criterion);
+            with_criterion(&place, &mut criterion);
             criterion.final_summary();
         }
     }

@@ -21,6 +21,9 @@ use super::reader::{Opened, Reader, check_head, final_length, open_at, open_head
 use super::service::KeyService;
 use super::writer::{Prologue, Settings, Writer, begin};
 
+/// Frames below this are opened as a stream, in files above [`SMALL_FILE`].
+const SMALL_FRAME: usize = 64 << 10;
+const SMALL_FILE: u64 = 4 << 20;
 /// Bytes of a final frame beyond its content.
 const FINAL_EXTRA: u64 = (FINAL_HEAD + TAG_BYTES) as u64;
 /// Bytes of a regular frame beyond its content.
@@ -162,10 +165,12 @@ pub fn open_file(
     let plain_bytes = match meta.is_file() && cfg!(unix) {
         true => {
             let opened = open_header(&mut source, keys, required)?;
-            match opened.verifier {
-                None => open_frames(from, &source, meta.len(), &opened, part.as_file(), to)?,
-                // The signature covers the message from its first byte: one pass, in order.
-                Some(_) => open_stream(open_source(from)?, keys, required, part.as_file(), to)?,
+            // A signature covers the message from its first byte: one pass, in order. And the
+            // stream takes many small frames at once, where here each costs two system calls.
+            let tiny = opened.frame_bytes < SMALL_FRAME && meta.len() > SMALL_FILE;
+            match opened.verifier.is_some() || tiny {
+                false => open_frames(from, &source, meta.len(), &opened, part.as_file(), to)?,
+                true => open_stream(open_source(from)?, keys, required, part.as_file(), to)?,
             }
         }
         false => open_stream(source, keys, required, part.as_file(), to)?,

@@ -83,6 +83,18 @@ fn an_empty_message_and_frames_of_one_mebibyte_come_back() {
 }
 
 #[test]
+fn a_large_file_of_small_frames_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let [sealed, opened] = ["b", "c"].map(|name| folder.path().join(name));
+    let plain = content((5 << 20) + 1);
+    std::fs::write(&sealed, seal(&plain, 4096)).unwrap();
+    open_file(&sealed, &opened, &key(), &Context::new()).unwrap();
+    assert!(std::fs::read(&opened).unwrap() == plain);
+    std::fs::write(&sealed, [&seal(&plain, 4096)[..], &[0]].concat()).unwrap();
+    assert!(open_file(&sealed, &opened, &key(), &Context::new()).is_err());
+}
+
+#[test]
 fn a_reader_that_gives_one_byte_at_a_time_is_enough() {
     struct Drip<'a>(&'a [u8]);
     impl Read for Drip<'_> {
