@@ -87,6 +87,16 @@ impl Layout {
             layout.names =
                 fields.iter().map(|field| name(field, line)).collect::<Result<_, _>>()?;
         }
+        if format.header && looks_like_a_row(&layout.names) {
+            return Err(broken(
+                line,
+                None,
+                format!("a header is expected, and this looks like a row: {}", layout.some_names()),
+                format!(
+                    "set `{channel}.header = false`, or put the columns' names on the first line"
+                ),
+            ));
+        }
         layout.label = layout.find_label(&format.label, line)?;
         if layout.features() == 0 {
             return Err(layout.no_features(&fields[0], line));
@@ -481,6 +491,13 @@ impl<'a> Cursor<'a> {
         self.line += 1;
         Ok(fields)
     }
+}
+
+/// Whether all names are numbers, and not only such as count columns.
+fn looks_like_a_row(names: &[String]) -> bool {
+    let counts = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |name: &String| number::parse(name.as_bytes()).is_ok();
+    names.iter().all(is_number) && !names.iter().all(counts)
 }
 
 fn name(field: &[u8], line: u64) -> Result<String, Broken> {

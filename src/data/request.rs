@@ -6,6 +6,7 @@ use ndarray::Array2;
 use super::csv;
 use super::error::{Broken, Error};
 use super::media::ContentType;
+use super::number::{self, NotNumber};
 use super::rows::Rows;
 use super::schema::Signature;
 use crate::spec::limit::{REQUEST_ROWS_MAX, REQUEST_VALUES_MAX};
@@ -50,10 +51,13 @@ pub fn decode(
     let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
     let values = match content.media {
         Media::Csv => decode_csv(content, body, signature)?,
-        Media::Json => match scan::instances(body, signature.features, rows_max) {
-            Some(values) => values,
-            None => json::instances(body, signature, rows_max)?,
-        },
+        Media::Json => {
+            let mut values = Vec::with_capacity(body.len() / 4);
+            match scan::instances(body, signature.features, rows_max, &mut values) {
+                Some(_) => values,
+                None => json::instances(body, signature, rows_max)?,
+            }
+        }
         Media::JsonLines => json::lines(body, signature, rows_max)?,
     };
     let rows = values.len().checked_div(signature.features).unwrap_or(0);
@@ -66,7 +70,7 @@ pub fn decode(
 }
 
 /// Appends the rows of `body` to `values`, row after row, and returns how many: [`decode`] for a
-/// caller who keeps one buffer for many requests. A plain CSV body costs no allocation.
+/// caller who keeps one buffer for many requests. A plain body in CSV or JSON costs no allocation.
 ///
 /// # Errors
 /// As [`decode`]; `values` is then as it was.
@@ -77,11 +81,17 @@ pub fn decode_into(
     limits: &Limits,
     values: &mut Vec<f32>,
 ) -> Result<usize, Error> {
-    if content.media == Media::Csv && content.parameters.is_empty() {
-        let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
-        if let Some(rows) = plain::rows(body, signature.features, rows_max, values) {
-            return Ok(rows);
+    let features = signature.features;
+    let rows_max = limits.rows_max.min(limits.values_max / features.max(1));
+    let rows = match content.media {
+        Media::Csv if content.parameters.is_empty() => {
+            plain::rows(body, features, rows_max, values)
         }
+        Media::Json if features > 0 => scan::instances(body, features, rows_max, values),
+        _ => None,
+    };
+    if let Some(rows) = rows {
+        return Ok(rows);
     }
     let decoded = decode(content, body, signature, limits)?;
     let rows = decoded.nrows();
@@ -121,8 +131,22 @@ fn decode_csv(
     rows.features.reserve(body.len() / 4);
     match csv::decode(body, start, body.len(), &layout, &mut rows) {
         Ok(()) => Ok(rows.features),
-        Err(broken) => Err(placed(broken, rows.count, signature)),
+        Err(mut broken) => {
+            if rows.count == 0 && is_header(&body[start..]) {
+                broken.help =
+                    "leave the header out, or say that it is there: text/csv; header=present"
+                        .into();
+            }
+            Err(placed(broken, rows.count, signature))
+        }
     }
+}
+
+/// Whether the first line holds nothing but words.
+fn is_header(body: &[u8]) -> bool {
+    let line = body.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.split(|byte| *byte == b',').all(|cell| number::parse(cell) == Err(NotNumber::Word))
 }
 
 /// A mistake with its row and column in front.

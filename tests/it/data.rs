@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{self, Cursor, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use smrt::data::channel::{Object, Options, batches, read};
@@ -241,6 +243,11 @@ fn a_wrong_cell_is_shown_with_its_place_and_the_way_out() {
         ),
         ("", csv(), "a.csv: is empty\n"),
         ("\n\n", csv(), "a.csv: is empty\n"),
+        (
+            "0.5,-1\n1.5,2\n",
+            with_header("y"),
+            "a.csv, line 1: a header is expected, and this looks like a row: \"0.5\", \"-1\"\nset `channels.train.header = false`",
+        ),
         ("y,a\n", with_header("y"), "a.csv: holds a header and no rows\nput rows below the header"),
     ];
     for (text, format, expected) in cases {
@@ -396,6 +403,7 @@ fn cut_and_damaged_archives_are_told_from_bad_reading() {
 struct Endless {
     pattern: &'static [u8],
     left: u64,
+    taken: Arc<AtomicU64>,
 }
 
 impl Read for Endless {
@@ -405,32 +413,29 @@ impl Read for Endless {
             *slot = self.pattern[at % self.pattern.len()];
         }
         self.left -= count as u64;
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }
 }
 
-fn endless(pattern: &'static [u8]) -> Object {
-    Object { uri: "big".into(), bytes: None, reader: Box::new(Endless { pattern, left: 1 << 30 }) }
-}
-
 #[test]
 fn a_gigabyte_without_an_end_of_line_is_refused_after_the_limit() {
-    for (pattern, expected) in [
-        (b"1".as_slice(), "big, line 1: the line does not end within 16777216 bytes"),
-        (b"1,", "big, line 1: the line does not end within"),
-        (b"\"", "big, line 1: "),
-        (b"1\r", "big, line 1: lines end with a carriage return alone within"),
+    for (start, pattern, expected) in [
+        ("", b"1".as_slice(), "big, line 1: the line does not end within 16777216 bytes"),
+        ("", b"1,", "big, line 1: the line does not end within"),
+        ("", b"\"", "big, line 1: "),
+        ("", b"1\r", "big, line 1: lines end with a carriage return alone within"),
+        ("1,2\n\"", b"x\n", "big, line 2: a quote is opened and not closed within"),
     ] {
-        let error = read(vec![endless(pattern)], &csv(), &options()).unwrap_err();
+        let taken = Arc::new(AtomicU64::new(0));
+        let endless = Endless { pattern, left: 1 << 30, taken: taken.clone() };
+        let reader = Box::new(Cursor::new(start).chain(endless));
+        let object = Object { uri: "big".into(), bytes: None, reader };
+        let error = read(vec![object], &csv(), &options()).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
+        let taken = taken.load(Ordering::Relaxed) as usize;
+        assert!(taken <= 3 * limit::LINE_BYTES_MAX, "{taken} bytes were taken");
     }
-    let quoted = Cursor::new(b"1,2\n\"".to_vec()).chain(Endless { pattern: b"x\n", left: 1 << 30 });
-    let quoted = Object { uri: "big".into(), bytes: None, reader: Box::new(quoted) };
-    let error = read(vec![quoted], &csv(), &options()).unwrap_err();
-    assert!(
-        error.to_string().starts_with("big, line 2: a quote is opened and not closed within"),
-        "{error}"
-    );
 }
 
 #[test]

@@ -4,16 +4,30 @@
 
 use crate::data::number;
 
-/// All rows of a request, or `None` when it deserves the general parser.
-pub(super) fn instances(body: &[u8], features: usize, rows_max: usize) -> Option<Vec<f32>> {
-    let mut values = Vec::with_capacity(body.len() / 4);
+/// Appends all rows of a request to `values` and returns how many, or `None` when it deserves the
+/// general parser; then `values` is as it was.
+pub(super) fn instances(
+    body: &[u8],
+    features: usize,
+    rows_max: usize,
+    values: &mut Vec<f32>,
+) -> Option<usize> {
+    let before = values.len();
+    let rows = document(body, features, rows_max, values);
+    if rows.is_none() {
+        values.truncate(before);
+    }
+    rows
+}
+
+fn document(body: &[u8], features: usize, rows_max: usize, values: &mut Vec<f32>) -> Option<usize> {
     let mut at = token(body, 0, b"{")?;
     at = token(body, at, b"\"instances\"")?;
     at = token(body, at, b":")?;
     at = token(body, at, b"[")?;
     let mut rows = 0;
     loop {
-        at = instance(body, at, features, &mut values)?;
+        at = instance(body, at, features, values)?;
         rows += 1;
         if rows > rows_max {
             return None;
@@ -25,7 +39,7 @@ pub(super) fn instances(body: &[u8], features: usize, rows_max: usize) -> Option
     }
     at = token(body, at, b"]")?;
     at = token(body, at, b"}")?;
-    (blank(body, at) == body.len()).then_some(values)
+    (blank(body, at) == body.len()).then_some(rows)
 }
 
 /// One line of JSON Lines; appends one row.

@@ -94,6 +94,9 @@ fn mistakes_name_row_and_column_and_the_way_out() {
         csv("1,2\n"),
         "row 1: the line has 2 columns where the model takes 3 | send 3 numbers on each line"
     );
+    assert!(
+        csv("age,plan,state\n1,2,3\n").ends_with("say that it is there: text/csv; header=present")
+    );
     assert!(csv("1,inf,3").starts_with("row 1, column 2: \"inf\" is not a finite number"));
     assert!(csv("1,2,1e999").starts_with("row 1, column 3: \"1e999\" is too large"));
     assert!(csv("1,\"2,3").starts_with("row 1, column 2: a quote is opened and not closed"));
@@ -186,10 +189,15 @@ proptest! {
         let body = format!("{{\"instances\":[{}]}}", rows.join(comma));
         let signature = signature(2, &[]);
         let parsed = json::instances(body.as_bytes(), &signature, 100);
-        if let Some(scanned) = scan::instances(body.as_bytes(), 2, 100) {
+        let mut scanned = vec![9.0];
+        if let Some(count) = scan::instances(body.as_bytes(), 2, 100, &mut scanned) {
+            prop_assert_eq!(count, rows.len());
+            scanned.remove(0);
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             let parsed = parsed.unwrap();
             prop_assert_eq!(bits(&scanned), bits(&parsed), "{}", body);
+        } else {
+            prop_assert_eq!(scanned, [9.0]);
         }
     }
 
