@@ -213,8 +213,8 @@ impl Process {
 
     /// User and system time so far, in ticks of 10 ms.
     fn cpu_ticks(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))
-            .unwrap_or_default();
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let after_name = text.rsplit(')').next().unwrap_or_default();
         after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum()
     }
@@ -242,7 +242,8 @@ impl Load {
                 stream
             })
             .collect();
-        let row: Vec<String> = (0..SIZES[0]).map(|at| format!("{:.4}", at as f32 * 0.1 - 1.5)).collect();
+        let row: Vec<String> =
+            (0..SIZES[0]).map(|at| format!("{:.4}", at as f32 * 0.1 - 1.5)).collect();
         let body = row.join(",");
         let request = format!(
             "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n{body}",

@@ -99,10 +99,9 @@ pub(super) fn first_not_finite(answer: &Answer) -> Option<usize> {
         .iter()
         .filter_map(|field| match &field.values {
             Values::Number(numbers) => numbers.iter().position(|number| !number.is_finite()),
-            Values::Vector { width, values } => values
-                .iter()
-                .position(|number| !number.is_finite())
-                .map(|at| at / (*width).max(1)),
+            Values::Vector { width, values } => {
+                values.iter().position(|number| !number.is_finite()).map(|at| at / (*width).max(1))
+            }
             Values::Class { .. } => None,
         })
         .min()
@@ -139,10 +138,11 @@ pub(super) fn append(answer: &mut Answer, more: Answer) -> bool {
     answer.fields.iter_mut().zip(more.fields).all(|(field, more)| {
         match (&mut field.values, more.values) {
             (Values::Number(all), Values::Number(more)) => all.extend(more),
-            (
-                Values::Vector { width, values },
-                Values::Vector { width: same, values: more },
-            ) if *width == same => values.extend(more),
+            (Values::Vector { width, values }, Values::Vector { width: same, values: more })
+                if *width == same =>
+            {
+                values.extend(more)
+            }
             (Values::Class { codes, .. }, Values::Class { codes: more, .. }) => codes.extend(more),
             _ => return false,
         }
