@@ -4,11 +4,11 @@
 // The helpers are tests too.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, Axis, ShapeBuilder, Slice};
 use smrt::algorithm::device::Device;
@@ -157,6 +157,12 @@ fn fit_with(
     trainer.fit(data, &mut context)
 }
 
+/// Says stop once it was asked `batches` times.
+fn stop_after(batches: usize) -> impl Fn() -> bool + Sync {
+    let asked = AtomicUsize::new(0);
+    move || asked.fetch_add(1, Ordering::Relaxed) >= batches
+}
+
 fn figure(fitted: &Fitted, name: &str) -> f64 {
     let found = fitted.metrics.iter().find(|metric| metric.name == name);
     found.unwrap_or_else(|| panic!("{name} is missing in {:?}", fitted.metrics)).value
@@ -287,8 +293,7 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
     let raw = raw(&[MULTICLASS, ("init_method", "uniform")]);
     let whole = fit_with(&raw, &data, &|| false, &mut Kept::default()).unwrap();
     for batches in [0_usize, 1, 31, 32, 33, 70, 300] {
-        let left = AtomicUsize::new(batches);
-        let stop = || stop_now(&left);
+        let stop = stop_after(batches);
         let mut kept = Kept::default();
         let stopped = fit_with(&raw, &data, &stop, &mut kept);
         assert!(matches!(stopped, Err(Error::Stopped)), "after {batches} batches");
@@ -314,8 +319,7 @@ fn checkpoints_on_the_way_change_nothing() {
 #[test]
 fn a_checkpoint_of_another_job_or_a_damaged_one_is_refused() {
     let (pairs, data) = (raw(&[BINARY]), only(two_classes(300)));
-    let left = AtomicUsize::new(20);
-    let stop = || stop_now(&left);
+    let stop = stop_after(20);
     let mut kept = Kept::default();
     assert!(fit_with(&pairs, &data, &stop, &mut kept).is_err());
     let state = kept.saved.unwrap();
@@ -515,14 +519,14 @@ fn a_model_that_was_tampered_with_is_refused_without_a_panic() {
     assert!(open(&fitted.signature, &Files::new()).is_err());
 }
 
-fn shared() -> Option<PathBuf> {
+pub(crate) fn shared() -> Option<PathBuf> {
     let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let place = std::env::var_os("SMRT_SHARED").map_or(fallback, PathBuf::from).join("data");
     place.is_dir().then_some(place)
 }
 
 /// Label first, numbers only, no header.
-fn read(path: &Path) -> Dataset {
+pub(crate) fn read(path: &Path) -> Dataset {
     let mut text = String::new();
     if path.exists() {
         text = std::fs::read_to_string(path).unwrap();
@@ -542,9 +546,9 @@ fn read(path: &Path) -> Dataset {
 }
 
 /// The hyperparameters of a job file under `examples/quality`.
-fn job(set: &str) -> RawParameters {
+pub(crate) fn job(name: &str) -> RawParameters {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quality");
-    let text = std::fs::read_to_string(folder.join(format!("{set}-linear.toml"))).unwrap();
+    let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
     let file: toml::Table = text.parse().unwrap();
     let pairs = file["hyperparameters"].as_table().unwrap();
     let texts: BTreeMap<&str, String> = pairs
@@ -576,16 +580,13 @@ fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
         let train = read(&data.join(set).join("train.csv"));
         let test = Some(read(&data.join(set).join("test.csv")));
         let channels = Channels { train, validation: None, test };
-        let fitted = fit_with(&job(set), &channels, &|| false, &mut Kept::default()).unwrap();
+        let fitted =
+            fit_with(&job(&format!("{set}-linear")), &channels, &|| false, &mut Kept::default())
+                .unwrap();
         for (name, reference) in expected {
             let found = figure(&fitted, &format!("test:{name}"));
             eprintln!("{set} {name}: reference {reference:.4}, ours {found:.4}");
             assert!((found - reference).abs() <= 0.005, "{set} {name} {found}");
         }
     }
-}
-
-/// True once it was asked more often than `left` said.
-fn stop_now(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
 }
