@@ -5,7 +5,7 @@
 //! transfer coding that does not end in `chunked`, and folded lines. A request with both a length
 //! and a transfer coding it reads by the coding alone and then closes, as section 6.1 asks.
 
-use hyper::header;
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{StatusCode, Version};
 
@@ -40,14 +40,13 @@ pub(super) fn head(request: &Parts) -> Option<Reply> {
             );
         }
     }
-    if let Some(expect) = request.headers.get(header::EXPECT) {
-        if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") {
-            return refuse(
-                StatusCode::EXPECTATION_FAILED,
-                "this expectation cannot be met",
-                "send Expect: 100-continue or none",
-            );
-        }
+    let unknown = |expect: &HeaderValue| !expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if request.headers.get(header::EXPECT).is_some_and(unknown) {
+        return refuse(
+            StatusCode::EXPECTATION_FAILED,
+            "this expectation cannot be met",
+            "send Expect: 100-continue or none",
+        );
     }
     let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > TARGET_BYTES_MAX {

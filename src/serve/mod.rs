@@ -16,7 +16,7 @@
 //! | a body that is not what it says, a wrong number of columns, a bad header | 400 |
 //! | a path, a method that is not known | 404, 405 with `Allow` |
 //! | no format of `Accept` can be made | 406 |
-//! | a body that stands still | 408 |
+//! | a body that stands still, a head that never ends | 408 |
 //! | a body or a number of rows over the limit | 413 |
 //! | an unknown `Content-Type` | 415 |
 //! | the model failed, asked through `/endpoints/NAME/invocations` | 424 |
@@ -26,6 +26,17 @@
 //! | the time was up after admission | 504 |
 //!
 //! A refusal's body is `{"message": "...", "help": "..."}`.
+//!
+//! From a program (`examples/embed_serve.rs` is a whole one):
+//! ```
+//! fn answer_for_a_while(model: smrt::model::Model) -> Result<(), smrt::serve::Error> {
+//!     let running = smrt::serve::Server::builder(model).listen("127.0.0.1:0").start()?;
+//!     println!("{}", running.greeting());
+//!     running.stop();
+//!     running.wait();
+//!     Ok(())
+//! }
+//! ```
 //!
 //! Many models, variants, other protocols and `endpoint.toml` are not here yet.
 

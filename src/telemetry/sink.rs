@@ -98,10 +98,9 @@ impl Sink {
                 buffer.bytes.extend_from_slice(line);
             }
         });
-        if !self.dirty.load(Ordering::Relaxed) && !self.dirty.swap(true, Ordering::AcqRel) {
-            if let Some(writer) = &*locked(&self.writer) {
-                writer.unpark();
-            }
+        let first = !self.dirty.load(Ordering::Relaxed) && !self.dirty.swap(true, Ordering::AcqRel);
+        if first && let Some(writer) = &*locked(&self.writer) {
+            writer.unpark();
         }
     }
 
