@@ -59,7 +59,9 @@ fn surroundings(job: &TrainingJob) -> Problems {
         }
     }
     if let Err(error) = algorithm::device::open(job.resources.device) {
-        problems.add("resources.device", None, error.to_string(), error.help());
+        let what = error.to_string();
+        let what = what.trim_start_matches("resources.device: ");
+        problems.add("resources.device", None, what, error.help());
     }
     problems
 }

@@ -2,7 +2,7 @@
 //! else is passed on as it is.
 
 use crate::fault::{Fault, Kind};
-use crate::{data, train};
+use crate::{data, store, train};
 
 /// A failure of the command line.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,12 @@ pub enum Error {
         what: String,
         /// What to do.
         help: Option<String>,
+    },
+    /// A place named on the command line could not be used.
+    #[error("{source}")]
+    Place {
+        /// Why.
+        source: store::Error,
     },
     /// Rows to predict are not what the model needs.
     #[error("{source}")]
@@ -70,6 +76,7 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Error::UnknownAlgorithm { .. } | Error::Address { .. } => Kind::Caller,
+            Error::Place { source } => source.kind(),
             Error::Data { source, .. } => source.kind(),
             Error::ReadData { .. } | Error::WriteData { .. } | Error::Output(_) => {
                 Kind::Unreachable
@@ -83,6 +90,11 @@ impl Fault for Error {
         match self {
             Error::UnknownAlgorithm { help, .. } => Some(help.clone()),
             Error::Address { help, .. } => help.clone(),
+            // The store speaks of a job file's folder; here paths start where the user is.
+            Error::Place { source } => {
+                let help = source.help()?;
+                Some(help.replace("; a relative one starts at the job file's folder", ""))
+            }
             // The decoder speaks of a job file's keys; here they are options.
             Error::Data { source, header } => {
                 let help = source.help()?.replace("set `data.header = true`", "add --header");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::open::{self, StorageOptions};
 use super::report::{metrics, plural};
 use super::table::{Table, wrapped};
-use super::{Failure, output};
+use super::{Error, Failure, output};
 use crate::data::{LabelNames, Signature, Task};
 use crate::fault::{Fault, Kind, message};
 use crate::model::{self, Contents, Inspection, Opener};
@@ -48,7 +48,9 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let store = options.storage.store();
-    let bytes = store.read_to_vec(&open::uri(&options.artifact)?, ARCHIVE_BYTES_MAX)?;
+    let bytes = store
+        .read_to_vec(&open::uri(&options.artifact)?, ARCHIVE_BYTES_MAX)
+        .map_err(|source| Error::Place { source })?;
     let inspection = Opener::new(open::keys()?).inspect(&bytes, &options.artifact)?;
     output::write(&match options.format {
         output::Format::Text => text(&options.artifact, &inspection),

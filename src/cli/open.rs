@@ -53,7 +53,8 @@ pub(super) fn uri(text: &str) -> Result<Uri, Failure> {
 
 /// Reads, verifies and opens the artifact at `place`.
 pub(super) fn model(place: &str, store: &Store) -> Result<Model, Failure> {
-    let object = store.head(&uri(place)?)?;
-    let reader: Box<dyn Read + Send> = store.open(&object)?;
+    let failed = |source| Error::Place { source };
+    let object = store.head(&uri(place)?).map_err(failed)?;
+    let reader: Box<dyn Read + Send> = store.open(&object).map_err(failed)?;
     Ok(Opener::new(keys()?).open(BufReader::new(reader), place)?)
 }

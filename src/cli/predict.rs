@@ -152,7 +152,8 @@ impl Options {
             let reader = Box::new(io::stdin());
             return Ok(vec![channel::Object { uri: "standard input".into(), bytes: None, reader }]);
         }
-        let listed = store.list(&open::uri(&self.data)?)?;
+        let uri = open::uri(&self.data)?;
+        let listed = store.list(&uri).map_err(|source| Error::Place { source })?;
         let lazy = |object: crate::store::Object| channel::Object {
             uri: object.uri.to_string(),
             bytes: Some(object.bytes),

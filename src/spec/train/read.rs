@@ -13,7 +13,7 @@ use crate::spec::image::algorithm_name;
 use crate::spec::limit;
 use crate::spec::name::JobName;
 use crate::spec::parameter::{Raw, RawParameters, RawValue};
-use crate::spec::problem::{Problems, nearest, shortened};
+use crate::spec::problem::{Problem, Problems, nearest, shortened};
 use crate::spec::unit;
 use crate::spec::uri::Uri;
 
@@ -42,16 +42,22 @@ impl TrainingJob {
         let broken_lines: Vec<_> = problems.list.iter().filter_map(|p| p.line).collect();
         let syntax_count = problems.list.len();
         let sections = read_sections(document.root, document.torn, base, &mut problems);
-        // What a broken line still yielded is not worth a second mistake.
-        let mut at = 0;
-        problems.list.retain(|problem| {
-            at += 1;
-            at <= syntax_count || problem.line.is_none_or(|line| !broken_lines.contains(&line))
-        });
+        // What a broken line still yielded is not worth a second mistake, and a broken table
+        // header leaves its keys in another table.
+        let first_broken = broken_lines.iter().min().filter(|_| document.torn);
+        let is_echo = |problem: &Problem| {
+            let Some(line) = problem.line else { return false };
+            let displaced = first_broken.is_some_and(|first| line > *first);
+            broken_lines.contains(&line) || (displaced && problem.what.starts_with("unknown "))
+        };
+        let found = problems.list.split_off(syntax_count);
+        problems.list.extend(found.into_iter().filter(|problem| !is_echo(problem)));
         let overridden = document.overridden;
         let mut mistakes = Mistakes { file: file.to_owned(), overridden, problems };
         mistakes.sort();
-        let (algorithm, algorithm_line) = sections.algorithm.clone().unzip();
+        // Hyperparameters may be lost in a torn file: the algorithm would call them missing.
+        let named = sections.algorithm.clone().filter(|_| !document.torn);
+        let (algorithm, algorithm_line) = named.unzip();
         let hyperparameters = sections.hyperparameters.clone();
         let job = if mistakes.is_empty() { sections.into_job() } else { None };
         Reading {

@@ -320,6 +320,14 @@ fn a_broken_line_hides_no_other_mistake_and_invents_none() {
     assert_eq!(lines, [Some(2), Some(3)], "{}", shown(&reading.mistakes));
 }
 
+#[test]
+fn a_broken_table_header_does_not_make_its_keys_unknown() {
+    let reading = read("[job]\nname = \"a\"\n[output\nuri = \"models\"\n", &[]);
+    let lines: Vec<_> = reading.mistakes.problems.list.iter().map(|p| p.line).collect();
+    assert_eq!(lines, [Some(3)], "{}", shown(&reading.mistakes));
+    assert!(reading.algorithm.is_none());
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_it_panic(text in ".{0,300}") {
