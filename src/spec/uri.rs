@@ -5,7 +5,7 @@
 //! keeps its query for the store, but never shows it: neither `Display` nor `Debug` prints it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A checked address of an object or a prefix.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,7 +171,24 @@ fn plain_path(text: &str, base: &Path) -> Result<Uri, Wrong> {
     if text == "~" || text.starts_with("~/") {
         return Err(unreadable(text, "only a shell knows ~; write the whole path"));
     }
-    Ok(Uri::File(base.join(text)))
+    Ok(Uri::File(tidy(&base.join(text))))
+}
+
+/// `examples/../target` as `target`: what is shown and pasted should be what one would type.
+/// Leading `..` stay. As in a shell's `cd`, a link before `..` is not followed.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        let below = matches!(tidy.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if below => {
+                tidy.pop();
+            }
+            part => tidy.push(part),
+        }
+    }
+    if tidy.as_os_str().is_empty() { PathBuf::from(".") } else { tidy }
 }
 
 fn other_scheme(scheme: &str, rest: &str) -> String {

@@ -255,3 +255,70 @@ fn every_mistake_of_a_job_is_told_at_once() {
         assert!(told.contains(&key), "{key} is not among {told:?}");
     }
 }
+
+#[test]
+fn a_whole_job_lives_in_s3_and_is_served_from_there() {
+    let server = crate::s3::Server::start();
+    server.make_bucket("models");
+    for part in ["train", "validation"] {
+        let bytes = std::fs::read(datasets().join(format!("phishing/{part}.csv"))).unwrap();
+        server.put("data", &format!("phishing/{part}/part-0.csv"), &bytes);
+    }
+    let user = User::new();
+    let mut job = user.job("linear-learner", BINARY);
+    let s3 = |text: &str| smrt::spec::uri::Uri::parse(text, Path::new("")).unwrap();
+    for (name, channel) in &mut job.channels {
+        channel.uri = s3(&format!("s3://data/phishing/{name}/"));
+    }
+    job.output.uri = s3("s3://models/");
+    job.storage = server.storage();
+    let report = user.run(job.clone()).unwrap();
+    assert_eq!(report.artifact.to_string(), "s3://models/phishing/output/model.tar.gz");
+    assert!(server.unfinished_uploads().is_empty());
+    let stored = std::fs::read(server.path("models", "phishing/output/model.tar.gz")).unwrap();
+    assert_eq!(stored[0], 0x02, "not sealed");
+
+    // The same data in a folder give the same model: only the names of the inputs differ.
+    let store = server.store();
+    let bytes = store.read_to_vec(&report.artifact, 1 << 30).unwrap();
+    let model = user.opener().open(&bytes[..], "s3").unwrap();
+    let row = "1,0,-1,1,0,-1,1,0,1";
+    let rows = ndarray::Array2::from_shape_vec((1, 9), row.split(',').map(|v| v.parse().unwrap()).collect());
+    let answer = model.predict(rows.unwrap().view()).unwrap();
+    let endpoint = smrt::serve(model).listen("127.0.0.1:0").start().unwrap();
+    let mut connection = std::net::TcpStream::connect(endpoint.address()).unwrap();
+    let request = format!(
+        "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nAccept: text/csv\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{row}",
+        row.len()
+    );
+    std::io::Write::write_all(&mut connection, request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    std::io::Read::read_to_string(&mut connection, &mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    let smrt::data::Values::Number(scores) = &answer.fields[0].values else { panic!("{answer:?}") };
+    let body = reply.split("\r\n\r\n").nth(1).unwrap().trim();
+    assert_eq!(body.parse::<f32>().unwrap().to_bits(), scores[0].to_bits());
+    endpoint.stop();
+    endpoint.wait();
+
+    // What cannot be is said before any work, with the place.
+    let refused = |change: &dyn Fn(&mut TrainingJob)| {
+        let mut job = job.clone();
+        change(&mut job);
+        user.run(job).unwrap_err().to_string()
+    };
+    let empty = refused(&|job| {
+        for channel in job.channels.values_mut() {
+            channel.uri = s3("s3://data/nothing/here/");
+        }
+    });
+    assert!(empty.contains("s3://data/nothing/here/"), "{empty}");
+    let missing = refused(&|job| job.output.uri = s3("s3://no-such-bucket/"));
+    assert!(missing.contains("no-such-bucket"), "{missing}");
+    let wrong = refused(&|job| {
+        let secret = smrt::spec::train::Hidden("wrong-secret".into());
+        job.storage.s3.secret_access_key = Some(secret);
+    });
+    assert!(!wrong.contains("wrong-secret"), "{wrong}");
+}
