@@ -24,11 +24,18 @@ impl Sealing {
         wish: &SealKey,
         job: &JobName,
     ) -> Result<Sealing, seal::Error> {
-        let key = match wish {
+        let name = match wish {
             SealKey::Plain => None,
-            SealKey::Default => Some(service.describe(seal::DEFAULT_ALIAS)?.arn),
-            SealKey::Named(name) => Some(service.describe(name)?.arn),
+            SealKey::Default => Some(seal::DEFAULT_ALIAS),
+            SealKey::Named(name) => Some(name.as_str()),
         };
+        // Only using a key shows that it can be used; the local one is made by it.
+        let key = name
+            .map(|name| {
+                service.generate_data_key(name, &Context::new())?;
+                service.describe(name).map(|key| key.arn)
+            })
+            .transpose()?;
         Ok(Sealing { service, key, job: job.clone() })
     }
 

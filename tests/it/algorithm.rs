@@ -1,6 +1,6 @@
 //! `mlp` through the traits that a job and an endpoint use, and the table it is found in.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use ndarray::{Array2, Axis, Slice};
@@ -98,7 +98,7 @@ impl<'a> Job<'a> {
 
     fn run_with(
         &self,
-        stop: &dyn Fn() -> bool,
+        stop: &(dyn Fn() -> bool + Sync),
         kept: &mut Kept,
         heard: &mut Heard,
     ) -> Result<Fitted, Error> {
@@ -222,11 +222,8 @@ fn a_stopped_training_goes_on_to_the_same_bytes() {
         let mut kept = Kept::default();
         let mut stops = 0;
         let pieces = loop {
-            let asked = Cell::new(0);
-            let stop = || {
-                asked.set(asked.get() + 1);
-                asked.get() > 2 + stops % 3
-            };
+            let asked = AtomicUsize::new(0);
+            let stop = || asked.fetch_add(1, Ordering::Relaxed) >= 2 + stops % 3;
             match job.run_with(&stop, &mut kept, &mut Heard::default()) {
                 Ok(fitted) => break fitted,
                 Err(Error::Stopped) => stops += 1,

@@ -588,3 +588,8 @@ fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
         }
     }
 }
+
+/// True once it was asked more often than `left` said.
+fn stop_now(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
+}
