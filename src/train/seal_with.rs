@@ -56,7 +56,7 @@ impl Sealing {
             ("smrt:artifact", artifact),
             ("smrt:job", self.job.as_str()),
         ])?;
-        seal::Writer::new(to, self.service.as_ref(), key, context).map(Some)
+        seal::Writer::new(to, self.service.as_ref(), key, &context).map(Some)
     }
 
     /// The service that opens what was sealed.

@@ -519,14 +519,14 @@ fn a_model_that_was_tampered_with_is_refused_without_a_panic() {
     assert!(open(&fitted.signature, &Files::new()).is_err());
 }
 
-fn shared() -> Option<PathBuf> {
+pub(crate) fn shared() -> Option<PathBuf> {
     let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let place = std::env::var_os("SMRT_SHARED").map_or(fallback, PathBuf::from).join("data");
     place.is_dir().then_some(place)
 }
 
 /// Label first, numbers only, no header.
-fn read(path: &Path) -> Dataset {
+pub(crate) fn read(path: &Path) -> Dataset {
     let mut text = String::new();
     if path.exists() {
         text = std::fs::read_to_string(path).unwrap();
@@ -546,9 +546,9 @@ fn read(path: &Path) -> Dataset {
 }
 
 /// The hyperparameters of a job file under `examples/quality`.
-fn job(set: &str) -> RawParameters {
+pub(crate) fn job(name: &str) -> RawParameters {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quality");
-    let text = std::fs::read_to_string(folder.join(format!("{set}-linear.toml"))).unwrap();
+    let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap();
     let file: toml::Table = text.parse().unwrap();
     let pairs = file["hyperparameters"].as_table().unwrap();
     let texts: BTreeMap<&str, String> = pairs
@@ -580,16 +580,13 @@ fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
         let train = read(&data.join(set).join("train.csv"));
         let test = Some(read(&data.join(set).join("test.csv")));
         let channels = Channels { train, validation: None, test };
-        let fitted = fit_with(&job(set), &channels, &|| false, &mut Kept::default()).unwrap();
+        let fitted =
+            fit_with(&job(&format!("{set}-linear")), &channels, &|| false, &mut Kept::default())
+                .unwrap();
         for (name, reference) in expected {
             let found = figure(&fitted, &format!("test:{name}"));
             eprintln!("{set} {name}: reference {reference:.4}, ours {found:.4}");
             assert!((found - reference).abs() <= 0.005, "{set} {name} {found}");
         }
     }
-}
-
-/// True once it was asked more often than `left` said.
-fn stop_now(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
 }

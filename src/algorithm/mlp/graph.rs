@@ -117,7 +117,8 @@ impl<'a> Graph<'a> {
         let each = match &rows.targets {
             Targets::Class(codes) => {
                 let codes: Vec<i32> = batch.iter().map(|row| codes[*row as usize] as i32).collect();
-                let codes = Tensor::<2, Int>::from_data(TensorData::new(codes, [count, 1]), &self.device);
+                let codes =
+                    Tensor::<2, Int>::from_data(TensorData::new(codes, [count, 1]), &self.device);
                 activation::log_softmax(outputs, 1).gather(1, codes).neg()
             }
             Targets::Number(values) => {
@@ -201,10 +202,10 @@ impl Engine for Graph<'_> {
     fn moments(&mut self) -> (u64, Vec<Moments>) {
         let (first, second) = self.settings.keeps();
         let kept = |keep: bool, moment: &Tensor<2>| if keep { on_host(moment) } else { vec![] };
-        let moments = self.moments.iter().map(|[one, two]| Moments {
-            first: kept(first, one),
-            second: kept(second, two),
-        });
+        let moments = self
+            .moments
+            .iter()
+            .map(|[one, two]| Moments { first: kept(first, one), second: kept(second, two) });
         (self.steps, moments.collect())
     }
 
@@ -368,9 +369,10 @@ mod tests {
         }
         let numbers = |weights: Weights| -> Vec<f32> {
             let layer = |layer: Layer| {
-                let norm = layer.norm.into_iter().flat_map(|norm| {
-                    [norm.gamma, norm.beta, norm.mean, norm.variance].concat()
-                });
+                let norm = layer
+                    .norm
+                    .into_iter()
+                    .flat_map(|norm| [norm.gamma, norm.beta, norm.mean, norm.variance].concat());
                 layer.weight.into_iter().chain(layer.bias).chain(norm).collect::<Vec<_>>()
             };
             weights.layers.into_iter().flat_map(layer).collect()

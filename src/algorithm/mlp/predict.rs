@@ -147,10 +147,7 @@ pub fn files(shape: &Shape, weights: &Weights, standardiser: &Standardiser) -> F
         batch_norm: shape.batch_norm,
     };
     let json = serde_json::to_vec(&description).expect("plain values have a JSON form");
-    Files::from([
-        (MODEL_FILE.to_owned(), writer.finish()),
-        (NETWORK_FILE.to_owned(), json),
-    ])
+    Files::from([(MODEL_FILE.to_owned(), writer.finish()), (NETWORK_FILE.to_owned(), json)])
 }
 
 /// An opened model, as an endpoint shares it.
@@ -216,8 +213,14 @@ fn read_shape(files: &Files, inputs: usize, outputs: usize) -> Result<Shape, Err
     let name = description.activation;
     let activation =
         activation(&name).ok_or_else(|| corrupt(format!("activation {name:?} is not known")))?;
-    let shape =
-        Shape { inputs, hidden, outputs, activation, batch_norm: description.batch_norm, dropout: 0.0 };
+    let shape = Shape {
+        inputs,
+        hidden,
+        outputs,
+        activation,
+        batch_norm: description.batch_norm,
+        dropout: 0.0,
+    };
     shape.parameters().ok_or_else(|| corrupt("the layers are too large to count".into()))?;
     Ok(shape)
 }

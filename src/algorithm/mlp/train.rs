@@ -29,8 +29,8 @@ use crate::data::{Dataset, Signature, Task};
 
 /// Numbers a network may learn: with gradients and moments 4 GiB.
 const PARAMETERS_MAX: usize = 1 << 28;
-/// Steps are taken in a row, on the threads of the pool, for about this long before the caller is
-/// asked whether to stop: going to the pool and back costs as much as a step of a small network.
+/// Steps are taken in a row on the threads of the pool for about this long: going to the pool and
+/// back costs as much as a step of a small network.
 const VISIT: Duration = Duration::from_millis(4);
 /// Progress is told no more often than this.
 const TELL: Duration = Duration::from_millis(100);
@@ -49,12 +49,13 @@ impl Trainer for Fit {
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
-        let pool = ThreadPoolBuilder::new().num_threads(context.threads).build().map_err(|error| {
-            Error::Data {
-                what: format!("{} threads could not be started: {error}", context.threads),
-                help: "set resources.threads to a smaller number".into(),
-            }
-        })?;
+        let pool =
+            ThreadPoolBuilder::new().num_threads(context.threads).build().map_err(|error| {
+                Error::Data {
+                    what: format!("{} threads could not be started: {error}", context.threads),
+                    help: "set resources.threads to a smaller number".into(),
+                }
+            })?;
         let prepared = pool.install(|| Prepared::new(&self.settings, data))?;
         Training::new(self, &prepared, &pool, context)?.run(context)
     }
@@ -367,26 +368,31 @@ impl<'a> Training<'a> {
         let mut told = Instant::now();
         let mut in_a_row = 1;
         while course.position < count {
-            if (context.stop)() {
-                self.save(engine, course, context)?;
-                return Err(Error::Stopped);
-            }
             let started = Instant::now();
-            self.pool.install(|| {
+            let stop = context.stop;
+            let stopped = self.pool.install(|| {
                 for _ in 0..in_a_row {
+                    if stop() {
+                        return true;
+                    }
                     let end = (course.position + settings.batch).min(count);
                     let batch = &order[course.position..end];
-                    if batch.is_empty() {
-                        break;
-                    }
                     let step = course.epoch as u64 * steps_per_epoch
                         + (course.position / settings.batch) as u64;
                     let rate = settings.schedule.rate(settings.rate, step, steps_in_all);
                     course.loss += engine.step(batch, rate);
                     course.weight += rows.weight_of(batch);
                     course.position = end;
+                    if end == count {
+                        break;
+                    }
                 }
+                false
             });
+            if stopped {
+                self.save(engine, course, context)?;
+                return Err(Error::Stopped);
+            }
             if !course.loss.is_finite() {
                 return Err(self.diverged(course.epoch));
             }
@@ -518,14 +524,8 @@ impl<'a> Training<'a> {
         let rows: Vec<u32> = (0..channel.rows() as u32).collect();
         let mut slopes = outputs.to_vec();
         let weight = channel.weight.as_deref();
-        let sum = self.fit.settings.loss.slopes(
-            &mut slopes,
-            width,
-            &rows,
-            &channel.targets,
-            weight,
-            0.0,
-        );
+        let sum =
+            self.fit.settings.loss.slopes(&mut slopes, width, &rows, &channel.targets, weight, 0.0);
         let total = weight.map_or(rows.len() as f64, |w| w.iter().map(|w| f64::from(*w)).sum());
         sum / total.max(f64::MIN_POSITIVE)
     }
@@ -549,7 +549,8 @@ impl<'a> Training<'a> {
             return Err(self.diverged(epochs.saturating_sub(1)));
         }
         let network = self.network(&weights);
-        let channels = [Some(&prepared.train), prepared.validation.as_ref(), prepared.test.as_ref()];
+        let channels =
+            [Some(&prepared.train), prepared.validation.as_ref(), prepared.test.as_ref()];
         let measured = channels.into_iter().flatten();
         let metrics = self
             .pool
