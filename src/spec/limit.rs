@@ -130,7 +130,8 @@ pub const SEAL_FRAME_BYTES_MAX: u32 = 64 << 20;
 pub const SEAL_IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of one file of the local key store; a backing-key version takes about 120.
 pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
-/// Weights of all linear models trained at once: features × classes × models.
-pub const LINEAR_WEIGHTS_MAX: usize = 1 << 28;
+/// Weights (features × classes × models) or margins (rows of a batch × classes × models) of all
+/// linear models trained at once.
+pub const LINEAR_ENTRIES_MAX: usize = 1 << 28;
 /// Bytes of a JSON document that `smrt predict` reads whole.
 pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;

@@ -17,7 +17,7 @@ use crate::algorithm::parameter::Checked;
 use crate::algorithm::standardise::{Standardiser, refuse_infinite};
 use crate::algorithm::{Channels, Context, Error, Fitted, Metric, Trainer};
 use crate::data::{Dataset, Signature, Task};
-use crate::spec::limit::LINEAR_WEIGHTS_MAX;
+use crate::spec::limit::LINEAR_ENTRIES_MAX;
 
 /// A checked set of parameters, ready to fit.
 #[derive(Debug)]
@@ -193,17 +193,18 @@ impl Fit {
     ) -> Result<Trained, Error> {
         let width = scaler.width();
         let outputs = outputs(&channels[0].truth);
-        let weights = width.saturating_mul(outputs);
-        if weights.saturating_mul(self.settings.models.unwrap_or(1)) > LINEAR_WEIGHTS_MAX {
+        let batch_rows = self.batch_rows(channels[0].data.rows());
+        let entries = outputs.saturating_mul(width.max(batch_rows));
+        if entries.saturating_mul(self.settings.models.unwrap_or(1)) > LINEAR_ENTRIES_MAX {
             return Err(Error::Data {
                 what: format!(
-                    "{outputs} classes of {width} features are more than {LINEAR_WEIGHTS_MAX} weights"
+                    "{outputs} outputs for {width} features and batches of {batch_rows} rows are more than {LINEAR_ENTRIES_MAX} numbers"
                 ),
-                help: "lower num_models, or use fewer classes or features".into(),
+                help: "lower num_models or mini_batch_size, or use fewer classes or features"
+                    .into(),
             });
         }
-        let batch_rows = self.batch_rows(channels[0].data.rows());
-        let candidates = candidates(&self.settings, weights.max(outputs * batch_rows));
+        let candidates = candidates(&self.settings, entries);
         let validation = channels.iter().find(|one| one.name == "validation");
         let task = train::Task {
             settings: &self.settings,

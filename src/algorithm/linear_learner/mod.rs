@@ -8,12 +8,14 @@
 //! It does not make features: columns enter as they are, standardised.
 
 mod candidate;
+mod checkpoint;
 mod feed;
 mod fit;
 mod loss;
 mod model;
 mod optimise;
 mod settings;
+mod table;
 mod train;
 
 use super::parameter::Parameter;
@@ -36,7 +38,7 @@ impl Definition for LinearLearner {
     }
 
     fn parameters(&self) -> &'static [Parameter] {
-        settings::PARAMETERS
+        table::PARAMETERS
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {
