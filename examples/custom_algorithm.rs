@@ -135,8 +135,9 @@ impl Trainer for Fit {
         let standardiser = Standardiser::learn(&train.features, "train")?;
         let features = standardiser.all(&train.features);
         let (units, blocks) = (self.0.size("units"), self.0.size("blocks"));
-        let network =
-            fit_module::first(context, |device| Residual::new(features.ncols(), units, blocks, device));
+        let network = fit_module::first(context, |device| {
+            Residual::new(features.ncols(), units, blocks, device)
+        });
         let course = Course {
             epochs: self.0.size("epochs"),
             batch: 128,
@@ -146,8 +147,7 @@ impl Trainer for Fit {
         let optimizer = AdamWConfig::new().init();
         let loss = |network: &Residual, rows: &[u32], device: &Device| {
             let labels: Vec<i32> = rows.iter().map(|row| codes[*row as usize] as i32).collect();
-            let labels =
-                Tensor::<1, Int>::from_data(TensorData::new(labels, [rows.len()]), device);
+            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [rows.len()]), device);
             let outputs = network.forward(batch(&features, rows, device));
             CrossEntropyLossConfig::new().init(device).forward(outputs, labels)
         };

@@ -1,4 +1,5 @@
 //! `mlp` through the traits that a job and an endpoint use, and the table it is found in.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +19,8 @@ use crate::linear;
 
 /// Rows whose label follows from a curve through the first two of four features.
 fn curve(rows: usize) -> Dataset {
-    let value = |(row, column): (usize, usize)| ((row * 37 + column * 101) as f32 * 0.617).sin() * 3.0;
+    let value =
+        |(row, column): (usize, usize)| ((row * 37 + column * 101) as f32 * 0.617).sin() * 3.0;
     let features = Array2::from_shape_fn((rows, 4), value);
     let inside = |row: ndarray::ArrayView1<'_, f32>| f32::from(row[0] * row[0] + row[1] > 2.0);
     let label = features.axis_iter(Axis(0)).map(inside).collect();
@@ -171,12 +173,14 @@ fn a_curve_is_learned_and_the_metrics_have_sagemakers_names() {
         let features = all.features.slice_axis(Axis(0), Slice::from(from..to)).to_owned();
         dataset(features, Labels::Number(label[from..to].to_vec()))
     };
-    let data =
-        Channels { train: part(0, 2_000), validation: Some(part(2_000, 2_500)), test: Some(part(2_500, 3_000)) };
+    let data = Channels {
+        train: part(0, 2_000),
+        validation: Some(part(2_000, 2_500)),
+        test: Some(part(2_500, 3_000)),
+    };
     let mut heard = Heard::default();
-    let fitted = Job::new(BINARY, &data)
-        .run_with(&|| false, &mut Kept::default(), &mut heard)
-        .unwrap();
+    let fitted =
+        Job::new(BINARY, &data).run_with(&|| false, &mut Kept::default(), &mut heard).unwrap();
     for channel in ["train", "validation", "test"] {
         let accuracy = metric(&fitted, &format!("{channel}:binary_classification_accuracy"));
         assert!(accuracy > 0.95, "{channel}: {accuracy}");
@@ -315,7 +319,8 @@ fn a_batch_answers_as_its_rows_do() {
 #[test]
 fn three_classes_of_words_give_shares_and_a_name() {
     let features = curve(900).features;
-    let code = |row: ndarray::ArrayView1<'_, f32>| if row[0] < -1.0 { 2 } else { u32::from(row[0] < 1.0) };
+    let code =
+        |row: ndarray::ArrayView1<'_, f32>| if row[0] < -1.0 { 2 } else { u32::from(row[0] < 1.0) };
     let codes = features.axis_iter(Axis(0)).map(code).collect();
     let names = ["wasp", "ant", "bee"].map(str::to_owned).to_vec();
     let data = only(dataset(features, Labels::Text { codes, names }));
@@ -377,9 +382,8 @@ fn early_stopping_keeps_the_best_epoch() {
     let parameters =
         with(&[("epochs", "400"), ("early_stopping_patience", "4"), ("learning_rate", "0.02")]);
     let mut heard = Heard::default();
-    let fitted = Job::new(&parameters, &data)
-        .run_with(&|| false, &mut Kept::default(), &mut heard)
-        .unwrap();
+    let fitted =
+        Job::new(&parameters, &data).run_with(&|| false, &mut Kept::default(), &mut heard).unwrap();
     assert!(fitted.epochs < 400, "ended after {}", fitted.epochs);
     let losses = heard.epochs.iter().map(|metrics| metrics[1].value);
     let best = losses.fold(f64::INFINITY, f64::min);
@@ -406,13 +410,18 @@ fn weights_move_the_answer() {
 #[test]
 fn what_cannot_be_learned_from_is_refused_with_a_way_out() {
     let numbers = |values: Vec<f32>| dataset(curve(values.len()).features, Labels::Number(values));
-    let cases: Vec<(Dataset, &[(&str, &str)], &str)> = vec![
+    type Case<'a> = (Dataset, &'a [(&'a str, &'a str)], &'a str);
+    let cases: Vec<Case<'_>> = vec![
         (numbers(vec![1.0; 50]), BINARY, "one class only"),
         (numbers(vec![]), BINARY, "no rows"),
         (numbers(vec![0.0, 1.0, 2.0]), BINARY, "3 distinct values"),
         (numbers(vec![0.0, f32::NAN]), BINARY, "has no label"),
         (Dataset { label: None, ..curve(5) }, BINARY, "has no labels"),
-        (dataset(Array2::zeros((4, 0)), Labels::Number(vec![0.0, 1.0, 0.0, 1.0])), BINARY, "no features"),
+        (
+            dataset(Array2::zeros((4, 0)), Labels::Number(vec![0.0, 1.0, 0.0, 1.0])),
+            BINARY,
+            "no features",
+        ),
         (Dataset { weight: Some(vec![-1.0; 5]), ..curve(5) }, BINARY, "has weight -1"),
         (
             numbers(vec![0.0, 1.0, 7.0]),
@@ -420,7 +429,11 @@ fn what_cannot_be_learned_from_is_refused_with_a_way_out() {
             "label 7 is outside",
         ),
         (numbers(vec![0.0, f32::INFINITY]), &[("predictor_type", "regressor")], "infinite label"),
-        (curve(5), &[("predictor_type", "binary_classifier"), ("feature_dim", "9")], "feature_dim is 9"),
+        (
+            curve(5),
+            &[("predictor_type", "binary_classifier"), ("feature_dim", "9")],
+            "feature_dim is 9",
+        ),
         (
             curve(5),
             &[("predictor_type", "binary_classifier"), ("hidden_layers", "60000,60000")],
@@ -462,8 +475,7 @@ fn a_loss_that_stops_being_a_number_is_an_error_with_a_way_out() {
 #[test]
 fn a_model_from_a_stranger_is_refused_or_answers_and_never_panics() {
     let data = only(curve(100));
-    let parameters =
-        with(&[("epochs", "1"), ("hidden_layers", "3"), ("batch_norm", "true")]);
+    let parameters = with(&[("epochs", "1"), ("hidden_layers", "3"), ("batch_norm", "true")]);
     let fitted = Job::new(&parameters, &data).run().unwrap();
     let definition = Table::builtin().get("mlp").unwrap();
     let row = ndarray::arr2(&[[0.5f32; 4]]);
@@ -564,7 +576,9 @@ fn on_real_data_it_is_as_good_as_scikit_learns_network() {
 #[test]
 fn a_gpu_learns_what_the_cpu_learns() {
     let data = only(curve(600));
-    for more in [&[][..], &[("batch_norm", "true")], &[("dropout", "0.1"), ("optimizer", "rmsprop")]] {
+    for more in
+        [&[][..], &[("batch_norm", "true")], &[("dropout", "0.1"), ("optimizer", "rmsprop")]]
+    {
         let parameters = with(&[more, &[("epochs", "3")]].concat());
         let cpu = Job::new(&parameters, &data);
         let gpu = Job { device: DeviceChoice::Wgpu(0), ..Job::new(&parameters, &data) };

@@ -117,7 +117,8 @@ impl<'a> Graph<'a> {
         let each = match &rows.targets {
             Targets::Class(codes) => {
                 let codes: Vec<i32> = batch.iter().map(|row| codes[*row as usize] as i32).collect();
-                let codes = Tensor::<2, Int>::from_data(TensorData::new(codes, [count, 1]), &self.device);
+                let codes =
+                    Tensor::<2, Int>::from_data(TensorData::new(codes, [count, 1]), &self.device);
                 activation::log_softmax(outputs, 1).gather(1, codes).neg()
             }
             Targets::Number(values) => {
@@ -201,10 +202,10 @@ impl Engine for Graph<'_> {
     fn moments(&mut self) -> (u64, Vec<Moments>) {
         let (first, second) = self.settings.keeps();
         let kept = |keep: bool, moment: &Tensor<2>| if keep { on_host(moment) } else { vec![] };
-        let moments = self.moments.iter().map(|[one, two]| Moments {
-            first: kept(first, one),
-            second: kept(second, two),
-        });
+        let moments = self
+            .moments
+            .iter()
+            .map(|[one, two]| Moments { first: kept(first, one), second: kept(second, two) });
         (self.steps, moments.collect())
     }
 
@@ -336,6 +337,7 @@ fn on_host(tensor: &Tensor<2>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::super::host::{Host, Rows, parameter_lengths};
+    use super::super::predict::Network;
     use super::*;
     use crate::algorithm::net::optimizer::Optimizer;
     use crate::algorithm::standardise::Standardiser;
@@ -368,9 +370,10 @@ mod tests {
         }
         let numbers = |weights: Weights| -> Vec<f32> {
             let layer = |layer: Layer| {
-                let norm = layer.norm.into_iter().flat_map(|norm| {
-                    [norm.gamma, norm.beta, norm.mean, norm.variance].concat()
-                });
+                let norm = layer
+                    .norm
+                    .into_iter()
+                    .flat_map(|norm| [norm.gamma, norm.beta, norm.mean, norm.variance].concat());
                 layer.weight.into_iter().chain(layer.bias).chain(norm).collect::<Vec<_>>()
             };
             weights.layers.into_iter().flat_map(layer).collect()
@@ -441,5 +444,26 @@ mod tests {
     fn no_hidden_layer_is_a_network_too() {
         let linear = Shape { hidden: vec![], ..shape(Activation::Relu, 3) };
         assert!(apart(&linear, Loss::Softmax, sgd(), false) < 1e-5);
+    }
+
+    #[test]
+    fn the_packed_network_answers_as_burn_does() {
+        for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh, Activation::Silu] {
+            let shape = shape(activation, 3);
+            let (features, standardiser) = (features(), Standardiser::identity(6));
+            let targets = Targets::Class(vec![0; ROWS]);
+            let rows =
+                Rows { features: &features, standardiser: &standardiser, targets, weight: None };
+            let weights = Weights::first(&shape, 3);
+            let plan = Plan { shape: &shape, loss: Loss::Softmax, seed: 3, rows: &rows };
+            let mut graph = Graph::new(plan, &weights, sgd(), &Device::flex());
+            let all: Vec<u32> = (0..ROWS as u32).collect();
+            let expected = on_host(&graph.forward(&all));
+            let network = Network::new(&shape, &weights, Standardiser::identity(6));
+            let view = ndarray::ArrayView2::from_shape((ROWS, 6), &features).unwrap();
+            let found = network.outputs(&view);
+            let away = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(away < 1e-5, "{activation:?}: {away}");
+        }
     }
 }

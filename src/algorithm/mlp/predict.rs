@@ -72,7 +72,7 @@ impl Network {
     }
 
     /// The last layer's sums of each row, rows × outputs.
-    pub fn outputs(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+    pub fn outputs(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
         let mut answers = vec![0.0; rows.nrows() * self.outputs];
         SCRATCH.with_borrow_mut(|scratch| {
             let blocks = rows.axis_chunks_iter(Axis(0), BLOCK_ROWS);
@@ -84,10 +84,10 @@ impl Network {
     }
 
     /// As [`Network::outputs`], on all threads of the current pool.
-    pub fn outputs_in_parallel(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+    pub fn outputs_in_parallel(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
         const ROWS: usize = 4096;
         let blocks = rows.axis_chunks_iter(Axis(0), ROWS).into_par_iter();
-        blocks.map(|rows| self.outputs(rows)).collect::<Vec<_>>().concat()
+        blocks.map(|rows| self.outputs(&rows)).collect::<Vec<_>>().concat()
     }
 
     fn block(&self, rows: &ArrayView2<'_, f32>, out: &mut [f32], scratch: &mut Scratch) {
@@ -147,10 +147,7 @@ pub fn files(shape: &Shape, weights: &Weights, standardiser: &Standardiser) -> F
         batch_norm: shape.batch_norm,
     };
     let json = serde_json::to_vec(&description).expect("plain values have a JSON form");
-    Files::from([
-        (MODEL_FILE.to_owned(), writer.finish()),
-        (NETWORK_FILE.to_owned(), json),
-    ])
+    Files::from([(MODEL_FILE.to_owned(), writer.finish()), (NETWORK_FILE.to_owned(), json)])
 }
 
 /// An opened model, as an endpoint shares it.
@@ -216,8 +213,14 @@ fn read_shape(files: &Files, inputs: usize, outputs: usize) -> Result<Shape, Err
     let name = description.activation;
     let activation =
         activation(&name).ok_or_else(|| corrupt(format!("activation {name:?} is not known")))?;
-    let shape =
-        Shape { inputs, hidden, outputs, activation, batch_norm: description.batch_norm, dropout: 0.0 };
+    let shape = Shape {
+        inputs,
+        hidden,
+        outputs,
+        activation,
+        batch_norm: description.batch_norm,
+        dropout: 0.0,
+    };
     shape.parameters().ok_or_else(|| corrupt("the layers are too large to count".into()))?;
     Ok(shape)
 }
@@ -235,7 +238,7 @@ impl Predictor for Opened {
                 help: "send the features the model was trained with, in the same order".into(),
             });
         }
-        let mut outputs = self.network.outputs(rows);
+        let mut outputs = self.network.outputs(&rows);
         if self.task != Task::Regression {
             outputs.chunks_exact_mut(width).for_each(|row| {
                 softmax(row);

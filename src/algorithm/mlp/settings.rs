@@ -75,12 +75,7 @@ pub static PARAMETERS: &[Parameter] = &[
         "Whether hidden layers are normalised over the rows of a batch.",
     ),
     entry("epochs", Kind::Integer(1, 1_000_000), "50", "Passes over the data, at most."),
-    entry(
-        "mini_batch_size",
-        Kind::Integer(1, 1 << 24),
-        "100",
-        "Rows of a step.",
-    ),
+    entry("mini_batch_size", Kind::Integer(1, 1 << 24), "100", "Rows of a step."),
     entry(
         "loss",
         Kind::Choice(&[
@@ -130,12 +125,7 @@ pub static PARAMETERS: &[Parameter] = &[
         "auto",
         "Share of the last step that sgd and rmsprop repeat. auto is 0.9 for sgd and 0 for rmsprop.",
     ),
-    entry(
-        "beta_1",
-        Kind::Float(Range::BELOW_1),
-        "0.9",
-        "Adam's memory of the gradient.",
-    ),
+    entry("beta_1", Kind::Float(Range::BELOW_1), "0.9", "Adam's memory of the gradient."),
     entry(
         "beta_2",
         Kind::WordOr(AUTO, &Kind::Float(Range::BELOW_1)),
@@ -220,12 +210,7 @@ pub static PARAMETERS: &[Parameter] = &[
         "3",
         "The k of multiclass_top_k_accuracy.",
     ),
-    entry(
-        "f_beta",
-        Kind::Float(Range::ABOVE_0),
-        "1",
-        "The beta of the F measures.",
-    ),
+    entry("f_beta", Kind::Float(Range::ABOVE_0), "1", "The beta of the F measures."),
 ];
 
 /// How much the rows of each class count.

@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::ArrayView2;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::checkpoint::{self, Course, Learned};
@@ -49,12 +48,13 @@ impl Trainer for Fit {
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
-        let pool = ThreadPoolBuilder::new().num_threads(context.threads).build().map_err(|error| {
-            Error::Data {
-                what: format!("{} threads could not be started: {error}", context.threads),
-                help: "set resources.threads to a smaller number".into(),
-            }
-        })?;
+        let pool =
+            ThreadPoolBuilder::new().num_threads(context.threads).build().map_err(|error| {
+                Error::Data {
+                    what: format!("{} threads could not be started: {error}", context.threads),
+                    help: "set resources.threads to a smaller number".into(),
+                }
+            })?;
         let prepared = pool.install(|| Prepared::new(&self.settings, data))?;
         Training::new(self, &prepared, &pool, context)?.run(context)
     }
@@ -482,8 +482,7 @@ impl<'a> Training<'a> {
     /// The metrics of a channel, the objective first.
     fn measure(&self, network: &Network, channel: &Channel<'_>) -> Vec<Metric> {
         let (settings, width) = (&self.fit.settings, self.prepared.shape.outputs);
-        let view: ArrayView2<'_, f32> = channel.features.view();
-        let mut outputs = network.outputs_in_parallel(view);
+        let mut outputs = network.outputs_in_parallel(&channel.features.view());
         let objective = self.objective(&outputs, channel);
         let weight = channel.weight.as_deref();
         match &channel.targets {
@@ -523,14 +522,8 @@ impl<'a> Training<'a> {
         let rows: Vec<u32> = (0..channel.rows() as u32).collect();
         let mut slopes = outputs.to_vec();
         let weight = channel.weight.as_deref();
-        let sum = self.fit.settings.loss.slopes(
-            &mut slopes,
-            width,
-            &rows,
-            &channel.targets,
-            weight,
-            0.0,
-        );
+        let sum =
+            self.fit.settings.loss.slopes(&mut slopes, width, &rows, &channel.targets, weight, 0.0);
         let total = weight.map_or(rows.len() as f64, |w| w.iter().map(|w| f64::from(*w)).sum());
         sum / total.max(f64::MIN_POSITIVE)
     }
@@ -554,7 +547,8 @@ impl<'a> Training<'a> {
             return Err(self.diverged(epochs.saturating_sub(1)));
         }
         let network = self.network(&weights);
-        let channels = [Some(&prepared.train), prepared.validation.as_ref(), prepared.test.as_ref()];
+        let channels =
+            [Some(&prepared.train), prepared.validation.as_ref(), prepared.test.as_ref()];
         let measured = channels.into_iter().flatten();
         let metrics = self
             .pool
