@@ -1,14 +1,14 @@
 //! How fast bytes become rows: CSV channels and requests, beside a plain scan of the same memory
 //! (counting line feeds), which is the floor.
 //!
-//! With `file PATH THREADS REPEAT` after `--` it decodes that file and prints seconds, one line for
-//! each repetition: that is what `benches/peers/decode.py` runs. `generate PATH BYTES` writes a file
+//! With `file PATH THREADS REPEAT` after `--` it decodes that file and prints what it took, one line
+//! for each repetition: that is what `benches/peers/decode.py` runs. `generate PATH BYTES` writes a file
 //! of card transactions.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufWriter, Cursor, Write};
+use std::io::{BufWriter, Cursor, Read, Write};
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
@@ -91,7 +91,10 @@ fn requests(c: &mut Criterion) {
             group.throughput(Throughput::Bytes(body.len() as u64));
             group.bench_function(name, |b| {
                 let limits = request::Limits::default();
-                b.iter(|| request::decode(&content, black_box(body.as_bytes()), &signature, &limits).unwrap());
+                b.iter(|| {
+                    request::decode(&content, black_box(body.as_bytes()), &signature, &limits)
+                        .unwrap()
+                });
             });
         }
         let scores = (0..rows).map(|at| 1.0 / (at as f32 + 1.7)).collect();
@@ -113,35 +116,57 @@ fn requests(c: &mut Criterion) {
     }
 }
 
-/// Seconds of each repetition, from an open file to a matrix in memory.
+/// From an open file to a matrix in memory: wall and CPU seconds, rows and peak MiB of each
+/// repetition.
 fn time_file(path: &str, threads: usize, repeat: usize) {
     for _ in 0..repeat {
-        let start = Instant::now();
-        let file = File::open(path).unwrap();
-        let bytes = file.metadata().unwrap().len();
-        let object = Object { uri: path.into(), bytes: Some(bytes), reader: Box::new(file) };
-        let data = read(vec![object], &format(Media::Csv), &options(threads)).unwrap();
-        let seconds = start.elapsed().as_secs_f64();
-        println!("{seconds:.4} {} {}", data.features.nrows(), data.features.ncols());
+        report(|| {
+            let file = File::open(path).unwrap();
+            let bytes = file.metadata().unwrap().len();
+            let object = Object { uri: path.into(), bytes: Some(bytes), reader: Box::new(file) };
+            let data = read(vec![object], &format(Media::Csv), &options(threads)).unwrap();
+            data.rows()
+        });
     }
 }
 
 /// The floor for a file: read it and count its lines, in one thread.
 fn time_floor(path: &str, repeat: usize) {
     for _ in 0..repeat {
-        let start = Instant::now();
-        let mut file = File::open(path).unwrap();
-        let mut buffer = vec![0; 1 << 20];
-        let mut lines = 0;
-        loop {
-            let count = std::io::Read::read(&mut file, &mut buffer).unwrap();
-            if count == 0 {
-                break;
+        report(|| {
+            let mut file = File::open(path).unwrap();
+            let mut buffer = vec![0; 1 << 20];
+            let mut lines = 0;
+            loop {
+                let count = file.read(&mut buffer).unwrap();
+                if count == 0 {
+                    return lines;
+                }
+                lines += memchr::memchr_iter(b'\n', &buffer[..count]).count();
             }
-            lines += memchr::memchr_iter(b'\n', &buffer[..count]).count();
-        }
-        println!("{:.4} {lines} 0", start.elapsed().as_secs_f64());
+        });
     }
+}
+
+fn report(work: impl FnOnce() -> usize) {
+    let (start, used) = (Instant::now(), cpu_seconds());
+    let rows = work();
+    let (wall, used) = (start.elapsed().as_secs_f64(), cpu_seconds() - used);
+    println!("{wall:.4} {used:.2} {rows} {}", peak_mib());
+}
+
+/// User and system time of this process, from Linux's accounting in ticks of 10 ms.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit(')').next().unwrap_or("");
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    ticks.map(|word| word.parse::<f64>().unwrap_or(0.0)).sum::<f64>() / 100.0
+}
+
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("");
+    line.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 fn generate_file(path: &str, bytes_min: u64) {
@@ -154,7 +179,8 @@ fn generate_file(path: &str, bytes_min: u64) {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["file", path, threads, repeat] => {

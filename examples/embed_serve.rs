@@ -31,6 +31,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     connection.read_to_string(&mut answer)?;
     println!("{answer}");
     endpoint.stop();
-    endpoint.wait()?;
+    endpoint.wait();
     Ok(())
 }

@@ -30,7 +30,7 @@ fn main() -> Result<(), smrt::Error> {
     let changed = ["hyperparameters.epochs=20".to_owned(), "job.name=embedded".to_owned()];
     let job = train::read(&file, &changed, &Table::builtin())?;
 
-    let keys = Arc::new(LocalKeys::open_default()?);
+    let keys = Arc::new(LocalKeys::of_user()?);
     let report = train::Job::new(job, keys).observer(Printed).run()?;
 
     println!("{} epochs, artifact at {}", report.epochs, report.artifact);

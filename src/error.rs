@@ -28,8 +28,24 @@ macro_rules! rooms {
 rooms! {
     /// What a user wrote cannot be: a job file, a `--set`.
     Spec(crate::spec::Mistakes),
+    /// A place could not be read, listed or written.
+    Store(crate::store::Error),
+    /// Sealing or opening failed, or a key.
+    Seal(crate::seal::Error),
+    /// The gate could not be opened.
+    Http(crate::http::Error),
+    /// Bytes are not the rows they should be.
+    Data(crate::data::Error),
     /// Learning or answering failed.
     Algorithm(crate::algorithm::Error),
+    /// An artifact could not be made, read or opened.
+    Model(crate::model::Error),
+    /// A training job did not finish.
+    Train(crate::train::Error),
+    /// An endpoint could not be started.
+    Serve(crate::serve::Error),
+    /// The process's log could not be set up.
+    Log(crate::telemetry::log::Error),
 }
 
 impl Error {

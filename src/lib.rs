@@ -8,12 +8,13 @@
 //!
 //! // Predict in this process.
 //! let model = smrt::Model::open(&report.artifact.to_string())?;
-//! let answer = model.predict_csv("128,25,265.1,110,45.07,197.4,99,16.78,244.7,91,11.01,10,3,2.7,1")?;
-//! println!("{answer}");
+//! let rows = smrt::ndarray::Array2::<f32>::zeros((1, model.manifest.signature.features));
+//! println!("{:?}", model.predict(rows.view())?);
 //!
 //! // Or answer over HTTP as SageMaker's containers do.
 //! let endpoint = smrt::serve(model).listen("127.0.0.1:8080").start()?;
-//! endpoint.wait()?;
+//! println!("{}", endpoint.greeting());
+//! endpoint.wait();
 //! # Ok(())
 //! # }
 //! ```
@@ -53,5 +54,22 @@ pub mod cli;
 
 pub use error::Error;
 pub use model::Model;
+
+/// Runs a job file to its end with the built-in algorithms and the keys of the user who runs this
+/// process, and says what came of it. [`train::Job`] has the choices.
+///
+/// # Errors
+/// Every mistake of the file at once, or why the job failed; no artifact is then visible.
+pub fn train(job: impl AsRef<std::path::Path>) -> Result<train::Report, Error> {
+    let spec = train::read(job.as_ref(), &[], &algorithm::Table::builtin())?;
+    let keys = std::sync::Arc::new(seal::LocalKeys::of_user()?);
+    Ok(train::Job::new(spec, keys).run()?)
+}
+
+/// An endpoint for `model`, to be told where to listen and then started.
+pub fn serve(model: Model) -> serve::Builder {
+    serve::Server::builder(model)
+}
+
 /// The arrays in the interface, in the version they are.
 pub use ndarray;

@@ -6,13 +6,19 @@ use super::job::JobOptions;
 use super::table::Table;
 use super::{Failure, output};
 use crate::algorithm;
+use crate::fault::Fault;
+use crate::spec::Mistakes;
+use crate::spec::problem::Problems;
 use crate::spec::train::TrainingJob;
+use crate::spec::uri::Uri;
+use crate::store::Store;
 
 /// Find every mistake in a job file, without running it
 ///
 /// Checks the file's own keys, the algorithm's name and every hyperparameter, and reports all
-/// mistakes at once, each with its line, the allowed values and the nearest known key. Data and
-/// servers are not touched. Exits with 2 when anything is wrong.
+/// mistakes at once, each with its line, the allowed values and the nearest known key; then whether
+/// local data are there and this build has the device. No server is asked, and no row is read.
+/// Exits with 2 when anything is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,10 +36,32 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let job = options.job.read(&algorithm::Table::builtin())?;
+    let problems = surroundings(&job);
+    if !problems.is_empty() {
+        return Err(Mistakes::new(options.job.shown(), problems).into());
+    }
     match options.format {
         output::Format::Json => output::write(&output::json(&job.effective())),
         output::Format::Text => output::write(&summary(&options.job.shown(), &job)),
     }
+}
+
+/// What this machine lacks for the job, as far as it can be known without asking a server.
+fn surroundings(job: &TrainingJob) -> Problems {
+    let mut problems = Problems::default();
+    let store = Store::new(&job.storage);
+    for (name, channel) in &job.channels {
+        if !matches!(channel.uri, Uri::File(_)) {
+            continue;
+        }
+        if let Err(error) = store.list(&channel.uri) {
+            problems.add(format!("channels.{name}.uri"), None, error.to_string(), error.help());
+        }
+    }
+    if let Err(error) = algorithm::device::open(job.resources.device) {
+        problems.add("resources.device", None, error.to_string(), error.help());
+    }
+    problems
 }
 
 /// What the job would do.

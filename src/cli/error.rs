@@ -85,8 +85,8 @@ impl Fault for Error {
             Error::Address { help, .. } => help.clone(),
             // The decoder speaks of a job file's keys; here they are options.
             Error::Data { source, header } => {
-                let help = source.help()?.replace("`data.header = true`", "--header");
-                Some(if *header { help } else { help.replace("set --header; ", "") })
+                let help = source.help()?.replace("set `data.header = true`", "add --header");
+                Some(if *header { help } else { help.replace("add --header; ", "") })
             }
             Error::Stopped { place, resume, .. } => {
                 Some(format!("the checkpoint is kept at {place}; go on with `{resume}`"))

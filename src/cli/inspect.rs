@@ -11,7 +11,7 @@ use super::table::{Table, wrapped};
 use super::{Failure, output};
 use crate::data::{LabelNames, Signature, Task};
 use crate::fault::{Fault, Kind, message};
-use crate::model::{Contents, Inspection, Opener};
+use crate::model::{self, Contents, Inspection, Opener};
 use crate::seal::HeaderInfo;
 use crate::spec::limit::ARCHIVE_BYTES_MAX;
 use crate::spec::unit::shown_bytes;
@@ -55,7 +55,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         output::Format::Json => output::json(&as_json(&options.artifact, &inspection)),
     })?;
     // A missing key is not a failure: the header was asked about, too.
-    let failed = inspection.contents.err().filter(|error| error.kind() != Kind::Denied);
+    let keyless = |error: &Arc<model::Error>| matches!(error.kind(), Kind::Denied | Kind::Caller);
+    let failed = inspection.contents.err().filter(|error| !keyless(error));
     match failed.and_then(Arc::into_inner) {
         Some(error) => Err(error.into()),
         None => Ok(()),

@@ -23,6 +23,7 @@ mod output;
 mod predict;
 mod progress;
 mod report;
+mod serve;
 mod signal;
 mod table;
 mod train;
@@ -67,6 +68,7 @@ Environment:
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Options),
+    Serve(serve::Options),
     Predict(predict::Options),
     Inspect(inspect::Options),
     Check(check::Options),
@@ -109,6 +111,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let _written_when_dropped = logging.install(has_bar)?;
     match &arguments.command {
         Command::Train(options) => train::run(options, logging),
+        Command::Serve(options) => serve::run(options, logging),
         Command::Predict(options) => predict::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Check(options) => check::run(options),

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{Error, Failure};
 use crate::model::{Model, Opener};
-use crate::seal::{self, KeyService, LocalKeys};
+use crate::seal::{KeyService, LocalKeys};
 use crate::spec::train::Storage;
 use crate::spec::uri::Uri;
 use crate::store::Store;
@@ -43,8 +43,7 @@ impl StorageOptions {
 
 /// The keys of the user who runs this process.
 pub(super) fn keys() -> Result<Arc<dyn KeyService>, Failure> {
-    let home = seal::home_folder(|name| std::env::var_os(name))?;
-    Ok(Arc::new(LocalKeys::new(&home)))
+    Ok(Arc::new(LocalKeys::of_user()?))
 }
 
 /// An address from the command line.

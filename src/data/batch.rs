@@ -39,7 +39,7 @@ pub struct Dataset {
     pub label: Option<Labels>,
     /// One per row, when the channel has weights.
     pub weight: Option<Vec<f32>>,
-    /// Column names, when the file gave them; otherwise empty.
+    /// Names of the features, when the file gave them; otherwise empty.
     pub columns: Arc<[String]>,
     /// What was read, for provenance.
     pub sources: Vec<Source>,

@@ -91,11 +91,7 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
 ///
 /// # Errors
 /// [`Error::Thread`] when the machine gives no threads.
-pub fn batches(
-    objects: Vec<Object>,
-    format: &Format,
-    options: &Options,
-) -> Result<Batches, Error> {
+pub fn batches(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Batches, Error> {
     let stream = Stream::start(objects, format, options)?;
     Ok(Batches { stream, label: LabelRows::default(), ended: false })
 }
@@ -270,7 +266,9 @@ impl Stream {
         let refused = |error: std::io::Error| Error::Thread(error.to_string());
         for _ in 0..threads {
             let (works, texts, spent) = (works.clone(), texts.clone(), spent.clone());
-            thread("decode").spawn(move || decode_blocks(&works, &texts, &spent)).map_err(refused)?;
+            thread("decode")
+                .spawn(move || decode_blocks(&works, &texts, &spent))
+                .map_err(refused)?;
         }
         let feeder = Feeder {
             format: format.clone(),
@@ -310,7 +308,8 @@ impl Stream {
                 Piece::Failed(error) => return Err(error),
                 Piece::Rows { answer, read_bytes } => {
                     let lost = |_| Error::Thread("a decoding thread was lost".into());
-                    let rows = answer.recv().map_err(lost)?.map_err(|broken| self.placed(broken))?;
+                    let rows =
+                        answer.recv().map_err(lost)?.map_err(|broken| self.placed(broken))?;
                     self.lines += rows.lines;
                     self.rows += rows.count as u64;
                     self.bytes_before_block = read_bytes;
@@ -452,8 +451,10 @@ impl Feeder {
         let found = match self.format.media {
             Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel)
                 .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
-            Media::JsonLines | Media::Json => jsonl::Layout::detect(text, block.start, &self.format)
-                .map(|found| found.map(|layout| (Layout::JsonLines(layout), block.start))),
+            Media::JsonLines | Media::Json => {
+                jsonl::Layout::detect(text, block.start, &self.format)
+                    .map(|found| found.map(|layout| (Layout::JsonLines(layout), block.start)))
+            }
         };
         let (layout, start) = match found {
             Ok(Some(found)) => found,
@@ -491,7 +492,10 @@ impl Feeder {
             } else {
                 format!("give {expected} features in each row, in the same order as for training")
             };
-            return Err((format!("the line has {found} features where {expected} are expected"), help));
+            return Err((
+                format!("the line has {found} features where {expected} are expected"),
+                help,
+            ));
         }
         let Some((first, first_uri)) = &self.first else { return Ok(()) };
         if first.features() != found {

@@ -62,7 +62,13 @@ impl Layout {
         if text[start..].starts_with(b"\xff\xfe") || text[start..].starts_with(b"\xfe\xff") {
             return Err(broken(0, None, "the text is UTF-16", "save the file in UTF-8"));
         }
-        let mut cursor = Cursor { bytes: text, end: text.len(), at: start, line: 0, delimiter: format.delimiter };
+        let mut cursor = Cursor {
+            bytes: text,
+            end: text.len(),
+            at: start,
+            line: 0,
+            delimiter: format.delimiter,
+        };
         while cursor.at < cursor.end && cursor.skip_blank() {}
         if cursor.at >= cursor.end {
             return Ok(None);
@@ -78,7 +84,8 @@ impl Layout {
             measure: Measure::FirstLine,
         };
         if format.header {
-            layout.names = fields.iter().map(|field| name(field, line)).collect::<Result<_, _>>()?;
+            layout.names =
+                fields.iter().map(|field| name(field, line)).collect::<Result<_, _>>()?;
         }
         layout.label = layout.find_label(&format.label, line)?;
         if layout.features() == 0 {
@@ -137,9 +144,14 @@ impl Layout {
     }
 
     fn other_delimiter(&self, field: &[u8]) -> Option<String> {
-        let found = [b';', b'\t', b'|', b','].into_iter().find(|b| *b != self.delimiter && memchr(*b, field).is_some())?;
+        let found = [b';', b'\t', b'|', b',']
+            .into_iter()
+            .find(|b| *b != self.delimiter && memchr(*b, field).is_some())?;
         let shown = if found == b'\t' { "\\t".to_owned() } else { char::from(found).to_string() };
-        Some(format!("if columns are separated by that, set `{}.delimiter = \"{shown}\"`", self.channel))
+        Some(format!(
+            "if columns are separated by that, set `{}.delimiter = \"{shown}\"`",
+            self.channel
+        ))
     }
 
     /// A first line of words where numbers belong is most probably a header.
@@ -154,8 +166,14 @@ impl Layout {
         }
         let examples: Vec<String> = words.iter().take(3).map(|word| shown(word)).collect();
         let more = if words.len() > 3 { ", …" } else { "" };
-        let what = format!("this looks like a header: words stand where numbers belong ({}{more})", examples.join(", "));
-        let help = format!("set `{}.header = true`; if it is a row, turn its words into numbers", self.channel);
+        let what = format!(
+            "this looks like a header: words stand where numbers belong ({}{more})",
+            examples.join(", ")
+        );
+        let help = format!(
+            "set `{}.header = true`; if it is a row, turn its words into numbers",
+            self.channel
+        );
         Err(broken(line, None, what, help))
     }
 
@@ -190,7 +208,8 @@ pub(crate) fn decode(
     rows: &mut Rows,
 ) -> Result<(), Broken> {
     let features = layout.features();
-    let mut cursor = Cursor { bytes, end, at: start, line: rows.lines, delimiter: layout.delimiter };
+    let mut cursor =
+        Cursor { bytes, end, at: start, line: rows.lines, delimiter: layout.delimiter };
     while cursor.at < end {
         if cursor.skip_blank() {
             continue;
@@ -234,7 +253,10 @@ impl<'a> Cursor<'a> {
             return false;
         }
         let mut at = self.at;
-        while at < self.end && matches!(self.bytes[at], b' ' | b'\t') && self.bytes[at] != self.delimiter {
+        while at < self.end
+            && matches!(self.bytes[at], b' ' | b'\t')
+            && self.bytes[at] != self.delimiter
+        {
             at += 1;
         }
         if self.byte(at) == b'\r' && self.byte(at + 1) == b'\n' {
@@ -277,6 +299,14 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     fn feature(&mut self, layout: &Layout, column: usize) -> Result<f32, Broken> {
+        // Flags and one-hot columns: a guess that the processor learns, so that where the next
+        // field begins need not be computed first.
+        if let Some([digit @ b'0'..=b'9', mark, ..]) = self.bytes.get(self.at..)
+            && self.ends_field(*mark)
+        {
+            self.at += 1;
+            return Ok(f32::from(digit - b'0'));
+        }
         if let Some((value, stop)) = number::scan(self.bytes, self.at)
             && self.ends_field(self.byte(stop))
         {
@@ -403,7 +433,12 @@ impl<'a> Cursor<'a> {
             let rest = &text[at..text.len().min(at + 8)];
             let near = at + memchr(b'\n', rest).unwrap_or(rest.len());
             let what = format!("text follows a closing quote: {}", shown(&text[self.at..near]));
-            return Err(broken(self.line, Some(column), what, "double the quotes that are part of a text"));
+            return Err(broken(
+                self.line,
+                Some(column),
+                what,
+                "double the quotes that are part of a text",
+            ));
         }
         self.at = at;
         self.line += lines(inside);

@@ -35,7 +35,9 @@ pub enum Error {
         what: String,
     },
     /// The table does not fit into the job's memory.
-    #[error("{channel} needs {needed_bytes} bytes of memory or more; the job may use {limit_bytes}")]
+    #[error(
+        "{channel} needs {needed_bytes} bytes of memory or more; the job may use {limit_bytes}"
+    )]
     Memory {
         /// `channels.NAME`
         channel: String,
@@ -189,7 +191,8 @@ pub(crate) fn shown(text: &[u8]) -> String {
             }
         }
         // A letter cut in two by the shortening is left out, a broken one is shown.
-        let cut = ellipsis == "…" && std::ptr::eq(chunk.invalid().as_ptr_range().end, short.as_ptr_range().end);
+        let cut = ellipsis == "…"
+            && std::ptr::eq(chunk.invalid().as_ptr_range().end, short.as_ptr_range().end);
         if !cut {
             for byte in chunk.invalid() {
                 quoted.push_str(&format!("\\x{byte:02x}"));

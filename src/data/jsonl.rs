@@ -67,7 +67,9 @@ impl Layout {
         {
             let keys = object.keys().map(String::as_str);
             let help = match nearest(label, keys) {
-                Some(meant) => format!("name the label's key with `label = {}`", shown(meant.as_bytes())),
+                Some(meant) => {
+                    format!("name the label's key with `label = {}`", shown(meant.as_bytes()))
+                }
                 None => "name the label's key with `label = \"…\"`".into(),
             };
             return Err((format!("there is no key {}", shown(label.as_bytes())), help));
@@ -148,7 +150,8 @@ fn decode_line(line: &[u8], layout: &Layout, rows: &mut Rows) -> Result<(), Brok
     };
     let mut json = serde_json::Deserializer::from_slice(line);
     let outcome = LineSeed(&mut state).deserialize(&mut json).and_then(|()| json.end());
-    let (labelled, filled, column, wrong) = (state.labelled, state.filled, state.column, state.wrong);
+    let (labelled, filled, column, wrong) =
+        (state.labelled, state.filled, state.column, state.wrong);
     let broken = |(what, help)| Broken { line: rows.lines, column, what, help };
     if let Err(error) = outcome {
         return Err(broken(wrong.unwrap_or_else(|| (not_json(&error), SHAPE.into()))));
@@ -178,7 +181,11 @@ fn not_json(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let bare = text.split(" at line ").next().unwrap_or(&text);
     let bare: String = bare.chars().take(SENTENCE_LETTERS_MAX).collect();
-    if error.is_data() { bare } else { format!("this is not JSON at byte {}: {bare}", error.column()) }
+    if error.is_data() {
+        bare
+    } else {
+        format!("this is not JSON at byte {}: {bare}", error.column())
+    }
 }
 
 fn is_blank(line: &[u8]) -> bool {
@@ -237,7 +244,10 @@ impl<'de> Visitor<'de> for LineSeed<'_, '_> {
                 map.next_value::<IgnoredAny>()?;
             } else {
                 let what = format!("the key {} is not in the first line", shown(key.as_bytes()));
-                return Err(line.refuse(what, "give every line the same keys; leave one out where its value is missing"));
+                return Err(line.refuse(
+                    what,
+                    "give every line the same keys; leave one out where its value is missing",
+                ));
             }
         }
         Ok(())
@@ -277,7 +287,8 @@ impl Line<'_> {
                 }
             }
             Some(keys) => {
-                let what = format!("{} keys stand beside {} values", keys.len(), values.values.len());
+                let what =
+                    format!("{} keys stand beside {} values", keys.len(), values.values.len());
                 return Err(self.refuse(what, "give one key for each value"));
             }
         }
@@ -368,6 +379,9 @@ impl<'de> Visitor<'de> for Number<'_, '_> {
             return Ok(f32::NAN);
         }
         let what = format!("the text {} stands where a number belongs", shown(text.as_bytes()));
-        Err(self.0.refuse(what, "features are numbers, or null where a value is missing; turn words into numbers first"))
+        Err(self.0.refuse(
+            what,
+            "features are numbers, or null where a value is missing; turn words into numbers first",
+        ))
     }
 }

@@ -110,10 +110,9 @@ impl LabelRows {
     pub(crate) fn take_rows(&mut self) -> Labels {
         match &mut self.kind {
             Kind::Numbers(numbers) => Labels::Number(std::mem::take(numbers)),
-            Kind::Words(words) => Labels::Text {
-                codes: std::mem::take(&mut words.codes),
-                names: words.names.clone(),
-            },
+            Kind::Words(words) => {
+                Labels::Text { codes: std::mem::take(&mut words.codes), names: words.names.clone() }
+            }
         }
     }
 

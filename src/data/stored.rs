@@ -56,7 +56,8 @@ impl Stored {
     /// Looks at the first bytes and chooses how to read the rest.
     pub(crate) fn open(object: Object) -> Result<Stored, Error> {
         let Object { uri, bytes, reader } = object;
-        let mut raw = Raw { head: Vec::new(), reader, hash: Sha256::new(), bytes: 0, failed: false };
+        let mut raw =
+            Raw { head: Vec::new(), reader, hash: Sha256::new(), bytes: 0, failed: false };
         if let Err(source) = raw.fill_head() {
             return Err(Error::Read { uri, bytes: raw.bytes, source });
         }
@@ -102,7 +103,9 @@ impl Stored {
         {
             return Err(Error::whole(
                 self.uri,
-                format!("has {found} bytes where {expected} were listed: it changed while it was read"),
+                format!(
+                    "has {found} bytes where {expected} were listed: it changed while it was read"
+                ),
                 "run the job again once nothing writes to the channel any more",
             ));
         }
@@ -132,7 +135,10 @@ impl Stored {
         };
         let what = match source.kind() {
             io::ErrorKind::UnexpectedEof => {
-                format!("the {format} stream is cut short: its end is missing after {} bytes", raw.bytes)
+                format!(
+                    "the {format} stream is cut short: its end is missing after {} bytes",
+                    raw.bytes
+                )
             }
             _ => format!("the {format} stream is damaged before byte {}: {source}", raw.bytes),
         };
@@ -236,7 +242,9 @@ impl Read for Zstd {
                 continue;
             }
             let one = BlockDecodingStrategy::UptoBlocks(1);
-            self.decoder.decode_blocks(&mut self.source, one).map_err(|error| zstd_error(&error))?;
+            self.decoder
+                .decode_blocks(&mut self.source, one)
+                .map_err(|error| zstd_error(&error))?;
         }
     }
 }

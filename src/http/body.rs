@@ -114,11 +114,7 @@ impl Body {
         result
     }
 
-    async fn collect(
-        &mut self,
-        declared: Option<u64>,
-        max: usize,
-    ) -> Result<Payload, Refused> {
+    async fn collect(&mut self, declared: Option<u64>, max: usize) -> Result<Payload, Refused> {
         let Some(first) = self.piece().await? else {
             // A declared length that never came is an error of the piece before it is an end.
             return Ok(Payload { bytes: Bytes::new(), _held: None });
@@ -145,12 +141,10 @@ impl Body {
     /// The next piece; `None` at the end.
     async fn piece(&mut self) -> Result<Option<Bytes>, Refused> {
         loop {
-            let frame = poll_fn(|context| {
-                match Pin::new(&mut self.incoming).poll_frame(context) {
-                    Poll::Ready(frame) => Poll::Ready(Ok(frame)),
-                    Poll::Pending if self.watch.body_expired() => Poll::Ready(Err(Refused::Slow)),
-                    Poll::Pending => Poll::Pending,
-                }
+            let frame = poll_fn(|context| match Pin::new(&mut self.incoming).poll_frame(context) {
+                Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+                Poll::Pending if self.watch.body_expired() => Poll::Ready(Err(Refused::Slow)),
+                Poll::Pending => Poll::Pending,
             })
             .await?;
             match frame {

@@ -14,9 +14,8 @@ use crate::spec::limit::TARGET_BYTES_MAX;
 
 /// The answer to a head that is not to be trusted; the connection ends with it.
 pub(super) fn head(request: &Parts) -> Option<Reply> {
-    let refuse = |status, message, help| {
-        Some(reply::last(reply::refusal(status, message, Some(help))))
-    };
+    let refuse =
+        |status, message, help| Some(reply::last(reply::refusal(status, message, Some(help))));
     let mut hosts = request.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => {

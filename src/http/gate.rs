@@ -179,8 +179,11 @@ fn run<H: Handler>(
             }
         };
     let mut protocol = http1::Builder::new();
+    // Not `pipeline_flush`: in hyper 1.12 it keeps answers back while bytes are left to read, and a
+    // head that is refused leaves them there for good, its refusal and the answers before it unsent.
     protocol
-        .pipeline_flush(true)
+        // Answers are small: one buffer is cheaper for the kernel than a list of pieces.
+        .writev(false)
         .max_headers(HEADERS_MAX)
         .max_header_size(limits.header_bytes_max)
         .max_buf_size(READ_AHEAD_BYTES_MAX.max(limits.header_bytes_max));

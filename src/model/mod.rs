@@ -126,10 +126,10 @@ impl Model {
     /// As [`Opener::open`].
     pub fn open(path: &str) -> Result<Model, Error> {
         let failed = |source| Error::Seal { place: path.to_owned(), source };
-        let home = seal::home_folder(|name| std::env::var_os(name)).map_err(failed)?;
+        let keys = LocalKeys::of_user().map_err(failed)?;
         let file =
             File::open(path).map_err(|source| Error::Read { place: path.to_owned(), source })?;
-        Opener::new(Arc::new(LocalKeys::new(&home))).open(file, path)
+        Opener::new(Arc::new(keys)).open(file, path)
     }
 
     /// Answers for rows × features; a missing value is NaN.

@@ -40,11 +40,24 @@ impl Context {
         Ok(context)
     }
 
+    /// The pairs that smrt stores with what a job makes: `smrt:format`, `smrt:artifact` (such as
+    /// `model.tar.gz` or `checkpoint`) and `smrt:job`.
+    ///
+    /// # Errors
+    /// As [`Context::from_pairs`], for names that are far too long.
+    pub fn of_job(artifact: &str, job: &str) -> Result<Context, Error> {
+        Context::from_pairs([("smrt:format", "1"), ("smrt:artifact", artifact), ("smrt:job", job)])
+    }
+
     /// Adds one pair.
     ///
     /// # Errors
     /// As [`Context::from_pairs`], and when `key` is already there with another value.
-    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<(), Error> {
+    pub fn insert(
+        &mut self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<(), Error> {
         let (key, value) = (key.into(), value.into());
         let wrong = |what: String| Err(Error::Context { what });
         if key.is_empty() {

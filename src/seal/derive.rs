@@ -72,12 +72,7 @@ pub(super) fn verify_header(
     let covered = [&read.body[..], &required.serialize()].concat();
     derived
         .cipher
-        .decrypt_inout_detached(
-            &[0; 12].into(),
-            &covered,
-            (&mut [][..]).into(),
-            &read.tag.into(),
-        )
+        .decrypt_inout_detached(&[0; 12].into(), &covered, (&mut [][..]).into(), &read.tag.into())
         .map_err(|_| Error::tampered("the header, or the required context,"))?;
     Ok(Cipher::new(derived.cipher, header.message_id))
 }

@@ -87,7 +87,12 @@ impl Cipher {
 }
 
 /// Writes the head of a frame into the bytes just before its content.
-pub(super) fn put_head(head: &mut [u8; FINAL_HEAD], place: Place, at: Sequence, length: u32) -> usize {
+pub(super) fn put_head(
+    head: &mut [u8; FINAL_HEAD],
+    place: Place,
+    at: Sequence,
+    length: u32,
+) -> usize {
     match place {
         Place::Regular => {
             let start = FINAL_HEAD - REGULAR_HEAD;

@@ -233,7 +233,9 @@ impl Tape<'_> {
     fn content(&mut self) -> Result<u32, Error> {
         match self.array()? {
             [FRAMED] => {}
-            [other] => return Err(Error::Unsupported { what: format!("content type {other:02x}") }),
+            [other] => {
+                return Err(Error::Unsupported { what: format!("content type {other:02x}") });
+            }
         }
         let frame_bytes = u32::from_be_bytes(self.array()?);
         if !(1..=SEAL_FRAME_BYTES_MAX).contains(&frame_bytes) {

@@ -266,11 +266,11 @@ impl<R: Read> BufRead for Reader<R> {
         if self.state == State::Failed {
             return Err(io::Error::other("reading on in a sealed file after a failure"));
         }
-        if self.plain.start == self.plain.end {
-            if let Err(error) = self.advance() {
-                self.state = State::Failed;
-                return Err(error.into());
-            }
+        if self.plain.start == self.plain.end
+            && let Err(error) = self.advance()
+        {
+            self.state = State::Failed;
+            return Err(error.into());
         }
         Ok(&self.plain.bytes[self.plain.start..self.plain.end])
     }

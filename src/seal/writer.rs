@@ -57,12 +57,13 @@ pub(super) struct Prologue {
 pub(super) fn begin(
     keys: &dyn KeyService,
     key: &str,
-    context: Context,
+    context: &Context,
     settings: &Settings<'_>,
 ) -> Result<Prologue, Error> {
     let frame_bytes = settings.frame_bytes;
     if !(1..=SEAL_FRAME_BYTES_MAX).contains(&frame_bytes) {
-        let what = format!("frames of {frame_bytes} bytes; 1 to {SEAL_FRAME_BYTES_MAX} are allowed");
+        let what =
+            format!("frames of {frame_bytes} bytes; 1 to {SEAL_FRAME_BYTES_MAX} are allowed");
         return Err(Error::Settings { what });
     }
     let bound = context.union(&settings.required)?;
@@ -105,7 +106,7 @@ struct Draft {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let key = RawKey::new("my-keys", "backup", [7; 32])?;
 /// let context = Context::from_pairs([("smrt:artifact", "model.tar.gz")])?;
-/// let mut writer = Writer::new(Vec::new(), &key, "backup", context)?;
+/// let mut writer = Writer::new(Vec::new(), &key, "backup", &context)?;
 /// writer.write_all(b"weights")?;
 /// let sealed = writer.finish()?;
 ///
@@ -135,7 +136,7 @@ impl<W: Write> Writer<W> {
         inner: W,
         keys: &dyn KeyService,
         key: &str,
-        context: Context,
+        context: &Context,
     ) -> Result<Writer<W>, Error> {
         Writer::with_settings(inner, keys, key, context, &Settings::default())
     }
@@ -148,7 +149,7 @@ impl<W: Write> Writer<W> {
         mut inner: W,
         keys: &dyn KeyService,
         key: &str,
-        context: Context,
+        context: &Context,
         settings: &Settings<'_>,
     ) -> Result<Writer<W>, Error> {
         let prologue = begin(keys, key, context, settings)?;

@@ -1,7 +1,7 @@
 //! What a request's headers ask for, found in one pass over them.
 
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::codec::Refusal;
 use crate::spec::limit::{HEADER_VALUE_BYTES_MAX, INFERENCE_ID_BYTES_MAX};

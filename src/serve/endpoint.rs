@@ -1,8 +1,8 @@
 //! What all threads of an endpoint share: the model, its cost, its queue and its settings.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -58,8 +58,13 @@ impl Endpoint {
 
     /// What a caller is told when the model failed; the log is told why.
     pub(super) fn failed(&self, stats: &Stats, why: &Failed) -> Refusal {
-        if matches!(why, Failed::Panicked(_)) {
-            stats.panics.add(1);
+        match why {
+            Failed::Rows { what, help } => {
+                let refusal = Refusal::new(StatusCode::BAD_REQUEST, what.as_str());
+                return Refusal { help: help.clone(), ..refusal };
+            }
+            Failed::Panicked(_) => stats.panics.add(1),
+            Failed::Refused(_) | Failed::WrongShape => {}
         }
         tracing::error!(reason = why.reason(), job = self.model.manifest.job, "model failed");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the model failed on this request")
@@ -85,17 +90,17 @@ impl Endpoint {
             row + 1,
             column + 1
         );
-        Err(Refusal::new(StatusCode::BAD_REQUEST, message)
-            .help("send a number in every column"))
+        Err(Refusal::new(StatusCode::BAD_REQUEST, message).help("send a number in every column"))
     }
 }
 
 impl Gauges for Endpoint {
     fn read(&self) -> (u64, u64, u64) {
         let (requests, rows) = self.queue.depth();
-        let open = self.connections.get().map_or(0, |threads| {
-            threads.iter().map(|load| load.load(Ordering::Relaxed)).sum()
-        });
+        let open = self
+            .connections
+            .get()
+            .map_or(0, |threads| threads.iter().map(|load| load.load(Ordering::Relaxed)).sum());
         (requests as u64, rows as u64, open as u64)
     }
 

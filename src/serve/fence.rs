@@ -8,11 +8,19 @@ use ndarray::ArrayView2;
 
 use crate::algorithm::Predictor;
 use crate::data::{Answer, Values};
+use crate::fault::{Fault, Kind};
 
 /// Why a model did not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// It said so.
+    /// It cannot answer for these rows, which is for their sender to mend.
+    Rows {
+        /// What is wrong with them.
+        what: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// It said that it is broken.
     Refused(String),
     /// It panicked; the panic hook has logged where.
     Panicked(String),
@@ -24,7 +32,7 @@ impl Failed {
     /// For the log. The caller is told only that the model failed.
     pub(super) fn reason(&self) -> &str {
         match self {
-            Failed::Refused(why) | Failed::Panicked(why) => why,
+            Failed::Rows { what: why, .. } | Failed::Refused(why) | Failed::Panicked(why) => why,
             Failed::WrongShape => "its answer does not have one entry per row",
         }
     }
@@ -52,6 +60,9 @@ pub(super) fn predict(
     let time = start.elapsed();
     let answer = match result {
         Ok(Ok(answer)) => answer,
+        Ok(Err(why)) if matches!(why.kind(), Kind::Data | Kind::Caller) => {
+            return Err(Failed::Rows { what: why.to_string(), help: why.help() });
+        }
         Ok(Err(why)) => return Err(Failed::Refused(why.to_string())),
         Err(panic) => return Err(Failed::Panicked(panic_text(&*panic))),
     };
@@ -88,10 +99,9 @@ pub(super) fn first_not_finite(answer: &Answer) -> Option<usize> {
         .iter()
         .filter_map(|field| match &field.values {
             Values::Number(numbers) => numbers.iter().position(|number| !number.is_finite()),
-            Values::Vector { width, values } => values
-                .iter()
-                .position(|number| !number.is_finite())
-                .map(|at| at / (*width).max(1)),
+            Values::Vector { width, values } => {
+                values.iter().position(|number| !number.is_finite()).map(|at| at / (*width).max(1))
+            }
             Values::Class { .. } => None,
         })
         .min()
@@ -128,10 +138,11 @@ pub(super) fn append(answer: &mut Answer, more: Answer) -> bool {
     answer.fields.iter_mut().zip(more.fields).all(|(field, more)| {
         match (&mut field.values, more.values) {
             (Values::Number(all), Values::Number(more)) => all.extend(more),
-            (
-                Values::Vector { width, values },
-                Values::Vector { width: same, values: more },
-            ) if *width == same => values.extend(more),
+            (Values::Vector { width, values }, Values::Vector { width: same, values: more })
+                if *width == same =>
+            {
+                values.extend(more)
+            }
             (Values::Class { codes, .. }, Values::Class { codes: more, .. }) => codes.extend(more),
             _ => return false,
         }

@@ -24,7 +24,8 @@ impl RequestIds {
         let high = mix(self.high) & !0xf000 | 0x4000;
         let low = mix(self.low) & !(0b11 << 62) | 0b10 << 62;
         let mut text = [b'-'; 36];
-        let digits = (0..16).map(|at| high >> (60 - 4 * at)).chain((0..16).map(|at| low >> (60 - 4 * at)));
+        let digits =
+            (0..16).map(|at| high >> (60 - 4 * at)).chain((0..16).map(|at| low >> (60 - 4 * at)));
         let places = (0..36).filter(|place| !matches!(place, 8 | 13 | 18 | 23));
         for (place, digit) in places.zip(digits) {
             text[place] = b"0123456789abcdef"[(digit & 15) as usize];

@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 
 use super::asked::Asked;
 use super::codec::{self, Refusal};
+use super::codec::{Accept, ContentType};
 use super::endpoint::Endpoint;
 use super::fence;
 use super::queue::{Full, Job, Work};
 use super::stats::Stats;
-use super::codec::{Accept, ContentType};
 use crate::http::{Body, Refused};
 use crate::spec::limit::INLINE_BYTES_MAX;
 
@@ -177,11 +177,10 @@ async fn wait(
         Ok(Ok(result)) => result,
         // The worker is gone without a word, which its own fence should have prevented.
         Ok(Err(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the worker was lost")),
-        Err(_) => Err(Refusal::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the model did not answer in time",
-        )
-        .help("send fewer rows at once")),
+        Err(_) => {
+            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the model did not answer in time")
+                .help("send fewer rows at once"))
+        }
     }
 }
 
@@ -216,4 +215,3 @@ fn no_room(full: Full) -> Refusal {
     Refusal { retry_after_s: Some(retry_after_s), ..Refusal::new(status, message) }
         .help("try again after the time in Retry-After")
 }
-

@@ -156,8 +156,8 @@ impl Queue {
     /// How long the last in line waits.
     fn wait(&self, waiting: &Waiting) -> Duration {
         let batches = waiting.rows.div_ceil(self.bounds.cost.batch_rows());
-        let seconds = waiting.rows as f64 * self.bounds.cost.row_s
-            + batches as f64 * self.bounds.cost.call_s;
+        let seconds =
+            waiting.rows as f64 * self.bounds.cost.row_s + batches as f64 * self.bounds.cost.call_s;
         Duration::from_secs_f64(seconds / self.bounds.workers.max(1) as f64)
     }
 

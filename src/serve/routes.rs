@@ -180,8 +180,7 @@ impl Front {
             return reply;
         }
         let Front { endpoint, stats, scratch, .. } = self;
-        let outcome =
-            invoke::invoke(endpoint, stats, scratch, &asked, body, remote.ip()).await;
+        let outcome = invoke::invoke(endpoint, stats, scratch, &asked, body, remote.ip()).await;
         line.outcome(&outcome);
         let mut reply = match outcome.result {
             Ok(answered) => success(answered, door),

@@ -165,7 +165,13 @@ impl Builder {
         // Filled only here.
         let _ = endpoint.connections.set(Arc::clone(&gate.connections));
         let workers = worker::start(&endpoint)?;
-        Ok(Running { endpoint, address: gate.address, stop: gate.stop.clone(), gate: Some(gate), workers })
+        Ok(Running {
+            endpoint,
+            address: gate.address,
+            stop: gate.stop.clone(),
+            gate: Some(gate),
+            workers,
+        })
     }
 }
 
@@ -276,6 +282,8 @@ mod tests {
             text,
             "curl -H 'Content-Type: text/csv' --data '0,0,0' http://127.0.0.1:8080/invocations"
         );
-        assert!(example("[::]:80".parse().unwrap(), 784).contains("$(seq 783))0\" http://[::1]:80/"));
+        assert!(
+            example("[::]:80".parse().unwrap(), 784).contains("$(seq 783))0\" http://[::1]:80/")
+        );
     }
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 use super::codec::{self, Refusal};
+use super::codec::{Accept, ContentType};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::fence::{self, Failed, append, part};
 use super::queue::{Done, Job, Work};
 use super::stats::Stats;
 use crate::data::Answer;
-use super::codec::{Accept, ContentType};
 use crate::spec::limit::BLOCK_ROWS_MAX;
 
 /// Starts the workers; they end when the queue is closed and empty.

@@ -116,6 +116,7 @@ pub const RETRY_TIME_S: u64 = 20;
 /// a cloud, and nobody should wait to be told so.
 pub const CREDENTIAL_SERVICE_TIMEOUT_S: u64 = 3;
 /// Bytes of the header of a sealed file: context, wrapped data keys and all. Real ones are under 2 KiB.
+/// Bytes of the header of a sealed file, wrapped data keys and all. Real ones are under 2 KiB.
 pub const SEAL_HEADER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a sealed file's serialized encryption context (AWS KMS takes 8 KiB).
 pub const SEAL_CONTEXT_BYTES_MAX: usize = 8 << 10;
@@ -125,7 +126,7 @@ pub const SEAL_KEYS_MAX: usize = 16;
 pub const SEAL_FRAME_BYTES: u32 = 1 << 20;
 /// Plaintext bytes in one frame of a sealed file that smrt reads.
 pub const SEAL_FRAME_BYTES_MAX: u32 = 64 << 20;
-/// Bytes of frames that are being sealed or opened at one time, beyond the one frame that is always allowed.
+/// Bytes of frames that are being sealed or opened at one time, or one frame if that is more.
 pub const SEAL_IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
 /// Bytes of one file of the local key store; a backing-key version takes about 120.
 pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;

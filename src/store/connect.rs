@@ -118,7 +118,7 @@ fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<
         }
         Identity::Anonymous => return build(builder.with_skip_signature(true)),
         Identity::Nobody => return Err(no_credentials(uri, settings, "AWS_EC2_METADATA_DISABLED")),
-        Identity::WebIdentity { token_file, role_arn, session_name } => {
+        Identity::TokenFile { token_file, role_arn, session_name } => {
             let builder = set(builder, "aws_web_identity_token_file", token_file);
             let builder = set(builder, "aws_role_arn", role_arn);
             match session_name {

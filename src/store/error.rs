@@ -4,10 +4,26 @@
 //! server that is down need three different people. No variant holds a secret; what a server wrote
 //! is shown only as its error code and a cut of its message.
 
+use std::fmt;
 use std::io;
 
 use crate::fault::{Fault, Kind};
 use crate::spec::uri::Uri;
+
+/// A server, and who it was asked as. Shows itself as the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The server.
+    pub endpoint: String,
+    /// Where the credentials came from.
+    pub origin: String,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.endpoint)
+    }
+}
 
 /// A store's failure.
 #[derive(Debug, thiserror::Error)]
@@ -48,26 +64,22 @@ pub enum Error {
         tried: String,
     },
     /// The server does not know the caller: a wrong key, secret or token.
-    #[error("{uri}: {endpoint} does not accept the credentials ({answer})")]
+    #[error("{uri}: {asked} does not accept the credentials ({answer})")]
     WrongCredentials {
         /// What was wanted.
         uri: Uri,
-        /// The server asked.
-        endpoint: String,
-        /// Where the credentials came from.
-        origin: String,
+        /// Who was asked, by whom.
+        asked: Box<Asked>,
         /// The server's error code and message.
         answer: String,
     },
     /// The caller is known but may not do this.
-    #[error("{uri}: {endpoint} refuses to {doing} ({answer})")]
+    #[error("{uri}: {asked} refuses to {doing} ({answer})")]
     Denied {
         /// What was wanted.
         uri: Uri,
-        /// The server asked.
-        endpoint: String,
-        /// Where the credentials came from.
-        origin: String,
+        /// Who was asked, by whom.
+        asked: Box<Asked>,
         /// What was tried.
         doing: &'static str,
         /// The server's error code and message.
@@ -257,12 +269,14 @@ impl Fault for Error {
             Error::NoCredentials { tried, .. } => format!(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or storage.s3.profile; looked in {tried}"
             ),
-            Error::WrongCredentials { origin, .. } => {
-                format!("they came from {origin}; check key, secret, token and this machine's clock")
+            Error::WrongCredentials { asked, .. } => {
+                format!("they came from {}; check key, secret, token and this machine's clock", asked.origin)
             }
-            Error::Denied { origin, .. } => {
-                format!("the credentials from {origin} need that permission on this bucket and key")
-            }
+            Error::Denied { asked, .. } => format!(
+                "the credentials from {} need that permission on this bucket and key; \
+                 to who may not list, a missing object looks the same",
+                asked.origin
+            ),
             Error::Unreachable { cause, .. } if cause.contains("not valid for name") => {
                 "use a host name that its certificate has; virtual_host = true puts the bucket before it"
                     .to_owned()

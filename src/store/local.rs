@@ -182,10 +182,13 @@ const BUFFER_BYTES: usize = 256 << 10;
 impl Draft {
     /// Begins a file at `path`, making the folders above it.
     pub(super) fn create(path: &Path) -> Result<Draft, Error> {
-        if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
+        let before = fs::metadata(path).ok();
+        let trailing_slash = path.as_os_str().as_bytes().ends_with(b"/");
+        if trailing_slash || before.as_ref().is_some_and(|there| !there.is_file()) {
+            // A device would be replaced by a file of its name, which nobody means.
             return Err(Error::Place {
                 uri: Uri::File(path.to_owned()),
-                what: "this is a folder, not a file".to_owned(),
+                what: "what is there is not a file".to_owned(),
                 help: "name the file to write".to_owned(),
             });
         }
@@ -194,6 +197,11 @@ impl Draft {
         let mut prefix = OsString::from(".");
         prefix.push(path.file_name().unwrap_or_default());
         let file = draft_in(folder, &prefix)?;
+        if let Some(before) = before {
+            // Whoever closed a file to others keeps it closed when it is written again.
+            let set = file.as_file().set_permissions(before.permissions());
+            set.map_err(|e| Error::local("write", path, e))?;
+        }
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
         Ok(Draft { path: path.to_owned(), file, bytes: 0, made })
     }
@@ -236,7 +244,8 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// A hidden file, so that no listing ever counts it. Its mode is an ordinary file's: the owner's
-/// umask says who may read an artifact, as it does for whatever other tools write.
+/// umask says who may read an artifact, as it does for whatever other tools write; a file that is
+/// replaced keeps its mode.
 fn draft_in(folder: &Path, prefix: &OsString) -> Result<NamedTempFile, Error> {
     tempfile::Builder::new()
         .prefix(prefix)

@@ -35,7 +35,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use environment::Environment;
-pub use error::Error;
+pub use error::{Asked, Error};
 pub use object::Object;
 pub use upload::Upload;
 

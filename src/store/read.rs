@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange};
+use object_store::{GetOptions, GetRange, GetResult};
 
 use super::connect::Bucket;
 use super::error::Error;
@@ -32,7 +32,15 @@ pub(super) fn open(
 ) -> Result<Box<dyn Read + Send>, Error> {
     let path = remote::object_path(&object.uri)?;
     if let Uri::Http(_) = object.uri {
-        let whole = Stream { bucket, path, object, stream: None, chunk: Bytes::new(), read: 0 };
+        let whole = Stream {
+            bucket,
+            path,
+            object,
+            stream: None,
+            pieces: Pieces::new(),
+            read: 0,
+            failed: false,
+        };
         return Ok(skip(whole, range));
     }
     let mut reader = Ranged {
@@ -124,7 +132,7 @@ async fn fetch(bucket: Arc<Bucket>, path: Path, object: Object, range: Range<u64
     let now = Object::remote(object.uri.clone(), found.meta.clone());
     object.same_as(&now)?;
     let wanted = range.end - range.start;
-    match gather(found.into_stream(), wanted).await {
+    match gather(&mut body(found), wanted + 1).await {
         Ok((pieces, bytes)) if bytes == wanted => Ok((pieces, now)),
         Ok((_, bytes)) => {
             let detail = format!("{bytes} bytes came where {wanted} were asked for");
@@ -134,15 +142,19 @@ async fn fetch(bucket: Arc<Bucket>, path: Path, object: Object, range: Range<u64
     }
 }
 
-/// Everything that comes, until it is more than was `wanted`; and how much it was.
-async fn gather(mut body: Body, wanted: u64) -> object_store::Result<(Pieces, u64)> {
+/// The bytes of an answer, without empty pieces: a reader would take one for the end.
+fn body(found: GetResult) -> Body {
+    found.into_stream().try_filter(|piece| std::future::ready(!piece.is_empty())).boxed()
+}
+
+/// What comes next, at least `enough` bytes unless the body ends; and how much it was.
+async fn gather(body: &mut Body, enough: u64) -> object_store::Result<(Pieces, u64)> {
     let (mut pieces, mut bytes) = (Pieces::new(), 0);
-    while let Some(piece) = body.next().await.transpose()? {
+    while bytes < enough
+        && let Some(piece) = body.next().await.transpose()?
+    {
         bytes += piece.len() as u64;
         pieces.push_back(piece);
-        if bytes > wanted {
-            break;
-        }
     }
     Ok((pieces, bytes))
 }
@@ -154,21 +166,16 @@ async fn fetch_in_time(
     object: Object,
     range: Range<u64>,
 ) -> Arrived {
-    let (uri, endpoint) = (object.uri.clone(), bucket.endpoint.clone());
+    let (uri, asked) = (object.uri.clone(), bucket.clone());
     let limit = Duration::from_secs(limit::READ_RANGE_TIMEOUT_S);
-    match tokio::time::timeout(limit, fetch(bucket, path, object, range)).await {
-        Ok(arrived) => arrived,
-        Err(_) => {
-            let cause = format!("one range took more than {limit:?}");
-            Err(Error::Unreachable { uri, endpoint, cause })
-        }
-    }
+    let arrived = tokio::time::timeout(limit, fetch(bucket, path, object, range)).await;
+    arrived.unwrap_or_else(|_| Err(too_slow(uri, &asked, limit)))
 }
 
 impl Read for Ranged {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.failed {
-            return Err(io::Error::other(format!("{} could not be read before", self.object.uri)));
+            return Err(failed_before(&self.object.uri));
         }
         if self.pieces.is_empty() && !out.is_empty() {
             self.advance().inspect_err(|_| {
@@ -176,19 +183,8 @@ impl Read for Ranged {
                 self.ahead.clear();
             })?;
         }
-        let Some(piece) = self.pieces.front_mut() else { return Ok(0) };
-        let count = take(piece, out);
-        if piece.is_empty() {
-            self.pieces.pop_front();
-        }
-        Ok(count)
+        Ok(take(&mut self.pieces, out))
     }
-}
-
-fn take(chunk: &mut Bytes, out: &mut [u8]) -> usize {
-    let count = chunk.len().min(out.len());
-    chunk.copy_to_slice(&mut out[..count]);
-    count
 }
 
 /// A body of the client library's, as it arrives.
@@ -200,26 +196,35 @@ struct Stream {
     path: Path,
     object: Object,
     stream: Option<Body>,
-    chunk: Bytes,
+    pieces: Pieces,
     read: u64,
+    failed: bool,
 }
+
+/// Bytes of a stream that are waited for at once.
+const STREAM_BYTES: u64 = 256 << 10;
 
 impl Stream {
     fn advance(&mut self) -> Result<(), Error> {
-        let stream = match self.stream.take() {
+        let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.begin()?,
         };
         let (bucket, uri) = (self.bucket.clone(), self.object.uri.clone());
-        let (item, stream) = runtime::wait(async move {
-            let mut stream = stream;
-            let item = stream.next().await.transpose();
-            (item.map_err(|e| remote::explain(e, &bucket, &uri, "read")), stream)
+        let (arrived, stream) = runtime::wait(async move {
+            let limit = Duration::from_secs(limit::READ_RANGE_TIMEOUT_S);
+            let arrived = match tokio::time::timeout(limit, gather(&mut stream, STREAM_BYTES)).await
+            {
+                Ok(arrived) => arrived.map_err(|e| remote::explain(&e, &bucket, &uri, "read")),
+                Err(_) => Err(too_slow(uri, &bucket, limit)),
+            };
+            (arrived, stream)
         });
         self.stream = Some(stream);
-        self.chunk = item?.unwrap_or_default();
-        self.read += self.chunk.len() as u64;
-        if self.chunk.is_empty() && self.read != self.object.bytes {
+        let (pieces, bytes) = arrived?;
+        self.pieces = pieces;
+        self.read += bytes;
+        if bytes == 0 && self.read != self.object.bytes {
             let detail = format!("it had {} bytes, {} came", self.object.bytes, self.read);
             return Err(Error::Changed { uri: self.object.uri.clone(), detail });
         }
@@ -235,19 +240,40 @@ impl Stream {
                 Err(e) => return Err(remote::explain_read(e, &bucket, &object).await),
             };
             object.same_as(&Object::remote(object.uri.clone(), found.meta.clone()))?;
-            Ok(found.into_stream())
+            Ok(body(found))
         })
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.chunk.is_empty()
-            && !out.is_empty()
-            && (self.read < self.object.bytes || self.read == 0)
-        {
-            self.advance()?;
+        if self.failed {
+            return Err(failed_before(&self.object.uri));
         }
-        Ok(take(&mut self.chunk, out))
+        let more = self.read < self.object.bytes || self.read == 0;
+        if self.pieces.is_empty() && !out.is_empty() && more {
+            self.advance().inspect_err(|_| self.failed = true)?;
+        }
+        Ok(take(&mut self.pieces, out))
     }
+}
+
+/// Moves bytes from the front of what has arrived.
+fn take(pieces: &mut Pieces, out: &mut [u8]) -> usize {
+    let Some(piece) = pieces.front_mut() else { return 0 };
+    let count = piece.len().min(out.len());
+    piece.copy_to_slice(&mut out[..count]);
+    if piece.is_empty() {
+        pieces.pop_front();
+    }
+    count
+}
+
+fn failed_before(uri: &Uri) -> io::Error {
+    io::Error::other(format!("{uri} could not be read before"))
+}
+
+fn too_slow(uri: Uri, bucket: &Bucket, limit: Duration) -> Error {
+    let cause = format!("too little came within {limit:?}");
+    Error::Unreachable { uri, endpoint: bucket.endpoint.clone(), cause }
 }

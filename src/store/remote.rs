@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStoreExt};
 
 use super::connect::Bucket;
-use super::error::Error;
+use super::error::{Asked, Error};
 use super::object::Object;
 use crate::spec::limit;
 use crate::spec::uri::Uri;
@@ -72,21 +72,23 @@ pub(super) async fn head(bucket: &Bucket, uri: &Uri) -> Result<Object, Error> {
             .get_opts(&path, GetOptions::default())
             .await
             .map(|found| found.meta)
-            .map_err(|e| explain(e, bucket, uri, "read"))?,
+            .map_err(|e| explain(&e, bucket, uri, "read"))?,
         Err(e) => return Err(missing_what(e, bucket, uri).await),
     };
     Ok(Object::remote(uri.clone(), meta))
 }
 
-/// A missing object, or a missing bucket? An answer to HEAD has no body to tell.
+/// A missing object or a missing bucket, a forbidden act or a wrong key? An answer to HEAD has no
+/// body to tell, so a question that has one follows.
 async fn missing_what(error: object_store::Error, bucket: &Bucket, uri: &Uri) -> Error {
-    let found = explain(error, bucket, uri, "read");
-    if let Error::NotFound { .. } = &found
-        && let Err(no_bucket @ Error::NoBucket { .. }) = check_bucket(bucket, uri).await
-    {
-        return no_bucket;
+    let found = explain(&error, bucket, uri, "read");
+    match found {
+        Error::NotFound { .. } | Error::Denied { .. } => match check_bucket(bucket, uri).await {
+            Err(better @ (Error::NoBucket { .. } | Error::WrongCredentials { .. })) => better,
+            _ => found,
+        },
+        other => other,
     }
-    found
 }
 
 /// Fails when the bucket is known not to exist. Some servers make a bucket at the first write:
@@ -97,7 +99,7 @@ pub(super) async fn check_bucket(bucket: &Bucket, uri: &Uri) -> Result<(), Error
     let key = Some(key_of(uri)).filter(|key| !key.is_empty());
     match pages.list_paginated(key, options).await {
         Ok(_) => Ok(()),
-        Err(e) => match explain(e, bucket, uri, "list") {
+        Err(e) => match explain(&e, bucket, uri, "list") {
             // Writing needs no permission to list.
             Error::Denied { .. } => Ok(()),
             error => Err(error),
@@ -165,7 +167,7 @@ async fn list_pages(bucket: &Bucket, uri: &Uri, prefix: &str) -> Result<Vec<Obje
         let page = pages
             .list_paginated(prefix, options)
             .await
-            .map_err(|e| explain(e, bucket, uri, "list"))?;
+            .map_err(|e| explain(&e, bucket, uri, "list"))?;
         metas.extend(page.result.objects);
         if metas.len() > limit::OBJECTS_MAX {
             let objects_max = limit::OBJECTS_MAX;
@@ -186,7 +188,7 @@ async fn list_all(bucket: &Bucket, uri: &Uri, prefix: &str) -> Result<Vec<Object
         .list(None)
         .try_collect()
         .await
-        .map_err(|e| explain(e, bucket, uri, "list"))?;
+        .map_err(|e| explain(&e, bucket, uri, "list"))?;
     Ok(found.into_iter().filter(|meta| meta.location.as_ref().starts_with(prefix)).collect())
 }
 
@@ -195,7 +197,7 @@ pub(super) async fn delete(bucket: &Bucket, uri: &Uri) -> Result<(), Error> {
     let path = object_path(uri)?;
     match bucket.objects.delete(&path).await {
         Ok(()) => Ok(()),
-        Err(e) => match explain(e, bucket, uri, "delete") {
+        Err(e) => match explain(&e, bucket, uri, "delete") {
             Error::NotFound { .. } => Ok(()),
             error => Err(error),
         },
@@ -294,21 +296,22 @@ const WRONG_CREDENTIALS: [&str; 10] = [
 
 /// Turns a failure of the client library into one that a person can act on.
 pub(super) fn explain(
-    error: object_store::Error,
+    error: &object_store::Error,
     bucket: &Bucket,
     uri: &Uri,
     doing: &'static str,
 ) -> Error {
-    if let object_store::Error::InvalidPath { source } = &error {
+    if let object_store::Error::InvalidPath { source } = error {
         return Error::Place {
             uri: uri.clone(),
             what: format!("a key here cannot be used: {}", cut(&source.to_string())),
             help: "rename it, or name a prefix without it".to_owned(),
         };
     }
-    let failure = failure(&error);
+    let failure = failure(error);
     let (uri, endpoint) = (uri.clone(), bucket.endpoint.clone());
-    let origin = bucket.origin.clone();
+    let asked = Asked { endpoint: endpoint.clone(), origin: bucket.origin.clone() };
+    let asked = Box::new(asked);
     let answer = failure.answer();
     let code = failure.code.as_deref().unwrap_or_default();
     match (failure.status, failure.transport) {
@@ -319,11 +322,9 @@ pub(super) fn explain(
             };
             Error::NoBucket { bucket: name.to_owned(), uri, endpoint }
         }
-        _ if WRONG_CREDENTIALS.contains(&code) => {
-            Error::WrongCredentials { uri, endpoint, origin, answer }
-        }
-        (Some(401), _) => Error::WrongCredentials { uri, endpoint, origin, answer },
-        (Some(403), _) => Error::Denied { uri, endpoint, origin, doing, answer },
+        _ if WRONG_CREDENTIALS.contains(&code) => Error::WrongCredentials { uri, asked, answer },
+        (Some(401), _) => Error::WrongCredentials { uri, asked, answer },
+        (Some(403), _) => Error::Denied { uri, asked, doing, answer },
         (Some(404), _) => Error::NotFound { uri },
         (Some(412 | 416), _) => Error::Changed { uri, detail: answer },
         (Some(status), _) => {
@@ -345,7 +346,7 @@ pub(super) async fn explain_read(
     object: &Object,
 ) -> Error {
     let uri = &object.uri;
-    match explain(error, bucket, uri, "read") {
+    match explain(&error, bucket, uri, "read") {
         Error::NotFound { .. } => Error::Vanished { uri: uri.clone() },
         changed @ Error::Changed { .. } => changed,
         other if matches!(uri, Uri::Http(_)) => other,

@@ -34,7 +34,7 @@ pub(super) enum Identity {
     /// An access key.
     Keys { access_key_id: String, secret_access_key: Hidden, session_token: Option<Hidden> },
     /// A token file exchanged for keys at AWS's token service (EKS).
-    WebIdentity { token_file: String, role_arn: String, session_name: Option<String> },
+    TokenFile { token_file: String, role_arn: String, session_name: Option<String> },
     /// The container's credential service (ECS).
     Container { relative_uri: String },
     /// The pod's credential agent (EKS).
@@ -216,7 +216,7 @@ fn service(environment: &Environment) -> (Identity, String) {
         (owned("AWS_WEB_IDENTITY_TOKEN_FILE"), owned("AWS_ROLE_ARN"))
     {
         let session_name = owned("AWS_ROLE_SESSION_NAME");
-        let identity = Identity::WebIdentity { token_file, role_arn, session_name };
+        let identity = Identity::TokenFile { token_file, role_arn, session_name };
         return (identity, "the variable AWS_WEB_IDENTITY_TOKEN_FILE".to_owned());
     }
     if let Some(relative_uri) = owned("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {

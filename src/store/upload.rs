@@ -138,7 +138,7 @@ impl Parts {
 
     fn settle_one(&mut self) -> Result<(), Error> {
         match self.ahead.pop_front() {
-            Some(part) => part.wait().map_err(|e| self.explain(e)),
+            Some(part) => part.wait().map_err(|e| self.explain(&e)),
             None => Ok(()),
         }
     }
@@ -146,7 +146,7 @@ impl Parts {
     fn begin(&self) -> Result<Box<dyn MultipartUpload>, Error> {
         let (bucket, path) = (self.bucket.clone(), self.path.clone());
         runtime::wait(async move { bucket.objects.put_multipart(&path).await })
-            .map_err(|e| self.explain(e))
+            .map_err(|e| self.explain(&e))
     }
 
     fn finish(mut self) -> Result<u64, Error> {
@@ -176,7 +176,7 @@ impl Parts {
         let (bucket, path) = (self.bucket.clone(), self.path.clone());
         runtime::wait(async move { bucket.objects.put(&path, payload).await })
             .map(|_: PutResult| ())
-            .map_err(|e| self.explain(e))
+            .map_err(|e| self.explain(&e))
     }
 
     fn complete(&mut self) -> Result<(), Error> {
@@ -187,10 +187,10 @@ impl Parts {
         let mut upload = self.upload.take().expect("called only when there are parts");
         let (done, upload) = runtime::wait(async move { (upload.complete().await, upload) });
         self.upload = Some(upload);
-        done.map(|_| ()).map_err(|e| self.explain(e))
+        done.map(|_| ()).map_err(|e| self.explain(&e))
     }
 
-    fn explain(&self, error: object_store::Error) -> Error {
+    fn explain(&self, error: &object_store::Error) -> Error {
         remote::explain(error, &self.bucket, &self.uri, "write")
     }
 

@@ -10,9 +10,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::EnvFilter;
 
 use super::{line, sink::Sink};
 use crate::fault::{Fault, Kind};
@@ -122,9 +122,11 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
     let (origin, text) = written("SMRT_LOG")
         .or_else(|| written("RUST_LOG"))
         .unwrap_or_else(|| ("--log-level", level.to_owned()));
-    EnvFilter::builder()
-        .parse(&text)
-        .map_err(|why| Error::Filter { origin, text, why: why.to_string() })
+    EnvFilter::builder().parse(&text).map_err(|why| Error::Filter {
+        origin,
+        text,
+        why: why.to_string(),
+    })
 }
 
 /// Turns events into lines.

@@ -24,11 +24,18 @@ impl Sealing {
         wish: &SealKey,
         job: &JobName,
     ) -> Result<Sealing, seal::Error> {
-        let key = match wish {
+        let name = match wish {
             SealKey::Plain => None,
-            SealKey::Default => Some(service.describe(seal::DEFAULT_ALIAS)?.arn),
-            SealKey::Named(name) => Some(service.describe(name)?.arn),
+            SealKey::Default => Some(seal::DEFAULT_ALIAS),
+            SealKey::Named(name) => Some(name.as_str()),
         };
+        // Only using a key shows that it can be used; the local one is made by it.
+        let key = name
+            .map(|name| {
+                service.generate_data_key(name, &Context::new())?;
+                service.describe(name).map(|key| key.arn)
+            })
+            .transpose()?;
         Ok(Sealing { service, key, job: job.clone() })
     }
 
@@ -49,7 +56,7 @@ impl Sealing {
             ("smrt:artifact", artifact),
             ("smrt:job", self.job.as_str()),
         ])?;
-        seal::Writer::new(to, self.service.as_ref(), key, context).map(Some)
+        seal::Writer::new(to, self.service.as_ref(), key, &context).map(Some)
     }
 
     /// The service that opens what was sealed.

@@ -1,6 +1,8 @@
 //! Integration tests of `data`: channels as users write them, and files that are wrong in one way
 //! each.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{self, Cursor, Read, Write};
 
 use proptest::prelude::*;
@@ -164,14 +166,19 @@ fn json_lines_come_in_sagemakers_shapes_and_by_name() {
     let data = load(text, &json_lines(LabelColumn::Named("y".into())));
     assert_eq!(*data.columns, ["a".to_owned(), "b".to_owned()]);
     assert!(data.features[[1, 0]].is_nan() && data.features[[1, 1]] == 1.0);
-    let sparse = "{\"data\":{\"features\":{\"keys\":[2],\"shape\":[3],\"values\":[7]}},\"label\":1}";
+    let sparse =
+        "{\"data\":{\"features\":{\"keys\":[2],\"shape\":[3],\"values\":[7]}},\"label\":1}";
     assert_eq!(load(sparse, &first).features, ndarray::array![[0.0, 0.0, 7.0]]);
 }
 
 #[test]
 fn a_wrong_cell_is_shown_with_its_place_and_the_way_out() {
     let cases: &[(&str, Format, &str)] = &[
-        ("1,2,3\n\n4,x\u{1b}y,6\n", csv(), "a.csv, line 3, column 2: \"x\\u{1b}y\" is not a number\n"),
+        (
+            "1,2,3\n\n4,x\u{1b}y,6\n",
+            csv(),
+            "a.csv, line 3, column 2: \"x\\u{1b}y\" is not a number\n",
+        ),
         (
             "y,a,b\n0,1,2\n0,1,oops",
             with_header("y"),
@@ -184,9 +191,21 @@ fn a_wrong_cell_is_shown_with_its_place_and_the_way_out() {
             csv(),
             "a.csv, line 2, column 1: the label is missing\nevery row to learn from needs a label; remove the row or fill it in",
         ),
-        ("1,2\n1e40,3\n", csv(), "a.csv, line 2, column 1: the label \"1e40\" is not a finite number\n"),
-        ("1,2,3\n1,2\n", csv(), "a.csv, line 2: the line has 2 columns where the first one has 3\n"),
-        ("1,2,3\n1,2,3,4,5\n", csv(), "a.csv, line 2: the line has 5 columns where the first one has 3\n"),
+        (
+            "1,2\n1e40,3\n",
+            csv(),
+            "a.csv, line 2, column 1: the label \"1e40\" is not a finite number\n",
+        ),
+        (
+            "1,2,3\n1,2\n",
+            csv(),
+            "a.csv, line 2: the line has 2 columns where the first one has 3\n",
+        ),
+        (
+            "1,2,3\n1,2,3,4,5\n",
+            csv(),
+            "a.csv, line 2: the line has 5 columns where the first one has 3\n",
+        ),
         ("1,2\n1,\0\n", csv(), "a.csv, line 2, column 2: \"\\u{0}\" is not a number\n"),
         ("1,2\r3,4\r", csv(), "a.csv, line 1: a carriage return stands without a line feed\n"),
         ("1,2\n3,4\r5,6\n", csv(), "a.csv, line 2: a carriage return stands without a line feed\n"),
@@ -195,7 +214,11 @@ fn a_wrong_cell_is_shown_with_its_place_and_the_way_out() {
             csv(),
             "a.csv, line 2, column 1: a quote is opened and not closed before the end of the file\nclose it, or double it if it is part of a text",
         ),
-        ("1,2\n\"3\"x,4\n", csv(), "a.csv, line 2, column 1: text follows a closing quote: \"\\\"3\\\"x,4"),
+        (
+            "1,2\n\"3\"x,4\n",
+            csv(),
+            "a.csv, line 2, column 1: text follows a closing quote: \"\\\"3\\\"x,4",
+        ),
         (
             "label,age,plan\n1,2,3\n",
             csv(),
@@ -206,7 +229,11 @@ fn a_wrong_cell_is_shown_with_its_place_and_the_way_out() {
             with_header("yy"),
             "a.csv, line 1: no column is named \"yy\"\nset `channels.train.label = \"y\"`",
         ),
-        ("y,a,y\n1,2,3\n", with_header("y"), "a.csv, line 1, column 3: two columns are named \"y\"\n"),
+        (
+            "y,a,y\n1,2,3\n",
+            with_header("y"),
+            "a.csv, line 1, column 3: two columns are named \"y\"\n",
+        ),
         (
             "1;2;3\n",
             csv(),
@@ -218,41 +245,75 @@ fn a_wrong_cell_is_shown_with_its_place_and_the_way_out() {
     ];
     for (text, format, expected) in cases {
         let complaint = complaint(text.as_bytes(), format);
-        assert!(complaint.starts_with(expected), "{text:?}\n  says: {complaint}\nexpected: {expected}");
+        assert!(
+            complaint.starts_with(expected),
+            "{text:?}\n  says: {complaint}\nexpected: {expected}"
+        );
         assert!(complaint.lines().nth(1).is_some_and(|help| !help.is_empty()), "{text:?}: no help");
     }
-    assert!(complaint(b"1,2\n\xff\xfe,3\n", &csv()).contains("line 2, column 1: the label \"\\xff\\xfe\" is not UTF-8"));
-    assert!(complaint(b"1,2\n1,\xff\n", &csv()).contains("line 2, column 2: \"\\xff\" is not a number"));
-    assert!(complaint(b"\xff\xfe1\0,\02\0", &csv()).contains("the text is UTF-16"));
+    assert!(
+        complaint(b"1,2\n\xff\xfe,3\n", &csv())
+            .contains("line 2, column 1: the label \"\\xff\\xfe\" is not UTF-8")
+    );
+    assert!(
+        complaint(b"1,2\n1,\xff\n", &csv()).contains("line 2, column 2: \"\\xff\" is not a number")
+    );
+    assert!(complaint(b"\xff\xfe1\0,\x002\0", &csv()).contains("the text is UTF-16"));
 }
 
 #[test]
 fn a_wrong_json_line_is_shown_with_its_place_and_the_way_out() {
     let row = "{\"features\":[1,2],\"label\":0}\n";
     for (line, expected) in [
-        ("{\"features\":[1],\"label\":0}", "a.csv, line 2: the line has 1 features where the first one has 2"),
+        (
+            "{\"features\":[1],\"label\":0}",
+            "a.csv, line 2: the line has 1 features where the first one has 2",
+        ),
         ("{\"features\":[1,2,3],\"label\":0}", "a.csv, line 2: the line has 3 features where"),
-        ("{\"features\":[1,\"x\"],\"label\":0}", "a.csv, line 2, column 2: the text \"x\" stands where a number belongs"),
+        (
+            "{\"features\":[1,\"x\"],\"label\":0}",
+            "a.csv, line 2, column 2: the text \"x\" stands where a number belongs",
+        ),
         ("{\"features\":[1,2]}", "a.csv, line 2: the label \"label\" is missing"),
         ("{\"features\":[1,2],\"label\":null}", "a.csv, line 2: the label is missing"),
-        ("{\"features\":[1,2],\"label\":[1]}", "a.csv, line 2: the label is not a number or a word"),
-        ("{\"features\":[1,1e999],\"label\":0}", "a.csv, line 2, column 2: this is not JSON at byte 20: number out of range"),
+        (
+            "{\"features\":[1,2],\"label\":[1]}",
+            "a.csv, line 2: the label is not a number or a word",
+        ),
+        (
+            "{\"features\":[1,1e999],\"label\":0}",
+            "a.csv, line 2, column 2: this is not JSON at byte 20: number out of range",
+        ),
         ("{\"features\":[1,1e39],\"label\":0}", "a.csv, line 2, column 2: 1e39 is too large"),
         ("{\"features\":[1,2],\"label\":0", "a.csv, line 2: this is not JSON"),
         ("[1,2]", "a.csv, line 2: invalid type: sequence, expected a JSON object"),
         ("{\"features\":[1,2],\"label\":0} x", "a.csv, line 2: this is not JSON"),
     ] {
-        let complaint = complaint(format!("{row}{line}\n").as_bytes(), &json_lines(LabelColumn::First));
-        assert!(complaint.starts_with(expected), "{line}\n says: {complaint}\nexpected: {expected}");
+        let complaint =
+            complaint(format!("{row}{line}\n").as_bytes(), &json_lines(LabelColumn::First));
+        assert!(
+            complaint.starts_with(expected),
+            "{line}\n says: {complaint}\nexpected: {expected}"
+        );
     }
     let named = "{\"a\":1,\"label\":0}\n{\"a\":1,\"aa\":2,\"label\":0}\n";
     let complaint = complaint(named.as_bytes(), &json_lines(LabelColumn::First));
-    assert!(complaint.starts_with("a.csv, line 2: the key \"aa\" is not in the first line"), "{complaint}");
-    let unlabelled = told(
-        &read(vec![object("a", b"{\"a\":1,\"lable\":0}\n")], &json_lines(LabelColumn::First), &options())
-            .unwrap_err(),
+    assert!(
+        complaint.starts_with("a.csv, line 2: the key \"aa\" is not in the first line"),
+        "{complaint}"
     );
-    assert!(unlabelled.contains("there is no key \"label\"") && unlabelled.contains("`label = \"lable\"`"));
+    let unlabelled = told(
+        &read(
+            vec![object("a", b"{\"a\":1,\"lable\":0}\n")],
+            &json_lines(LabelColumn::First),
+            &options(),
+        )
+        .unwrap_err(),
+    );
+    assert!(
+        unlabelled.contains("there is no key \"label\"")
+            && unlabelled.contains("`label = \"lable\"`")
+    );
 }
 
 #[test]
@@ -278,9 +339,15 @@ fn objects_of_one_channel_must_agree() {
         told(&read(objects, format, &options()).unwrap_err())
     };
     let complaint = wrong(b"1,2\n", &csv(), b"1,2,3\n");
-    assert!(complaint.starts_with("two, line 1: the line has 1 features where one has 2"), "{complaint}");
+    assert!(
+        complaint.starts_with("two, line 1: the line has 1 features where one has 2"),
+        "{complaint}"
+    );
     let complaint = wrong(b"y,b\n1,2\n", &with_header("y"), b"y,a\n1,2\n");
-    assert!(complaint.starts_with("two, line 1: feature 1 is named \"b\" where one has \"a\""), "{complaint}");
+    assert!(
+        complaint.starts_with("two, line 1: feature 1 is named \"b\" where one has \"a\""),
+        "{complaint}"
+    );
     let expected = Options { features: Some(2), ..options() };
     let unlabelled = Format { label: LabelColumn::None, ..csv() };
     let error = read(vec![object("a", b"1,2,3\n")], &unlabelled, &expected).unwrap_err();
@@ -319,10 +386,7 @@ fn cut_and_damaged_archives_are_told_from_bad_reading() {
     let broken = Object { uri: "s3://b/k".into(), bytes: None, reader };
     let error = read(vec![broken], &csv(), &options()).unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
-    assert_eq!(
-        error.to_string(),
-        "s3://b/k: reading stopped after 20 bytes: the server hung up"
-    );
+    assert_eq!(error.to_string(), "s3://b/k: reading stopped after 20 bytes: the server hung up");
     let changed = Object { bytes: Some(99), ..object("a", b"1,2\n") };
     let error = read(vec![changed], &csv(), &options()).unwrap_err();
     assert!(error.to_string().starts_with("a: has 4 bytes where 99 were listed"));
@@ -363,14 +427,20 @@ fn a_gigabyte_without_an_end_of_line_is_refused_after_the_limit() {
     let quoted = Cursor::new(b"1,2\n\"".to_vec()).chain(Endless { pattern: b"x\n", left: 1 << 30 });
     let quoted = Object { uri: "big".into(), bytes: None, reader: Box::new(quoted) };
     let error = read(vec![quoted], &csv(), &options()).unwrap_err();
-    assert!(error.to_string().starts_with("big, line 2: a quote is opened and not closed within"), "{error}");
+    assert!(
+        error.to_string().starts_with("big, line 2: a quote is opened and not closed within"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_million_columns_are_refused_by_number() {
     let line = "1,".repeat(1_000_000) + "1\n";
     let complaint = complaint(line.as_bytes(), &csv());
-    assert!(complaint.contains(&format!("more than {} columns", limit::COLUMNS_MAX)), "{complaint}");
+    assert!(
+        complaint.contains(&format!("more than {} columns", limit::COLUMNS_MAX)),
+        "{complaint}"
+    );
     let widest = format!("{}1\n", "1,".repeat(limit::COLUMNS_MAX - 1));
     assert_eq!(load(&widest, &csv()).features.ncols(), limit::COLUMNS_MAX - 1);
 }

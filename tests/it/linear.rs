@@ -580,7 +580,9 @@ fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
         let train = read(&data.join(set).join("train.csv"));
         let test = Some(read(&data.join(set).join("test.csv")));
         let channels = Channels { train, validation: None, test };
-        let fitted = fit_with(&job(&format!("{set}-linear")), &channels, &|| false, &mut Kept::default()).unwrap();
+        let fitted =
+            fit_with(&job(&format!("{set}-linear")), &channels, &|| false, &mut Kept::default())
+                .unwrap();
         for (name, reference) in expected {
             let found = figure(&fitted, &format!("test:{name}"));
             eprintln!("{set} {name}: reference {reference:.4}, ours {found:.4}");

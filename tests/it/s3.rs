@@ -5,6 +5,9 @@
 //! is to misbehave. Shared by every room's tests; what is in a bucket can also be looked at as
 //! plain files.
 
+// The lint's own exception covers `#[test]` functions, not what they call.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -151,17 +154,17 @@ impl Server {
 
 /// `[storage]` with the server's user.
 pub(crate) fn storage(endpoint: &str, ca_bundle: Option<PathBuf>, virtual_host: bool) -> Storage {
-    let mut storage = Storage::default();
-    storage.s3 = S3 {
-        endpoint: Some(endpoint.to_owned()),
-        region: Some("us-east-1".to_owned()),
-        access_key_id: Some(ACCESS_KEY_ID.to_owned()),
-        secret_access_key: Some(Hidden(SECRET_ACCESS_KEY.to_owned())),
-        virtual_host,
-        ca_bundle,
-        ..S3::default()
-    };
-    storage
+    Storage {
+        s3: S3 {
+            endpoint: Some(endpoint.to_owned()),
+            region: Some("us-east-1".to_owned()),
+            access_key_id: Some(ACCESS_KEY_ID.to_owned()),
+            secret_access_key: Some(Hidden(SECRET_ACCESS_KEY.to_owned())),
+            virtual_host,
+            ca_bundle,
+            ..S3::default()
+        },
+    }
 }
 
 impl Drop for Server {

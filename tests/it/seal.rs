@@ -1,6 +1,9 @@
 //! Integration tests of `seal`: the format against other implementations, streams and files,
 //! hostile input, the local key service.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "counts and skips are to be read")]
+
 mod hostile;
 mod interop;
 mod local;
@@ -30,8 +33,7 @@ pub(crate) fn content(length: usize) -> Vec<u8> {
 
 pub(crate) fn seal(plain: &[u8], frame_bytes: u32) -> Vec<u8> {
     let settings = Settings { frame_bytes, ..Settings::default() };
-    let mut writer =
-        Writer::with_settings(Vec::new(), &key(), KEY, context(), &settings).unwrap();
+    let mut writer = Writer::with_settings(Vec::new(), &key(), KEY, &context(), &settings).unwrap();
     writer.write_all(plain).unwrap();
     writer.finish().unwrap()
 }

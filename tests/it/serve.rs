@@ -26,6 +26,7 @@ const PANIC: f32 = 1e6;
 const FAIL: f32 = 2e6;
 const SHORT: f32 = 3e6;
 const HOLD: f32 = 4e6;
+const REFUSE: f32 = 5e6;
 
 /// Shut at first: whoever waits is counted.
 #[derive(Default)]
@@ -71,6 +72,10 @@ impl Predictor for Linear {
         }
         if firsts.iter().any(|&first| first == FAIL) {
             return Err(Error::Corrupt("the weights are gone".into()));
+        }
+        if firsts.iter().any(|&first| first == REFUSE) {
+            let (what, help) = ("a row is out of this model's range", "send smaller numbers");
+            return Err(Error::Data { what: what.into(), help: help.into() });
         }
         if firsts.iter().any(|&first| first == HOLD) {
             self.door.pass();
@@ -449,12 +454,24 @@ fn a_request_that_can_be_read_in_two_ways_ends_its_connection() {
         ("Content-Length: 5\r\nContent-Length: 6\r\n", "0,0,0", &[400][..]),
         ("Content-Length: 5, 6\r\n", "0,0,0", &[400]),
         ("Content-Length: +5\r\n", "0,0,0", &[400]),
-        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "5\r\n0,0,0\r\n0\r\n\r\n", &[200, 400]),
-        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "5\r\n0,0,0\r\n0\r\n\r\n", &[200, 400]),
+        (
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "5\r\n0,0,0\r\n0\r\n\r\n",
+            &[200, 400],
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+            "5\r\n0,0,0\r\n0\r\n\r\n",
+            &[200, 400],
+        ),
         ("Transfer-Encoding: chunked, identity\r\n", "5\r\n0,0,0\r\n0\r\n\r\n", &[400, 501]),
         ("Transfer-Encoding: xchunked\r\n", "5\r\n0,0,0\r\n0\r\n\r\n", &[400, 501]),
         ("Transfer-Encoding : chunked\r\n", "5\r\n0,0,0\r\n0\r\n\r\n", &[400]),
-        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "5\r\n0,0,0\r\n0\r\n\r\n", &[400, 501]),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "5\r\n0,0,0\r\n0\r\n\r\n",
+            &[400, 501],
+        ),
         ("Transfer-Encoding: gzip, chunked\r\n", "5\r\n0,0,0\r\n0\r\n\r\n", &[400, 501]),
         ("X-Folded: a\r\n b\r\nContent-Length: 5\r\n", "0,0,0", &[400]),
         ("Transfer-Encoding: chunked\r\n", "0x5\r\n0,0,0\r\n0\r\n\r\n", &[400]),
@@ -465,7 +482,8 @@ fn a_request_that_can_be_read_in_two_ways_ends_its_connection() {
     ];
     for (headers, body, statuses) in cases {
         let mut client = Client::new(running.address());
-        client.send(format!("POST /invocations HTTP/1.1\r\nHost: x\r\n{headers}\r\n{body}{hidden}"));
+        client
+            .send(format!("POST /invocations HTTP/1.1\r\nHost: x\r\n{headers}\r\n{body}{hidden}"));
         let reply = client.receive().unwrap_or_else(|| panic!("no answer to {headers:?}"));
         assert!(statuses.contains(&reply.status), "{headers:?} {body:?}: {reply:?}");
         assert!(client.is_closed(), "{headers:?} {body:?}: a second request was read");
@@ -481,7 +499,13 @@ fn a_request_that_can_be_read_in_two_ways_ends_its_connection() {
 #[test]
 fn bytes_that_are_no_http_get_a_refusal_and_an_end() {
     let running = quick();
-    for junk in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"\0\0\0\0\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /\x01 HTTP/1.1\r\n\r\n"] {
+    for junk in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"\0\0\0\0\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\x01 HTTP/1.1\r\n\r\n",
+    ] {
         let mut client = Client::new(running.address());
         client.send(junk);
         client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
@@ -499,6 +523,16 @@ fn a_missing_value_the_model_needs_is_named() {
     let reply = Client::new(running.address()).post(CSV, "0,0,0\n1,nan,3\n");
     assert_eq!(reply.status, 400);
     assert!(reply.body.contains("row 2, column 2"), "{}", reply.body);
+}
+
+#[test]
+fn rows_a_model_cannot_answer_for_are_their_senders_to_mend() {
+    for predictor in [Linear::default(), heavy(&Arc::default())] {
+        let running = builder(predictor).start().unwrap();
+        let reply = Client::new(running.address()).post(CSV, &format!("{REFUSE},0,0"));
+        let json: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!((reply.status, json["help"].as_str()), (400, Some("send smaller numbers")));
+    }
 }
 
 #[test]
@@ -540,7 +574,10 @@ fn the_runtime_door_wraps_a_model_error_in_424() {
     let json: serde_json::Value = serde_json::from_str(&bad.body).unwrap();
     assert_eq!((bad.status, json["OriginalStatusCode"].as_u64()), (424, Some(400)));
     let unknown = ask("other", "0,0,0");
-    assert_eq!((unknown.status, unknown.header("x-amzn-errortype")), (400, Some("ValidationError")));
+    assert_eq!(
+        (unknown.status, unknown.header("x-amzn-errortype")),
+        (400, Some("ValidationError"))
+    );
 }
 
 #[test]
@@ -576,8 +613,7 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
 #[test]
 fn an_address_that_takes_more_than_its_share_gets_429() {
     let door = Arc::default();
-    let server =
-        builder(heavy(&door)).workers(1).requests_per_address_max(1).start().unwrap();
+    let server = builder(heavy(&door)).workers(1).requests_per_address_max(1).start().unwrap();
     let mut first = Client::new(server.address());
     first.send(invocation(CSV, &format!("{HOLD},0,0")));
     door.wait_for(1);
@@ -697,7 +733,10 @@ fn connections_over_the_limit_are_told_so() {
     assert!(third.is_closed());
     drop(first);
     eventually("there is room again", || {
-        Client::new(server.address()).send("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n").receive().is_some_and(|reply| reply.status == 200)
+        Client::new(server.address())
+            .send("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            .receive()
+            .is_some_and(|reply| reply.status == 200)
     });
 }
 
@@ -744,8 +783,10 @@ fn everybody_gets_their_own_answer_from_a_batch() {
 #[test]
 fn a_large_request_is_answered_in_blocks_and_never_holds_up_a_ping() {
     let door: Arc<Door> = Arc::default();
-    let running =
-        builder(Linear { door: Arc::clone(&door), ..Linear::default() }).threads(1).start().unwrap();
+    let running = builder(Linear { door: Arc::clone(&door), ..Linear::default() })
+        .threads(1)
+        .start()
+        .unwrap();
     let rows = 50_000;
     let mut body: String = (0..rows).map(|row| format!("{},1,0\n", row % 7)).collect();
     body.push_str(&format!("{HOLD},0,0\n"));
@@ -815,7 +856,8 @@ fn the_greeting_holds_a_command_that_works_when_pasted() {
     let greeting = running.greeting();
     assert!(greeting.contains("churn-demo") && greeting.contains("3 features"), "{greeting}");
     let (_, command) = greeting.split_once("try: ").unwrap();
-    let Ok(output) = std::process::Command::new("sh").args(["-c", &format!("{command} -s")]).output()
+    let Ok(output) =
+        std::process::Command::new("sh").args(["-c", &format!("{command} -s")]).output()
     else {
         return eprintln!("skipped: no shell here");
     };

@@ -31,8 +31,8 @@ impl User {
     fn try_job(&self, algorithm: &str, more: &str) -> Result<TrainingJob, train::Error> {
         let text = format!(
             "[job]\nname = \"phishing\"\nseed = 7\n[algorithm]\nname = \"{algorithm}\"\n\
-             [channels.train]\nuri = \"{0}/train.csv\"\nheader = true\nlabel = \"is_phishing\"\n\
-             [channels.validation]\nuri = \"{0}/validation.csv\"\nheader = true\nlabel = \"is_phishing\"\n\
+             [channels.train]\nuri = \"{0}/train.csv\"\nheader = true\nlabel = \"phishing\"\n\
+             [channels.validation]\nuri = \"{0}/validation.csv\"\nheader = true\nlabel = \"phishing\"\n\
              [output]\nuri = \"{1}/models\"\n{more}",
             datasets().join("phishing").display(),
             self.folder.path().display(),

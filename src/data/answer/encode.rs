@@ -200,7 +200,10 @@ mod tests {
             rows: scores.len(),
             fields: vec![
                 Field { name: "score", values: Values::Number(scores) },
-                Field { name: "predicted_label", values: Values::Class { codes, names: Arc::new(names) } },
+                Field {
+                    name: "predicted_label",
+                    values: Values::Class { codes, names: Arc::new(names) },
+                },
             ],
         }
     }

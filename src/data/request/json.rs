@@ -86,7 +86,11 @@ impl<'a> State<'a> {
         }
     }
 
-    fn refuse<E: serde::de::Error>(&mut self, what: impl Into<String>, help: impl Into<String>) -> E {
+    fn refuse<E: serde::de::Error>(
+        &mut self,
+        what: impl Into<String>,
+        help: impl Into<String>,
+    ) -> E {
         self.wrong = Some(Wrong::Said(what.into(), help.into()));
         E::custom("refused")
     }
@@ -121,7 +125,11 @@ impl<'a> State<'a> {
 fn not_json(error: &serde_json::Error, body: &[u8]) -> String {
     const SENTENCE_LETTERS_MAX: usize = 120;
     let text = error.to_string();
-    let bare = text.split(" at line ").next().unwrap_or(&text).replace("expected f32", "expected a number");
+    let bare = text
+        .split(" at line ")
+        .next()
+        .unwrap_or(&text)
+        .replace("expected f32", "expected a number");
     let bare: String = bare.chars().take(SENTENCE_LETTERS_MAX).collect();
     if error.is_data() {
         return bare;
@@ -218,7 +226,8 @@ impl<'de> Visitor<'de> for Instance<'_, '_> {
         let start = state.values.len();
         let mut by_name = false;
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            if !by_name && state.values.len() > start && matches!(key.as_ref(), "features" | "data") {
+            if !by_name && state.values.len() > start && matches!(key.as_ref(), "features" | "data")
+            {
                 return Err(state.refuse("the row stands there twice", SHAPE));
             }
             let named = state.signature.columns.iter().position(|name| *name == key);
@@ -331,7 +340,9 @@ impl State<'_> {
         };
         if shape.is_none() || keys.len() != tensor.values.len() {
             let what = "sparse features need keys and values of one length, and a shape";
-            return Err(self.refuse(what, "send {\"keys\": [1, 7], \"shape\": [20], \"values\": [1, 2.5]}"));
+            return Err(
+                self.refuse(what, "send {\"keys\": [1, 7], \"shape\": [20], \"values\": [1, 2.5]}")
+            );
         }
         let start = self.values.len();
         self.values.resize(start + features, 0.0);

@@ -71,9 +71,13 @@ mod tests {
             ("1,2\n\n3,4", false),
             ("+1,2", false),
         ] {
-            let general =
-                decode(&ContentType::from(Media::Csv), body.as_bytes(), &signature, &Limits::default())
-                    .unwrap();
+            let general = decode(
+                &ContentType::from(Media::Csv),
+                body.as_bytes(),
+                &signature,
+                &Limits::default(),
+            )
+            .unwrap();
             let mut values = vec![9.0];
             let rows = rows(body.as_bytes(), 2, 100, &mut values);
             assert_eq!(rows.is_some(), by_hand, "{body:?}");

@@ -29,7 +29,12 @@ fn read_for(content: &str, body: &str, signature: &Signature) -> Result<Vec<f32>
 
 #[test]
 fn csv_rows_come_with_or_without_an_end_of_line() {
-    for body in ["1,2.5\n3,-4e2\n", "1,2.5\r\n3,-4e2", "\u{feff}1 , +2.5\n\n\"3\",-400", "1,2.5\n3,-4e2\n\n"] {
+    for body in [
+        "1,2.5\n3,-4e2\n",
+        "1,2.5\r\n3,-4e2",
+        "\u{feff}1 , +2.5\n\n\"3\",-400",
+        "1,2.5\n3,-4e2\n\n",
+    ] {
         assert_eq!(read("text/csv", body, 2).unwrap(), [1.0, 2.5, 3.0, -400.0], "{body:?}");
     }
     assert_eq!(read("text/csv; header=present", "a,b\n1,2\n", 2).unwrap(), [1.0, 2.0]);
@@ -49,7 +54,8 @@ fn every_json_shape_of_sagemaker_is_read() {
     ] {
         assert_eq!(read("application/json", body, 2).unwrap(), [1.0, 2.5, 3.0, -400.0], "{body}");
     }
-    let lines = "{\"features\":[1,2.5]}\n\n[3,-400]\r\n{\"data\":{\"features\":{\"values\":[5,null]}}}";
+    let lines =
+        "{\"features\":[1,2.5]}\n\n[3,-400]\r\n{\"data\":{\"features\":{\"values\":[5,null]}}}";
     let rows = read("application/jsonlines", lines, 2).unwrap();
     assert_eq!(rows[..5], [1.0, 2.5, 3.0, -400.0, 5.0]);
     assert!(rows[5].is_nan());
@@ -108,7 +114,10 @@ fn mistakes_name_row_and_column_and_the_way_out() {
     assert!(json(r#"{"instances":[[1,2,1e999]]}"#).starts_with("row 1, column 3"));
     assert!(json(r#"{"instances":[[1,2,3]],"instances":[[1,2,3]]}"#).contains("twice"));
     assert!(json(r#"{"instances":[{}]}"#).contains("no \"features\""));
-    assert!(json(r#"{"instances":[{"data":{"features":{"keys":[9],"shape":[3],"values":[1]}}}]}"#).contains("key 9"));
+    assert!(
+        json(r#"{"instances":[{"data":{"features":{"keys":[9],"shape":[3],"values":[1]}}}]}"#)
+            .contains("key 9")
+    );
     let lines = read("application/jsonlines", "[1,2,3]\n[1,2]\n", 3).unwrap_err();
     assert!(lines.starts_with("row 2: the row has 2 numbers where the model takes 3"), "{lines}");
 }
@@ -148,8 +157,12 @@ fn deep_json_is_refused() {
 
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
-        any::<f32>().prop_filter("JSON has no others", |v| v.is_finite()).prop_map(|v| format!("{v:?}")),
-        any::<f64>().prop_filter("JSON has no others", |v| v.is_finite()).prop_map(|v| format!("{v:?}")),
+        any::<f32>()
+            .prop_filter("JSON has no others", |v| v.is_finite())
+            .prop_map(|v| format!("{v:?}")),
+        any::<f64>()
+            .prop_filter("JSON has no others", |v| v.is_finite())
+            .prop_map(|v| format!("{v:?}")),
         any::<i64>().prop_map(|v| v.to_string()),
         "-?[0-9]{1,3}(\\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?",
         Just("null".to_owned()),

@@ -68,6 +68,14 @@ impl LocalKeys {
         LocalKeys { store: Store::new(home.join("keys")) }
     }
 
+    /// The keys of the user who runs this process.
+    ///
+    /// # Errors
+    /// As [`home_folder`].
+    pub fn of_user() -> Result<LocalKeys, Error> {
+        home_folder(|name| std::env::var_os(name)).map(|home| LocalKeys::new(&home))
+    }
+
     /// Makes a key, and gives it `alias` (`alias/<name>`) where one is named.
     ///
     /// # Errors

@@ -55,8 +55,7 @@ struct AliasFile {
 impl KeyFile {
     /// A new key with one version.
     pub(super) fn generate() -> Result<KeyFile, Error> {
-        let mut file =
-            KeyFile { smrt_key: FORMAT, state: KeyState::Enabled, versions: Vec::new() };
+        let mut file = KeyFile { smrt_key: FORMAT, state: KeyState::Enabled, versions: Vec::new() };
         file.add_version()?;
         Ok(file)
     }
@@ -169,7 +168,7 @@ impl Store {
 
     /// Makes the folder where it is missing, and waits for the right to change it.
     pub(super) fn lock(&self) -> Result<Changing<'_>, Error> {
-        let wrong = |error| self.unusable(error);
+        let wrong = |error: io::Error| self.unusable(&error);
         make_folder(&self.folder).map_err(wrong)?;
         check_private(&self.folder, &fs::metadata(&self.folder).map_err(wrong)?)?;
         let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
@@ -179,7 +178,7 @@ impl Store {
         Ok(Changing { store: self, _lock: lock })
     }
 
-    fn unusable(&self, error: io::Error) -> Error {
+    fn unusable(&self, error: &io::Error) -> Error {
         Error::KeyStore {
             path: self.folder.clone(),
             what: error.to_string(),
@@ -249,9 +248,8 @@ impl Changing<'_> {
 
 fn parse<'a, T: Deserialize<'a>>(path: &Path, text: &'a [u8]) -> Result<T, Error> {
     // serde's message could show a piece of the text, and with it of a key: keep the place only.
-    serde_json::from_slice(text).map_err(|error| {
-        damaged(path, format!("not as smrt writes it (line {})", error.line()))
-    })
+    serde_json::from_slice(text)
+        .map_err(|error| damaged(path, format!("not as smrt writes it (line {})", error.line())))
 }
 
 fn damaged(path: &Path, what: String) -> Error {

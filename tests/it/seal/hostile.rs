@@ -1,5 +1,6 @@
 //! Sealed files that somebody changed: every one is refused, none panics, none is believed.
 
+use proptest::prelude::*;
 use smrt::fault::{Fault, Kind};
 use smrt::seal::{Context, Error, inspect, open_file, open_to_vec};
 
@@ -28,16 +29,91 @@ fn five_frames() -> (Vec<u8>, Vec<Vec<u8>>) {
 /// Refused by the stream and by the file reader.
 fn refused(message: &[u8], why: &str) {
     let error = open(message).map(|_| ()).expect_err(why);
-    assert!(
-        matches!(error.kind(), Kind::Corrupt | Kind::Denied | Kind::Caller),
-        "{why}: {error}"
-    );
+    assert!(matches!(error.kind(), Kind::Corrupt | Kind::Denied | Kind::Caller), "{why}: {error}");
     assert!(open_to_vec(message, &key(), &Context::new(), 1 << 20).is_err(), "{why}");
     let folder = tempfile::tempdir().unwrap();
     let [sealed, opened] = ["b", "c"].map(|name| folder.path().join(name));
     std::fs::write(&sealed, message).unwrap();
     assert!(open_file(&sealed, &opened, &key(), &Context::new()).is_err(), "file: {why}");
     assert!(!opened.exists(), "file: {why}");
+}
+
+/// One thing a stranger may do to bytes.
+#[derive(Debug, Clone)]
+enum Change {
+    Set(prop::sample::Index, u8),
+    Insert(prop::sample::Index, Vec<u8>),
+    Remove(prop::sample::Index, usize),
+    Repeat(prop::sample::Index, usize),
+    Word(prop::sample::Index, u32),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let place = any::<prop::sample::Index>;
+    prop_oneof![
+        (place(), any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
+        (place(), prop::collection::vec(any::<u8>(), 1..40))
+            .prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (place(), 1_usize..200).prop_map(|(at, length)| Change::Remove(at, length)),
+        (place(), 1_usize..200).prop_map(|(at, length)| Change::Repeat(at, length)),
+        (place(), prop_oneof![Just(0), Just(1), Just(u32::MAX), any::<u32>()])
+            .prop_map(|(at, word)| Change::Word(at, word)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, change: &Change) {
+    match change {
+        _ if bytes.is_empty() => {}
+        Change::Set(at, byte) => {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        Change::Insert(at, more) => {
+            let at = at.index(bytes.len());
+            bytes.splice(at..at, more.iter().copied());
+        }
+        Change::Remove(at, length) => {
+            let at = at.index(bytes.len());
+            bytes.drain(at..(at + length).min(bytes.len()));
+        }
+        Change::Repeat(at, length) => {
+            let at = at.index(bytes.len());
+            let again = bytes[at..(at + length).min(bytes.len())].to_vec();
+            bytes.splice(at..at, again);
+        }
+        Change::Word(at, word) => {
+            let at = at.index(bytes.len());
+            for (byte, new) in bytes[at..].iter_mut().zip(word.to_be_bytes()) {
+                *byte = new;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_changes_to_a_message_are_refused(changes in prop::collection::vec(change(), 1..5)) {
+        let (_, sealed) = two_frames();
+        let mut changed = sealed.clone();
+        changes.iter().for_each(|change| apply(&mut changed, change));
+        prop_assert_eq!(open(&changed).is_ok(), changed == sealed);
+    }
+
+    #[test]
+    fn any_bytes_can_be_inspected(mut bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        for start in [&[][..], &[2], &[2, 4, 0x78], &[2, 5, 0x78]] {
+            let length = start.len().min(bytes.len());
+            bytes[..length].copy_from_slice(&start[..length]);
+            // An answer or a refusal; random bytes never have a canonical context and a key.
+            if let Ok(info) = inspect(&mut &bytes[..]) {
+                prop_assert!(info.header_bytes <= bytes.len());
+                let _ = (info.holders(), info.plain_bytes(u64::MAX));
+            }
+            prop_assert!(open(&bytes).is_err());
+        }
+    }
 }
 
 #[test]

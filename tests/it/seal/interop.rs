@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
 use base64::Engine;
+use serde_json::{Value, json};
 use smrt::seal::{
     Context, DEFAULT_ALIAS, KeyService, LocalKeys, RawKey, Settings, open_file, seal_file,
 };
@@ -66,7 +66,7 @@ fn python_opens_what_smrt_sealed() {
                 cases.push(case(&name, "0478", frame_bytes, &pairs, folder.path(), size));
                 let context = Context::from_pairs(pairs.clone()).unwrap();
                 let settings = Settings { frame_bytes, ..Settings::default() };
-                seal_file(&path("plain"), &path("sealed"), &key(), KEY, context, &settings)
+                seal_file(&path("plain"), &path("sealed"), &key(), KEY, &context, &settings)
                     .unwrap();
             }
         }
@@ -86,7 +86,7 @@ fn python_opens_what_the_local_keys_sealed() {
         let [plain, sealed] =
             ["plain", "sealed"].map(|ending| folder.path().join(format!("{name}.{ending}")));
         let context = Context::from_pairs([("a", "1")]).unwrap();
-        seal_file(&plain, &sealed, &keys, DEFAULT_ALIAS, context, &Settings::default()).unwrap();
+        seal_file(&plain, &sealed, &keys, DEFAULT_ALIAS, &context, &Settings::default()).unwrap();
         // What an operator would copy out of the key file.
         let arn = keys.describe(DEFAULT_ALIAS).unwrap().arn;
         let file = format!("keys/{}.json", arn.rsplit('/').next().unwrap());

@@ -12,7 +12,7 @@ use smrt::seal::{
 use super::context;
 
 fn sealed_under(keys: &LocalKeys, key: &str) -> Vec<u8> {
-    let mut writer = Writer::new(Vec::new(), keys, key, context()).unwrap();
+    let mut writer = Writer::new(Vec::new(), keys, key, &context()).unwrap();
     writer.write_all(b"weights").unwrap();
     writer.finish().unwrap()
 }
@@ -66,7 +66,7 @@ fn threat_9_key_files_are_private_and_others_are_refused() {
         }
         for wrong in [0o644, 0o640, 0o620, 0o604] {
             set_mode(&path, wrong);
-            let error = Writer::new(Vec::new(), &keys, DEFAULT_ALIAS, context()).map(|_| ());
+            let error = Writer::new(Vec::new(), &keys, DEFAULT_ALIAS, &context()).map(|_| ());
             let error = error.unwrap_err();
             assert!(matches!(error, Error::KeyStore { .. }), "{error}");
             assert!(error.help().unwrap().contains("chmod 600"), "{:?}", error.help());
@@ -108,10 +108,11 @@ fn keys_have_names_and_names_have_one_key() {
     assert_eq!(keys.describe(&other.arn).unwrap().aliases, Vec::<String>::new());
     let mut listed: Vec<String> = keys.list().unwrap().into_iter().map(|key| key.arn).collect();
     let mut made = vec![team.arn, other.arn];
-    (listed.sort(), made.sort());
+    listed.sort();
+    made.sort();
     assert_eq!(listed, made);
     for unknown in ["alias/nobody", "nonsense", "00000000-0000-4000-8000-000000000000", "../x"] {
-        let error = Writer::new(Vec::new(), &keys, unknown, context()).map(|_| ()).unwrap_err();
+        let error = Writer::new(Vec::new(), &keys, unknown, &context()).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::UnknownKey { .. }), "{unknown}: {error}");
     }
 }

@@ -26,7 +26,7 @@ proptest! {
         let plain = content(length);
         let settings = Settings { frame_bytes, ..Settings::default() };
         let mut writer =
-            Writer::with_settings(Vec::new(), &key(), KEY, context(), &settings).unwrap();
+            Writer::with_settings(Vec::new(), &key(), KEY, &context(), &settings).unwrap();
         for part in plain.chunks(piece) {
             writer.write_all(part).unwrap();
         }
@@ -61,7 +61,7 @@ proptest! {
         std::fs::write(&source, &plain).unwrap();
         let settings = Settings { frame_bytes, ..Settings::default() };
         let sealed_bytes =
-            seal_file(&source, &sealed, &key(), KEY, context(), &settings).unwrap();
+            seal_file(&source, &sealed, &key(), KEY, &context(), &settings).unwrap();
         prop_assert_eq!(sealed_bytes, length as u64);
         let bytes = std::fs::read(&sealed).unwrap();
         prop_assert_eq!(bytes.len(), seal(&plain, frame_bytes).len());
@@ -130,8 +130,7 @@ fn a_message_that_was_not_finished_is_refused() {
     for length in [0, 50, 100, 500] {
         let bytes = std::rc::Rc::default();
         let inner = Shared(std::rc::Rc::clone(&bytes));
-        let mut writer =
-            Writer::with_settings(inner, &key(), KEY, context(), &settings).unwrap();
+        let mut writer = Writer::with_settings(inner, &key(), KEY, &context(), &settings).unwrap();
         writer.write_all(&content(length)).unwrap();
         writer.flush().unwrap();
         drop(writer);
@@ -156,8 +155,7 @@ fn a_failed_write_is_told_once_more_and_never_finished() {
         }
     }
     let settings = Settings { frame_bytes: 100, ..Settings::default() };
-    let mut writer =
-        Writer::with_settings(Full(1000), &key(), KEY, context(), &settings).unwrap();
+    let mut writer = Writer::with_settings(Full(1000), &key(), KEY, &context(), &settings).unwrap();
     let error = writer.write_all(&content(10_000)).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     assert!(writer.write_all(b"more").is_err());
@@ -168,8 +166,7 @@ fn a_failed_write_is_told_once_more_and_never_finished() {
 fn required_pairs_are_not_stored_and_must_be_brought() {
     let required = Context::from_pairs([("smrt:account", "1234")]).unwrap();
     let settings = Settings { required: required.clone(), ..Settings::default() };
-    let mut writer =
-        Writer::with_settings(Vec::new(), &key(), KEY, context(), &settings).unwrap();
+    let mut writer = Writer::with_settings(Vec::new(), &key(), KEY, &context(), &settings).unwrap();
     writer.write_all(b"weights").unwrap();
     let sealed = writer.finish().unwrap();
     assert_eq!(inspect(&mut &sealed[..]).unwrap().context, context());
@@ -195,8 +192,7 @@ fn a_second_key_opens_the_same_message() {
     let escrow = RawKey::new("escrow", "safe", [9; 32]).unwrap();
     let also = vec![Recipient { keys: &escrow, key: "safe".into() }];
     let settings = Settings { also, ..Settings::default() };
-    let mut writer =
-        Writer::with_settings(Vec::new(), &key(), KEY, context(), &settings).unwrap();
+    let mut writer = Writer::with_settings(Vec::new(), &key(), KEY, &context(), &settings).unwrap();
     writer.write_all(b"weights").unwrap();
     let sealed = writer.finish().unwrap();
     for keys in [&key(), &escrow] {
@@ -205,7 +201,10 @@ fn a_second_key_opens_the_same_message() {
     let info = inspect(&mut &sealed[..]).unwrap();
     assert_eq!(
         info.holders(),
-        [format!("who holds the smrt key {KEY}"), "who holds the raw key safe of \"escrow\"".into()]
+        [
+            format!("who holds the smrt key {KEY}"),
+            "who holds the raw key safe of \"escrow\"".into()
+        ]
     );
     let stranger = RawKey::new("escrow", "other", [9; 32]).unwrap();
     let error = open_under(&sealed, &stranger, &Context::new()).unwrap_err();
@@ -222,9 +221,8 @@ fn a_buffer_is_bounded() {
 
 #[test]
 fn message_ids_are_never_drawn_twice() {
-    let ids: HashSet<[u8; 32]> = (0..10_000)
-        .map(|_| inspect(&mut &seal(b"", 4096)[..]).unwrap().message_id)
-        .collect();
+    let ids: HashSet<[u8; 32]> =
+        (0..10_000).map(|_| inspect(&mut &seal(b"", 4096)[..]).unwrap().message_id).collect();
     assert_eq!(ids.len(), 10_000);
 }
 
@@ -254,7 +252,7 @@ fn a_sealed_and_an_opened_file_are_private() {
     let folder = tempfile::tempdir().unwrap();
     let [source, sealed, opened] = ["a", "b", "c"].map(|name| folder.path().join(name));
     std::fs::write(&source, b"weights").unwrap();
-    seal_file(&source, &sealed, &key(), KEY, context(), &Settings::default()).unwrap();
+    seal_file(&source, &sealed, &key(), KEY, &context(), &Settings::default()).unwrap();
     open_file(&sealed, &opened, &key(), &Context::new()).unwrap();
     for path in [&sealed, &opened] {
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -286,7 +284,7 @@ fn nothing_remains_of_a_file_that_could_not_be_opened() {
 fn a_missing_source_and_a_missing_folder_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let [source, far] = ["a", "no/b"].map(|name| folder.path().join(name));
-    let seal = || seal_file(&source, &far, &key(), KEY, context(), &Settings::default());
+    let seal = || seal_file(&source, &far, &key(), KEY, &context(), &Settings::default());
     assert!(seal().unwrap_err().to_string().starts_with(source.to_str().unwrap()));
     std::fs::write(&source, b"x").unwrap();
     assert!(seal().unwrap_err().to_string().starts_with(far.to_str().unwrap()));
@@ -304,7 +302,7 @@ fn a_pipe_can_be_sealed_as_a_file_can() {
     let plain = content(300_000);
     let bytes = std::thread::scope(|scope| {
         scope.spawn(|| std::fs::write(&pipe, &plain).unwrap());
-        seal_file(&pipe, &sealed, &key(), KEY, context(), &Settings::default()).unwrap()
+        seal_file(&pipe, &sealed, &key(), KEY, &context(), &Settings::default()).unwrap()
     });
     assert_eq!(bytes, 300_000);
     assert_eq!(open(&std::fs::read(&sealed).unwrap()).unwrap(), plain);

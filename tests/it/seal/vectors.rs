@@ -66,9 +66,11 @@ fn the_official_messages_open_or_are_refused() {
         return;
     };
     let mut counts = [0; 4];
-    for (zip, valid) in
-        [("v4-Net-4.0.1.zip", true), ("valid-Net-4.0.0.zip", true), ("invalid-Net-4.0.0.zip", false)]
-    {
+    for (zip, valid) in [
+        ("v4-Net-4.0.1.zip", true),
+        ("valid-Net-4.0.0.zip", true),
+        ("invalid-Net-4.0.0.zip", false),
+    ] {
         let files = unzip(&folder.join(zip));
         let manifest: serde_json::Value = json(&files["manifest.json"]);
         for (name, test) in manifest["tests"].as_object().unwrap() {
@@ -93,7 +95,8 @@ fn judge(
     files: &BTreeMap<String, Vec<u8>>,
     valid: bool,
 ) -> usize {
-    let file = |uri: &serde_json::Value| &files[uri.as_str().unwrap().trim_start_matches("file://")];
+    let file =
+        |uri: &serde_json::Value| &files[uri.as_str().unwrap().trim_start_matches("file://")];
     let keys: serde_json::Value = json(&files["keys.json"]);
     let raw = STANDARD.decode(keys["keys"]["aes-256"]["material"].as_str().unwrap()).unwrap();
     let key =
