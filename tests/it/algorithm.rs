@@ -1,4 +1,5 @@
 //! `mlp` through the traits that a job and an endpoint use, and the table it is found in.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -409,7 +410,8 @@ fn weights_move_the_answer() {
 #[test]
 fn what_cannot_be_learned_from_is_refused_with_a_way_out() {
     let numbers = |values: Vec<f32>| dataset(curve(values.len()).features, Labels::Number(values));
-    let cases: Vec<(Dataset, &[(&str, &str)], &str)> = vec![
+    type Case<'a> = (Dataset, &'a [(&'a str, &'a str)], &'a str);
+    let cases: Vec<Case<'_>> = vec![
         (numbers(vec![1.0; 50]), BINARY, "one class only"),
         (numbers(vec![]), BINARY, "no rows"),
         (numbers(vec![0.0, 1.0, 2.0]), BINARY, "3 distinct values"),

@@ -337,6 +337,7 @@ fn on_host(tensor: &Tensor<2>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::super::host::{Host, Rows, parameter_lengths};
+    use super::super::predict::Network;
     use super::*;
     use crate::algorithm::net::optimizer::Optimizer;
     use crate::algorithm::standardise::Standardiser;
@@ -443,5 +444,26 @@ mod tests {
     fn no_hidden_layer_is_a_network_too() {
         let linear = Shape { hidden: vec![], ..shape(Activation::Relu, 3) };
         assert!(apart(&linear, Loss::Softmax, sgd(), false) < 1e-5);
+    }
+
+    #[test]
+    fn the_packed_network_answers_as_burn_does() {
+        for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh, Activation::Silu] {
+            let shape = shape(activation, 3);
+            let (features, standardiser) = (features(), Standardiser::identity(6));
+            let targets = Targets::Class(vec![0; ROWS]);
+            let rows =
+                Rows { features: &features, standardiser: &standardiser, targets, weight: None };
+            let weights = Weights::first(&shape, 3);
+            let plan = Plan { shape: &shape, loss: Loss::Softmax, seed: 3, rows: &rows };
+            let mut graph = Graph::new(plan, &weights, sgd(), &Device::flex());
+            let all: Vec<u32> = (0..ROWS as u32).collect();
+            let expected = on_host(&graph.forward(&all));
+            let network = Network::new(&shape, &weights, Standardiser::identity(6));
+            let view = ndarray::ArrayView2::from_shape((ROWS, 6), &features).unwrap();
+            let found = network.outputs(&view);
+            let away = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(away < 1e-5, "{activation:?}: {away}");
+        }
     }
 }

@@ -72,7 +72,7 @@ impl Network {
     }
 
     /// The last layer's sums of each row, rows × outputs.
-    pub fn outputs(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+    pub fn outputs(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
         let mut answers = vec![0.0; rows.nrows() * self.outputs];
         SCRATCH.with_borrow_mut(|scratch| {
             let blocks = rows.axis_chunks_iter(Axis(0), BLOCK_ROWS);
@@ -84,10 +84,10 @@ impl Network {
     }
 
     /// As [`Network::outputs`], on all threads of the current pool.
-    pub fn outputs_in_parallel(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+    pub fn outputs_in_parallel(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
         const ROWS: usize = 4096;
         let blocks = rows.axis_chunks_iter(Axis(0), ROWS).into_par_iter();
-        blocks.map(|rows| self.outputs(rows)).collect::<Vec<_>>().concat()
+        blocks.map(|rows| self.outputs(&rows)).collect::<Vec<_>>().concat()
     }
 
     fn block(&self, rows: &ArrayView2<'_, f32>, out: &mut [f32], scratch: &mut Scratch) {
@@ -238,7 +238,7 @@ impl Predictor for Opened {
                 help: "send the features the model was trained with, in the same order".into(),
             });
         }
-        let mut outputs = self.network.outputs(rows);
+        let mut outputs = self.network.outputs(&rows);
         if self.task != Task::Regression {
             outputs.chunks_exact_mut(width).for_each(|row| {
                 softmax(row);

@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::ArrayView2;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::checkpoint::{self, Course, Learned};
@@ -483,8 +482,7 @@ impl<'a> Training<'a> {
     /// The metrics of a channel, the objective first.
     fn measure(&self, network: &Network, channel: &Channel<'_>) -> Vec<Metric> {
         let (settings, width) = (&self.fit.settings, self.prepared.shape.outputs);
-        let view: ArrayView2<'_, f32> = channel.features.view();
-        let mut outputs = network.outputs_in_parallel(view);
+        let mut outputs = network.outputs_in_parallel(&channel.features.view());
         let objective = self.objective(&outputs, channel);
         let weight = channel.weight.as_deref();
         match &channel.targets {

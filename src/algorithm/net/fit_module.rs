@@ -254,3 +254,103 @@ impl ModuleMapper for Reading<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use burn::nn::{Linear, LinearConfig};
+    use burn::optim::AdamWConfig;
+
+    use super::*;
+    use crate::algorithm::{Checkpoints, Observer};
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn step(&mut self, _: Progress) {}
+        fn epoch(&mut self, _: usize, _: &[Metric]) {}
+    }
+
+    #[derive(Default)]
+    struct Kept {
+        state: Option<Files>,
+        resume: bool,
+    }
+
+    impl Checkpoints for Kept {
+        fn due(&self) -> bool {
+            false
+        }
+
+        fn save(&mut self, state: &Files) -> Result<(), Error> {
+            self.state = Some(state.clone());
+            Ok(())
+        }
+
+        fn take(&mut self) -> Option<Files> {
+            if self.resume { self.state.take() } else { None }
+        }
+    }
+
+    const ROWS: usize = 100;
+
+    /// Learns `y = x₀ - 2 x₁ + 0.5` and gives the parameters' bytes.
+    fn fit(stop: &(dyn Fn() -> bool + Sync), kept: &mut Kept) -> Result<Linear, Error> {
+        let mut context = Context {
+            device: Device::flex(),
+            threads: 1,
+            seed: 7,
+            stop,
+            observer: &mut Deaf,
+            checkpoints: kept,
+        };
+        let course = Course {
+            epochs: 60,
+            batch: 8,
+            rate: 0.05,
+            schedule: Schedule::Cosine { minimum: 0.0 },
+        };
+        let module = first(&context, |device| LinearConfig::new(2, 1).init(device));
+        let x = |row: u32| [(row as f32 * 0.37).sin(), (row as f32 * 0.73).cos()];
+        let loss = |module: &Linear, rows: &[u32], device: &Device| {
+            let features: Vec<f32> = rows.iter().flat_map(|row| x(*row)).collect();
+            let target: Vec<f32> =
+                rows.iter().map(|row| x(*row)[0] - 2.0 * x(*row)[1] + 0.5).collect();
+            let count = rows.len();
+            let features = Tensor::<2>::from_data(TensorData::new(features, [count, 2]), device);
+            let target = Tensor::<2>::from_data(TensorData::new(target, [count, 1]), device);
+            (module.forward(features) - target).square().mean()
+        };
+        let optimizer = AdamWConfig::new().with_weight_decay(0.0).init();
+        fit_module(&mut context, module, optimizer, course, ROWS, loss)
+    }
+
+    #[test]
+    fn a_module_learns_and_its_file_brings_it_back() {
+        let module = fit(&|| false, &mut Kept::default()).unwrap();
+        let bytes = write(&module, "test 1");
+        let reader = Reader::open("m", &bytes, "test 1").unwrap();
+        let weight = reader.f32("weight", &[2, 1]).unwrap();
+        let bias = reader.f32("bias", &[1]).unwrap();
+        assert!((weight[0] - 1.0).abs() < 1e-2 && (weight[1] + 2.0).abs() < 1e-2, "{weight:?}");
+        assert!((bias[0] - 0.5).abs() < 1e-2);
+        let empty = || LinearConfig::new(2, 1).init(&Device::flex());
+        let again = read(empty(), "m", &bytes, "test 1").unwrap();
+        assert_eq!(write(&again, "test 1"), bytes);
+        let wide = LinearConfig::new(3, 1).init(&Device::flex());
+        assert!(read(wide, "m", &bytes, "test 1").is_err());
+        assert!(read(empty(), "m", &bytes[..bytes.len() - 1], "test 1").is_err());
+    }
+
+    #[test]
+    fn a_stopped_module_goes_on_to_the_same_bits() {
+        let whole = write(&fit(&|| false, &mut Kept::default()).unwrap(), "test 1");
+        let mut kept = Kept::default();
+        let asked = AtomicUsize::new(0);
+        let stopped = fit(&|| asked.fetch_add(1, Ordering::Relaxed) >= 200, &mut kept);
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        kept.resume = true;
+        assert_eq!(write(&fit(&|| false, &mut kept).unwrap(), "test 1"), whole);
+    }
+}

@@ -5,6 +5,7 @@
 //! the result does not depend on how many threads share them. On a GPU the same arithmetic runs as
 //! tensor operations, see [`super::super::mlp::graph`].
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::simd;
@@ -194,7 +195,7 @@ impl Optimizer {
         if let Some(longest) = self.settings.clip_norm {
             numbers.scale = shortening(&mut pieces, longest, shared);
         }
-        let work = |piece: Piece<'_>| simd::run(move || advance(rule, numbers, piece));
+        let work = |piece: Piece<'_>| simd::run(Advance { rule, numbers, piece });
         if shared {
             pieces.into_par_iter().for_each(work);
         } else {
@@ -272,7 +273,23 @@ fn gather_parts(piece: &mut Piece<'_>) {
     }
 }
 
-/// One piece's step.
+/// One piece's step. A type and not a closure, since a closure of this size is not inlined and
+/// would then be compiled for the oldest machine.
+struct Advance<'a> {
+    rule: Rule,
+    numbers: Coefficients,
+    piece: Piece<'a>,
+}
+
+impl WithSimd for Advance<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        advance(self.rule, self.numbers, self.piece);
+    }
+}
+
 #[inline(always)]
 fn advance(rule: Rule, c: Coefficients, mut piece: Piece<'_>) {
     gather_parts(&mut piece);
