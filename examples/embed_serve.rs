@@ -3,6 +3,8 @@
 //!     cargo run --release -- train examples/churn.toml
 //!     cargo run --release --example embed_serve -- target/models/churn-demo/output/model.tar.gz
 
+#![allow(clippy::print_stdout, reason = "an example shows its results")]
+
 use std::io::{Read, Write};
 
 use smrt::Model;

@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release --example embed_train
 
+#![allow(clippy::print_stdout, reason = "an example shows its results")]
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ impl Observer for Printed {
     fn step(&mut self, _: Progress) {}
 
     fn epoch(&mut self, epoch: usize, metrics: &[Metric]) {
-        if epoch % 10 == 0 {
+        if epoch.is_multiple_of(10) {
             let validation = metrics.iter().filter(|m| m.name.starts_with("validation:"));
             let figures: Vec<_> =
                 validation.map(|m| format!("{} {:.4}", m.name, m.value)).collect();

@@ -51,8 +51,7 @@ pub(super) fn read(archive: &[u8]) -> Result<Files, Refusal> {
     }
     let allowed = (archive.len() as u64)
         .saturating_mul(limit::ARCHIVE_RATIO_MAX)
-        .max(RATIO_FREE_BYTES)
-        .min(limit::ARCHIVE_BYTES_MAX);
+        .clamp(RATIO_FREE_BYTES, limit::ARCHIVE_BYTES_MAX);
     let unzipped = Bounded { inner: MultiGzDecoder::new(archive), left: allowed };
     let mut tar = tar::Archive::new(unzipped);
     let mut files = BTreeMap::new();

@@ -136,6 +136,7 @@ impl Model {
     ///
     /// # Errors
     /// When the rows have another number of features than the model, or it cannot answer.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, algorithm::Error> {
         let wanted = self.manifest.signature.features;
         if rows.ncols() != wanted {

@@ -43,7 +43,10 @@ pub(super) fn read(
         };
         let dataset =
             data::channel::read(readers(store, channel, objects), &channel.format, &options)
-                .map_err(|source| Error::Data { channel: name.to_owned(), source })?;
+                .map_err(|source| Error::Data {
+                    channel: name.to_owned(),
+                    source: Box::new(source),
+                })?;
         left = left.saturating_sub(bytes_of(&dataset));
         features = Some(dataset.features.ncols());
         reports.push(ChannelReport {

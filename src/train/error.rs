@@ -30,7 +30,7 @@ pub enum Error {
         /// The channel's name.
         channel: String,
         /// What is wrong.
-        source: crate::data::Error,
+        source: Box<crate::data::Error>,
     },
     /// Two channels do not fit together.
     #[error("{what}")]

@@ -40,7 +40,10 @@ fn check(name: &str, bytes: &[u8], more: &str, told: &[&str]) {
     let (what, help) = refused(bytes, more);
     for words in told {
         let both = format!("{what} / {help}").to_lowercase();
-        assert!(both.contains(&words.to_lowercase()), "{name}: {words:?} is not in: {what} / {help}");
+        assert!(
+            both.contains(&words.to_lowercase()),
+            "{name}: {words:?} is not in: {what} / {help}"
+        );
     }
     assert!(!help.is_empty(), "{name}: no way out is told: {what}");
 }

@@ -1,5 +1,8 @@
 //! One integration-test binary: a second one would link everything again.
 
+// The helpers are tests too.
+#![allow(clippy::unwrap_used)]
+
 mod algorithm;
 mod cli;
 mod data;

@@ -283,7 +283,10 @@ fn a_whole_job_lives_in_s3_and_is_served_from_there() {
     let bytes = store.read_to_vec(&report.artifact, 1 << 30).unwrap();
     let model = user.opener().open(&bytes[..], "s3").unwrap();
     let row = "1,0,-1,1,0,-1,1,0,1";
-    let rows = ndarray::Array2::from_shape_vec((1, 9), row.split(',').map(|v| v.parse().unwrap()).collect());
+    let rows = ndarray::Array2::from_shape_vec(
+        (1, 9),
+        row.split(',').map(|v| v.parse().unwrap()).collect(),
+    );
     let answer = model.predict(rows.unwrap().view()).unwrap();
     let endpoint = smrt::serve(model).listen("127.0.0.1:0").start().unwrap();
     let mut connection = std::net::TcpStream::connect(endpoint.address()).unwrap();
