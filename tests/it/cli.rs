@@ -211,3 +211,39 @@ fn the_log_is_json_when_asked_for() {
         assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
     }
 }
+
+#[test]
+fn a_job_trains_from_s3_and_is_asked_there_by_the_environment_alone() {
+    for manner in [crate::s3::Manner::Plain, crate::s3::Manner::Tls] {
+        let server = crate::s3::Server::start_as(manner);
+        server.make_bucket("models");
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path();
+        write_job(home, 3);
+        for name in ["train.csv", "rows.csv"] {
+            server.put("data", &format!("demo/{name}"), &fs::read(home.join(name)).unwrap());
+        }
+        let s3 = |arguments: &[&str]| {
+            let mut command = smrt(home, arguments);
+            command.envs(server.variables());
+            done(command)
+        };
+        let places = [
+            "--set",
+            "channels.train.uri=s3://data/demo/train.csv",
+            "--set",
+            "channels.validation.uri=s3://data/demo/train.csv",
+            "--set",
+            "output.uri=s3://models/",
+        ];
+        let report = s3(&[&["train"][..], &places, &["job.toml"]].concat());
+        let artifact = "s3://models/demo/output/model.tar.gz";
+        assert!(report.contains(artifact), "{report}");
+        assert!(s3(&["inspect", artifact]).contains("linear-learner model of the job demo"));
+        let answers = s3(&["predict", artifact, "s3://data/demo/rows.csv"]);
+        assert_eq!(answers.lines().count(), 5, "{answers}");
+        s3(&["predict", "--output", "s3://models/answers.csv", artifact, "rows.csv"]);
+        let stored = fs::read_to_string(server.path("models", "answers.csv")).unwrap();
+        assert_eq!(stored, answers);
+    }
+}
