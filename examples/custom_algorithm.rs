@@ -10,6 +10,7 @@
 //! ```
 #![allow(clippy::print_stdout)]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2};
@@ -25,13 +26,15 @@ use smrt::algorithm::parameter::{self, Checked, Kind, Parameter, Range};
 use smrt::algorithm::standardise::Standardiser;
 use smrt::algorithm::weights::{MODEL_FILE, Reader, Writer};
 use smrt::algorithm::{
-    Channels, Checkpoints, Context, Definition, Error, Files, Fitted, Metric, Observer, Predictor,
-    Progress, Table, Trainer, device,
+    Channels, Context, Definition, Error, Files, Fitted, Metric, Observer, Predictor, Progress,
+    Table, Trainer,
 };
-use smrt::data::{Answer, Dataset, Field, LabelNames, Labels, Signature, Task, Values};
-use smrt::spec::parameter::{Raw, RawParameters, RawValue};
+use smrt::data::{Answer, Field, LabelNames, Signature, Task, Values};
+use smrt::model::Opener;
+use smrt::seal::LocalKeys;
+use smrt::spec::parameter::RawParameters;
 use smrt::spec::problem::Problems;
-use smrt::spec::train::DeviceChoice;
+use smrt::train;
 
 /// The network: in, `blocks` layers that add to their input, out.
 #[derive(Module, Debug)]
@@ -241,23 +244,6 @@ impl Predictor for Opened {
     }
 }
 
-/// Two spirals, one inside the other: no straight line parts them.
-fn spirals(rows: usize) -> Dataset {
-    let place = |row: usize| {
-        let (turn, arm) = (0.5 + 3.0 * row as f32 / rows as f32, (row % 2) as f32);
-        let angle = turn * std::f32::consts::PI + arm * std::f32::consts::PI;
-        [turn * angle.cos(), turn * angle.sin()]
-    };
-    let labels = (0..rows).map(|row| (row % 2) as f32).collect();
-    Dataset {
-        features: Array2::from_shape_fn((rows, 2), |(row, column)| place(row)[column]),
-        label: Some(Labels::Number(labels)),
-        weight: None,
-        columns: Arc::from([]),
-        sources: Vec::new(),
-    }
-}
-
 /// Says how it goes; a program of its own may draw a curve.
 struct Printed;
 
@@ -271,51 +257,18 @@ impl Observer for Printed {
     }
 }
 
-/// Keeps nothing: this training takes seconds.
-struct Nowhere;
-
-impl Checkpoints for Nowhere {
-    fn due(&self) -> bool {
-        false
-    }
-
-    fn save(&mut self, _: &Files) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn take(&mut self) -> Option<Files> {
-        None
-    }
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let table = Table::builtin().with(Box::new(ResidualNet));
-    let definition = table.get(NAME).ok_or("registered above")?;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/custom_algorithm.toml");
+    let job = train::read(&file, &[], &table)?;
 
-    let epochs = Raw { value: RawValue::Integer(60), line: None };
-    let raw = RawParameters::from([("epochs".to_owned(), epochs)]);
-    let mut problems = Problems::default();
-    let trainer = definition.trainer(&raw, &mut problems);
-    let trainer = trainer.ok_or_else(|| format!("{:?}", problems.list))?;
+    let keys = Arc::new(LocalKeys::of_user()?);
+    let report = train::Job::new(job, keys.clone()).table(table.clone()).observer(Printed).run()?;
+    println!("sealed at {}", report.artifact);
 
-    let rows = spirals(4_000);
-    let channels = Channels { train: rows.clone(), validation: None, test: None };
-    let mut context = Context {
-        device: device::open(DeviceChoice::Auto)?,
-        threads: std::thread::available_parallelism()?.get(),
-        seed: 7,
-        stop: &|| false,
-        observer: &mut Printed,
-        checkpoints: &mut Nowhere,
-    };
-    let fitted = trainer.fit(&channels, &mut context)?;
-
-    let model = definition.open(&fitted.signature, &fitted.files)?;
-    let answer = model.predict(rows.features.view())?;
-    let Some(Field { values: Values::Class { codes, .. }, .. }) = answer.fields.get(1) else {
-        return Err("a classifier answers with classes".into());
-    };
-    let right = codes.iter().enumerate().filter(|(row, code)| **code as usize == row % 2).count();
-    println!("{right} of {} rows right", answer.rows);
+    let place = report.artifact.to_string();
+    let model = Opener::new(keys).table(table).open(std::fs::File::open(&place)?, &place)?;
+    let rows = Array2::zeros((1, model.manifest.signature.features));
+    println!("{:?}", model.predict(rows.view())?);
     Ok(())
 }
