@@ -15,7 +15,8 @@ use super::secret::DataKey;
 /// the message's whole encryption context, required pairs included; a service binds it to what it
 /// wraps, so that unwrapping under another context fails.
 pub trait KeyService: Send + Sync {
-    /// Draws a fresh data key and wraps it under `key`.
+    /// Draws a fresh data key and wraps it under `key`. A service that draws keys itself, as AWS KMS
+    /// does, has its own.
     ///
     /// # Errors
     /// [`Error::UnknownKey`], [`Error::Disabled`], or whatever keeps the service from its key.
@@ -23,7 +24,11 @@ pub trait KeyService: Send + Sync {
         &self,
         key: &str,
         context: &Context,
-    ) -> Result<(DataKey, EncryptedDataKey), Error>;
+    ) -> Result<(DataKey, EncryptedDataKey), Error> {
+        let data_key = DataKey::generate()?;
+        let wrapped = self.wrap(key, &data_key, context)?;
+        Ok((data_key, wrapped))
+    }
 
     /// Wraps a data key that another service made: a second way to open the same message.
     ///

@@ -182,16 +182,6 @@ impl LocalKeys {
 }
 
 impl KeyService for LocalKeys {
-    fn generate_data_key(
-        &self,
-        key: &str,
-        context: &Context,
-    ) -> Result<(DataKey, EncryptedDataKey), Error> {
-        let data_key = DataKey::generate()?;
-        let wrapped = self.wrap(key, &data_key, context)?;
-        Ok((data_key, wrapped))
-    }
-
     fn wrap(
         &self,
         key: &str,
