@@ -20,6 +20,7 @@ pub mod metric;
 pub mod parameter;
 pub mod standardise;
 pub mod weights;
+pub mod xgboost;
 
 pub use error::Error;
 
