@@ -210,7 +210,8 @@ fn cut_column(column: &[f32], weights: Option<&[f32]>, bins_max: usize) -> Resul
     if points.len() > bins_max {
         points = quantiles(&points, bins_max);
     }
-    let mut ends: Vec<f32> = points.iter().skip(1).map(|(value, _)| *value).collect();
+    let ends = points.iter().take(bins_max).skip(1);
+    let mut ends: Vec<f32> = ends.map(|(value, _)| *value).collect();
     ends.push(bounded(last.0 + (last.0.abs() + 1e-5)));
     Ok(Column { ends, floor: bounded(first.0 - (first.0.abs() + 1e-5)), missing })
 }
@@ -219,26 +220,37 @@ fn bounded(value: f32) -> f32 {
     value.clamp(f32::MIN, f32::MAX)
 }
 
-/// At most `count` of the points, at even steps of weight; the first one is always among them.
+/// At most `count` + 1 of the points, at even steps of weight, the first and last among them: the
+/// choice of XGBoost's `WQSummary::SetPrune` on a summary that is exact.
 fn quantiles(points: &[(f32, f64)], count: usize) -> Vec<(f32, f64)> {
-    let total: f64 = points.iter().map(|(_, weight)| weight).sum();
-    let mut chosen = vec![points[0]];
-    let (mut below, mut step) = (points[0].1, 1);
-    for point in &points[1..] {
-        // The point starts a bin when a quantile lies at or before its own middle.
-        let middle = below + point.1 / 2.0;
-        if middle >= total * step as f64 / count as f64 {
-            chosen.push(*point);
-            while step < count && total * step as f64 / count as f64 <= middle {
-                step += 1;
-            }
-            if step >= count {
-                break;
-            }
-        }
-        below += point.1;
+    // Weight below each point.
+    let mut below = Vec::with_capacity(points.len());
+    let mut total = 0.0;
+    for (_, weight) in points {
+        below.push(total);
+        total += weight;
     }
-    chosen
+    let (last, start) = (points.len() - 1, points[0].1);
+    let range = below[last] - start;
+    let mut chosen = vec![0];
+    let mut at = 1;
+    for step in 1..count {
+        let twice = 2.0 * (step as f64 * range / count as f64 + start);
+        while at < last && twice >= 2.0 * below[at + 1] + points[at + 1].1 {
+            at += 1;
+        }
+        if at == last {
+            break;
+        }
+        let next = if twice < 2.0 * below[at + 1] { at } else { at + 1 };
+        if chosen.last() != Some(&next) {
+            chosen.push(next);
+        }
+    }
+    if chosen.last() != Some(&last) {
+        chosen.push(last);
+    }
+    chosen.into_iter().map(|at| points[at]).collect()
 }
 
 /// A key that sorts as the number does; 0 and -0 are one.

@@ -21,6 +21,7 @@ pub mod boost;
 pub mod document;
 pub mod draw;
 pub mod ensemble;
+pub mod explain;
 pub mod grow;
 pub mod histogram;
 pub mod labels;
