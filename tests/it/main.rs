@@ -11,3 +11,4 @@ mod seal;
 mod serve;
 mod store;
 mod train;
+mod xgboost;

@@ -352,11 +352,9 @@ mod tests {
     fn contributions_are_shapleys_by_definition() {
         let model = model();
         let explainer = Explainer::new(&model);
-        let x = Array2::from_shape_vec(
-            (4, 2),
-            vec![0.1, 0.1, 0.9, 0.9, f32::NAN, 0.7, 0.6, f32::NAN],
-        )
-        .unwrap();
+        let x =
+            Array2::from_shape_vec((4, 2), vec![0.1, 0.1, 0.9, 0.9, f32::NAN, 0.7, 0.6, f32::NAN])
+                .unwrap();
         let found = explainer.contributions(x.view());
         for (row, x) in x.rows().into_iter().enumerate() {
             let x = x.to_vec();
