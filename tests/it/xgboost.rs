@@ -150,10 +150,10 @@ fn part(rows: usize, salt: usize, kind: Kind) -> Dataset {
     let label = (0..rows).map(|row| {
         let value = signal(&x, row) + noise(row, 500 + salt) / 4.0;
         match kind {
-            Kind::Real => value + 0.1,
+            Kind::Real => value + 1.0,
             Kind::Two => f32::from(value > 1.6),
             Kind::Three => f32::from(value > 1.2) + f32::from(value > 2.0),
-            Kind::Count => (value * 2.0).floor(),
+            Kind::Count => (value.max(0.0) * 2.0).floor(),
         }
     });
     let label = label.collect();
@@ -678,7 +678,12 @@ fn models_travel_both_ways_between_smrt_and_xgboost() {
     ];
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let (x, t) = (features(3000, 0), features(400, 8));
+    // Few values, so that both libraries cut at the same places.
+    let coarse = |data: Dataset| Dataset {
+        features: data.features.mapv(|value| (value * 128.0).floor() / 128.0),
+        ..data
+    };
+    let (x, t) = (coarse(part(3000, 0, Kind::Real)).features, features(400, 8));
     write(&at("x"), x.iter().copied());
     write(&at("t"), t.iter().copied());
     let mut fitted = BTreeMap::new();
@@ -691,7 +696,7 @@ fn models_travel_both_ways_between_smrt_and_xgboost() {
             once.entry(*name).or_insert(*value);
         }
         let given: Vec<(&str, &str)> = once.clone().into_iter().collect();
-        let train = part(3000, 0, *kind);
+        let train = coarse(part(3000, 0, *kind));
         let Some(Labels::Number(y)) = train.label.clone() else { panic!("numbers") };
         write(&at(&format!("{name}.y")), y);
         let mut run = Run::default();
@@ -748,7 +753,7 @@ fn models_travel_both_ways_between_smrt_and_xgboost() {
             let own = metric(witness.epochs.last().unwrap(), &format!("train:{measure}"));
             println!("{name} {measure}: {own} {theirs}");
             assert!(
-                (own - theirs).abs() <= 0.01 * theirs.abs().max(0.1),
+                (own - theirs).abs() <= 0.002 * theirs.abs().max(0.1),
                 "{name} {measure}: {own} {theirs}"
             );
         }
