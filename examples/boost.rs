@@ -86,8 +86,15 @@ fn fit(
     let seconds = start.elapsed().as_secs_f64();
     let metrics: Vec<String> =
         fitted.metrics.iter().map(|metric| format!("{}={}", metric.name, metric.value)).collect();
-    println!("{seconds} {}", metrics.join(" "));
+    println!("{seconds} {} {}", peak_memory(), metrics.join(" "));
     Ok(fitted.files[ensemble::MODEL_FILE].clone())
+}
+
+/// The most memory this process has held, as Linux tells it.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("");
+    format!("peak_kib={}", line.split_whitespace().nth(1).unwrap_or("?"))
 }
 
 fn predict(data: &Array2<f32>, model: Vec<u8>) -> Result<Vec<f32>, Box<dyn Error>> {

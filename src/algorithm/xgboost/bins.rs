@@ -62,7 +62,8 @@ pub struct Tile {
     pub columns: Vec<u32>,
     /// Lanes, a multiple of 4.
     pub width: usize,
-    /// Histogram slots of a lane: a power of two, at least the most bins of a column.
+    /// Histogram slots of a lane: at least the most bins of a column, and a cache line beside a
+    /// power of two, so that the first bins of all lanes do not fall into one set of the cache.
     pub stride: usize,
     /// Where its slots start in a histogram.
     pub offset: usize,
@@ -301,10 +302,10 @@ fn lay(
     columns: &[Column],
 ) -> (Vec<Tile>, Places, usize) {
     let stride = |bins: usize| match bins {
-        0..=16 => 16,
-        17..=64 => 64,
-        65..=256 => 256,
-        more => more.next_power_of_two(),
+        0..=16 => 16 + 4,
+        17..=64 => 64 + 4,
+        65..=256 => 256 + 4,
+        more => more.next_multiple_of(256) + 4,
     };
     let mut live: Vec<u32> =
         (0..columns.len() as u32).filter(|at| columns[*at as usize].is_live()).collect();
@@ -321,7 +322,7 @@ fn lay(
                 places[*column as usize] = Some((tiles.len() as u32, lane as u32));
             }
             let lanes = part.len().next_multiple_of(TILE_STEP);
-            let cells = if stride <= 256 {
+            let cells = if stride <= 260 {
                 Cells::Narrow(fill(values, width, rows, columns, part, lanes, |bin| bin as u8))
             } else {
                 Cells::Wide(fill(values, width, rows, columns, part, lanes, |bin| bin as u16))

@@ -200,7 +200,7 @@ impl Scan<'_> {
         let [all_g, all_h] = self.scaled.value(self.node.sum);
         // The highest loss saved needs no subtraction of the node's own gain to be found.
         self.scan(|left| {
-            let (lg, lh) = (left.g as f64 * unit_g, left.h as f64 * unit_h);
+            let (lg, lh) = (left.g * unit_g, left.h * unit_h);
             let (rg, rh) = (all_g - lg, all_h - lh);
             if lh < least || rh < least || lh <= 0.0 || rh <= 0.0 {
                 return f32::NEG_INFINITY;
