@@ -1,1 +1,176 @@
-fn main() {}
+//! How fast bytes become rows: CSV channels and requests, beside a plain scan of the same memory
+//! (counting line feeds), which is the floor.
+//!
+//! With `file PATH THREADS REPEAT` after `--` it decodes that file and prints seconds, one line for
+//! each repetition: that is what `benches/peers/decode.py` runs. `generate PATH BYTES` writes a file
+//! of card transactions.
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{BufWriter, Cursor, Write};
+use std::time::Instant;
+
+use criterion::{Criterion, Throughput};
+use smrt::data::channel::{Object, Options, read};
+use smrt::data::media::ContentType;
+use smrt::data::{Answer, Field, Signature, Task, Values, answer, generate, request};
+use smrt::spec::train::{Format, LabelColumn, Media};
+
+const ROWS: u64 = 200_000;
+
+fn format(media: Media) -> Format {
+    Format { media, header: false, delimiter: b',', label: LabelColumn::First }
+}
+
+fn options(threads: usize) -> Options {
+    Options { threads, ..Options::new("channels.train") }
+}
+
+fn channel(c: &mut Criterion) {
+    let mut text = Vec::new();
+    generate::transactions(ROWS, 7, &mut text).unwrap();
+    let mut group = c.benchmark_group("channel");
+    group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(10);
+    group.bench_function("floor: count line feeds", |b| {
+        b.iter(|| memchr::memchr_iter(b'\n', black_box(&text)).count());
+    });
+    let mut decode = |name: &str, text: &[u8], media, threads| {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let reader = Box::new(Cursor::new(text.to_vec()));
+                let object = Object { uri: "memory".into(), bytes: None, reader };
+                read(vec![object], &format(media), &options(threads)).unwrap()
+            });
+        });
+    };
+    decode("csv, 1 thread", &text, Media::Csv, 1);
+    decode("csv, all cores", &text, Media::Csv, 0);
+    let lines = json_lines(&text);
+    group.throughput(Throughput::Bytes(lines.len() as u64));
+    group.bench_function("json lines, all cores", |b| {
+        b.iter(|| {
+            let reader = Box::new(Cursor::new(lines.clone()));
+            let object = Object { uri: "memory".into(), bytes: None, reader };
+            read(vec![object], &format(Media::JsonLines), &options(0)).unwrap()
+        });
+    });
+    group.finish();
+}
+
+fn json_lines(csv: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for row in csv.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()) {
+        lines.extend_from_slice(b"{\"label\":");
+        lines.push(row[0]);
+        lines.extend_from_slice(b",\"features\":[");
+        lines.extend_from_slice(&row[2..]);
+        lines.extend_from_slice(b"]}\n");
+    }
+    lines
+}
+
+fn requests(c: &mut Criterion) {
+    let features = 30;
+    let signature = Signature {
+        features,
+        columns: Vec::new(),
+        task: Task::BinaryClassification,
+        labels: None,
+        threshold: None,
+    };
+    let row: Vec<String> = (0..features).map(|at| format!("{}", at as f32 * 0.37 - 3.0)).collect();
+    let row = row.join(",");
+    for rows in [1, 1000] {
+        let mut group = c.benchmark_group(format!("request of {rows}"));
+        let csv = format!("{row}\n").repeat(rows);
+        let instances = vec![format!("{{\"features\":[{row}]}}"); rows].join(",");
+        let json = format!("{{\"instances\":[{instances}]}}");
+        for (name, media, body) in [("csv", Media::Csv, csv), ("json", Media::Json, json)] {
+            let content = ContentType::from(media);
+            group.throughput(Throughput::Bytes(body.len() as u64));
+            group.bench_function(name, |b| {
+                let limits = request::Limits::default();
+                b.iter(|| {
+                    request::decode(&content, black_box(body.as_bytes()), &signature, &limits)
+                        .unwrap()
+                });
+            });
+        }
+        let scores = (0..rows).map(|at| 1.0 / (at as f32 + 1.7)).collect();
+        let answer = Answer {
+            key: "predictions",
+            rows,
+            fields: vec![Field { name: "score", values: Values::Number(scores) }],
+        };
+        group.throughput(Throughput::Elements(rows as u64));
+        group.bench_function("answer in json", |b| {
+            let mut out = Vec::new();
+            b.iter(|| {
+                out.clear();
+                answer::encode(&answer, &Media::Json.into(), &mut out);
+                out.len()
+            });
+        });
+        group.finish();
+    }
+}
+
+/// Seconds of each repetition, from an open file to a matrix in memory.
+fn time_file(path: &str, threads: usize, repeat: usize) {
+    for _ in 0..repeat {
+        let start = Instant::now();
+        let file = File::open(path).unwrap();
+        let bytes = file.metadata().unwrap().len();
+        let object = Object { uri: path.into(), bytes: Some(bytes), reader: Box::new(file) };
+        let data = read(vec![object], &format(Media::Csv), &options(threads)).unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{seconds:.4} {} {}", data.features.nrows(), data.features.ncols());
+    }
+}
+
+/// The floor for a file: read it and count its lines, in one thread.
+fn time_floor(path: &str, repeat: usize) {
+    for _ in 0..repeat {
+        let start = Instant::now();
+        let mut file = File::open(path).unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        let mut lines = 0;
+        loop {
+            let count = std::io::Read::read(&mut file, &mut buffer).unwrap();
+            if count == 0 {
+                break;
+            }
+            lines += memchr::memchr_iter(b'\n', &buffer[..count]).count();
+        }
+        println!("{:.4} {lines} 0", start.elapsed().as_secs_f64());
+    }
+}
+
+fn generate_file(path: &str, bytes_min: u64) {
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    let mut sample = Vec::new();
+    generate::transactions(10_000, 7, &mut sample).unwrap();
+    let rows = bytes_min * 10_000 / sample.len() as u64;
+    generate::transactions(rows, 7, &mut file).unwrap();
+    file.flush().unwrap();
+}
+
+fn main() {
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["file", path, threads, repeat] => {
+            time_file(path, threads.parse().unwrap(), repeat.parse().unwrap());
+        }
+        ["floor", path, repeat] => time_floor(path, repeat.parse().unwrap()),
+        ["generate", path, bytes] => generate_file(path, bytes.parse().unwrap()),
+        _ => {
+            let mut criterion = Criterion::default().configure_from_args();
+            channel(&mut criterion);
+            requests(&mut criterion);
+            criterion.final_summary();
+        }
+    }
+}

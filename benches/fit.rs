@@ -1,1 +1,155 @@
-fn main() {}
+//! Training steps of `mlp`, in samples per second: the two networks of `benches/peers/fit.py`,
+//! which runs PyTorch beside them. Whole fits through the public traits: shuffling, gathering and
+//! standardising rows included, decoding of files not.
+//!
+//! With `SMRT_FIT_ONCE="784-512-256-10 256 2 2.0"` (network, batch, threads, seconds) it trains
+//! once for about that long and prints one line, for the script.
+#![allow(clippy::print_stdout)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use ndarray::Array2;
+use smrt::algorithm::{
+    Channels, Checkpoints, Context, Error, Files, Metric, Observer, Progress, Table, device,
+};
+use smrt::data::{Dataset, Labels};
+use smrt::spec::parameter::{Raw, RawParameters, RawValue};
+use smrt::spec::problem::Problems;
+use smrt::spec::train::DeviceChoice;
+
+/// Layers of a network and rows of a batch.
+struct Case {
+    sides: Vec<usize>,
+    batch: usize,
+}
+
+impl Case {
+    fn parse(net: &str, batch: usize) -> Case {
+        let sides = net.split('-').map(|side| side.parse().expect("sides are numbers")).collect();
+        Case { sides, batch }
+    }
+
+    /// Random-like rows; what they are does not change the speed.
+    fn data(&self) -> Channels {
+        let (inputs, classes) = (self.sides[0], self.sides[self.sides.len() - 1]);
+        let rows = if inputs > 500 { 16_384 } else { 131_072 };
+        let value = |(row, column)| ((row * 31 + column * 17) as f32 * 0.37).sin();
+        let labels = (0..rows).map(|row| (row % classes) as f32).collect();
+        let train = Dataset {
+            features: Array2::from_shape_fn((rows, inputs), value),
+            label: Some(Labels::Number(labels)),
+            weight: None,
+            columns: Arc::from([]),
+            sources: Vec::new(),
+        };
+        Channels { train, validation: None, test: None }
+    }
+
+    fn parameters(&self, epochs: usize) -> RawParameters {
+        let hidden = &self.sides[1..self.sides.len() - 1];
+        let hidden = hidden.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let binary = self.sides.last() == Some(&2);
+        [
+            ("predictor_type", if binary { "binary_classifier" } else { "multiclass_classifier" }),
+            ("hidden_layers", &hidden),
+            ("mini_batch_size", &self.batch.to_string()),
+            ("epochs", &epochs.to_string()),
+            ("early_stopping_patience", "0"),
+        ]
+        .into_iter()
+        .map(|(name, text)| {
+            (name.to_owned(), Raw { value: RawValue::Text(text.to_owned()), line: None })
+        })
+        .collect()
+    }
+
+    /// Time from the first step to the last epoch's end.
+    fn train(&self, data: &Channels, epochs: usize, threads: usize) -> Duration {
+        let mut problems = Problems::default();
+        let table = Table::builtin();
+        let definition = table.get("mlp").expect("mlp is built in");
+        let trainer = definition.trainer(&self.parameters(epochs), &mut problems);
+        let trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
+        let mut clock = Clock { begun: None, ended: Instant::now() };
+        let stop = || false;
+        let mut context = Context {
+            device: device::open(DeviceChoice::Cpu).expect("the CPU is there"),
+            threads,
+            seed: 7,
+            stop: &stop,
+            observer: &mut clock,
+            checkpoints: &mut Nowhere,
+        };
+        black_box(trainer.fit(data, &mut context).expect("the rows can be learned from"));
+        clock.ended - clock.begun.expect("there was more than one epoch")
+    }
+}
+
+/// Starts at the end of the first epoch and ends with the last: no start-up, no final metrics.
+struct Clock {
+    begun: Option<Instant>,
+    ended: Instant,
+}
+
+impl Observer for Clock {
+    fn step(&mut self, _: Progress) {}
+
+    fn epoch(&mut self, _: usize, _: &[Metric]) {
+        self.ended = Instant::now();
+        self.begun.get_or_insert(self.ended);
+    }
+}
+
+/// Keeps nothing.
+struct Nowhere;
+
+impl Checkpoints for Nowhere {
+    fn due(&self) -> bool {
+        false
+    }
+
+    fn save(&mut self, _: &Files) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn take(&mut self) -> Option<Files> {
+        None
+    }
+}
+
+fn once(text: &str) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [net, batch, threads, seconds] = words[..] else {
+        panic!("SMRT_FIT_ONCE is: network batch threads seconds")
+    };
+    let case = Case::parse(net, batch.parse().expect("a batch size"));
+    let (threads, seconds) = (threads.parse().expect("threads"), seconds.parse::<f64>());
+    let data = case.data();
+    let first = case.train(&data, 2, threads).as_secs_f64();
+    let epochs = (seconds.expect("seconds") / first).ceil().max(1.0) as usize;
+    let spent = case.train(&data, epochs + 1, threads).as_secs_f64();
+    let rate = (epochs * data.train.rows()) as f64 / spent;
+    println!("{net} batch {batch} threads {threads}: {rate:.0} samples/s");
+}
+
+fn main() {
+    if let Ok(text) = std::env::var("SMRT_FIT_ONCE") {
+        return once(&text);
+    }
+    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut group = criterion.benchmark_group("fit");
+    for (net, batch) in [("30-64-32-2", 256), ("784-512-256-10", 256), ("784-512-256-10", 1024)] {
+        let case = Case::parse(net, batch);
+        let data = case.data();
+        group.throughput(Throughput::Elements(data.train.rows() as u64));
+        group.bench_function(format!("{net}/{batch}"), |bencher| {
+            bencher.iter_custom(|epochs| case.train(&data, epochs as usize + 1, threads));
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}

@@ -53,4 +53,49 @@ pub trait Fault: std::error::Error + Send + Sync + 'static {
     fn help(&self) -> Option<String> {
         None
     }
+
+    /// What was found, one by one, when the error itself is only their count.
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// One of several things that are wrong at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Where and what.
+    pub what: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// The whole text of an error, its causes behind it; a cause that only repeats is left out.
+pub fn message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// An error as a terminal shows it: each finding, then the error itself, with ` help: …` below.
+pub fn rendered(fault: &dyn Fault) -> String {
+    let mut text = String::new();
+    let mut put = |what: &str, help: Option<&str>| {
+        text.push_str(&format!("error: {}\n", what.trim_end()));
+        if let Some(help) = help {
+            text.push_str(&format!(" help: {}\n", help.trim_end()));
+        }
+    };
+    for finding in fault.findings() {
+        put(&finding.what, finding.help.as_deref());
+    }
+    put(&message(fault), fault.help().as_deref());
+    text
 }

@@ -11,18 +11,25 @@ use ndarray::ArrayView2;
 
 use crate::data::{Answer, Dataset, Signature};
 use crate::spec::parameter::RawParameters;
-use crate::spec::problem::Problems;
+use crate::spec::problem::{Problems, nearest};
 
+pub mod calibrate;
 pub mod device;
 pub mod error;
 pub mod label;
+pub mod linear_learner;
 pub mod metric;
+pub mod mlp;
+pub mod net;
 pub mod parameter;
 pub mod standardise;
 pub mod weights;
 pub mod xgboost;
 
 pub use error::Error;
+
+/// The tensor library, for programs that bring their own network.
+pub use burn;
 
 /// One algorithm: its name, its parameters, and how to train and open it.
 pub trait Definition: Send + Sync {
@@ -82,7 +89,7 @@ pub struct Context<'a> {
     /// Everything random follows from it.
     pub seed: u64,
     /// True once the work should end; asked at every batch.
-    pub stop: &'a dyn Fn() -> bool,
+    pub stop: &'a (dyn Fn() -> bool + Sync),
     /// Told about progress.
     pub observer: &'a mut dyn Observer,
     /// Keeps and gives back checkpoints.
@@ -90,7 +97,7 @@ pub struct Context<'a> {
 }
 
 /// Hears how the training goes.
-pub trait Observer {
+pub trait Observer: Send {
     /// Some rows of the current epoch were learned from.
     fn step(&mut self, progress: Progress);
     /// An epoch ended, with its metrics (`train:objective_loss`, …).
@@ -111,7 +118,7 @@ pub struct Progress {
 }
 
 /// Keeps the state of a training so that it can go on later.
-pub trait Checkpoints {
+pub trait Checkpoints: Send {
     /// Whether enough time has passed since the last one that a new one is worth its cost.
     fn due(&self) -> bool;
     /// Keeps `state`; it replaces the one before.
@@ -159,4 +166,73 @@ pub trait Predictor: Send + Sync {
 #[derive(Clone)]
 pub struct Table {
     entries: Vec<Arc<dyn Definition>>,
+}
+
+impl Table {
+    /// The algorithms that come with smrt.
+    pub fn builtin() -> Table {
+        Table {
+            entries: vec![
+                Arc::new(linear_learner::LinearLearner),
+                Arc::new(mlp::Mlp),
+                Arc::new(xgboost::Xgboost),
+            ],
+        }
+    }
+
+    /// This table and one more; it replaces an entry of the same name.
+    #[must_use]
+    pub fn with(mut self, definition: Box<dyn Definition>) -> Table {
+        self.entries.retain(|entry| entry.name() != definition.name());
+        self.entries.push(Arc::from(definition));
+        self
+    }
+
+    /// The algorithm called `name`: its own name in any case and with `_` for `-`, or the
+    /// repository part of a SageMaker image URI
+    /// (`382416733822.dkr.ecr.us-east-1.amazonaws.com/linear-learner:1`).
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Definition>> {
+        let wanted = canonical(name);
+        self.entries.iter().find(|entry| entry.name() == wanted).cloned()
+    }
+
+    /// The known name closest to `name`, when one is close enough to be what was meant.
+    pub fn nearest(&self, name: &str) -> Option<&'static str> {
+        nearest(&canonical(name), self.entries.iter().map(|entry| entry.name()))
+    }
+
+    /// Every algorithm, in the order they were registered.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Definition>> {
+        self.entries.iter()
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.entries.iter().map(|entry| entry.name())).finish()
+    }
+}
+
+/// A name as the table writes it: lower case, hyphens, without registry and tag.
+fn canonical(name: &str) -> String {
+    let repository = match name.split_once(".amazonaws.com/") {
+        Some((_, path)) => path.split([':', '@']).next().unwrap_or(path),
+        None => name,
+    };
+    repository.trim().to_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_algorithm_is_found_by_name_case_underscore_and_image() {
+        let table = Table::builtin();
+        for name in ["mlp", "MLP", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mlp:latest"] {
+            assert_eq!(table.get(name).map(|found| found.name()), Some("mlp"), "{name}");
+        }
+        assert!(table.get("mlpp").is_none());
+        assert_eq!(table.nearest("mlpp"), Some("mlp"));
+    }
 }

@@ -24,6 +24,8 @@ pub struct Parts {
     pub scale: bool,
 }
 
+/// No standardised value is further from 0: 10¹⁵ deviations.
+pub const LIMIT: f32 = 1e15;
 /// Rows summed as one block. Fixed, so that the sums do not depend on the number of threads.
 const BLOCK_ROWS: usize = 4096;
 
@@ -116,12 +118,14 @@ impl Standardiser {
         &self.scale
     }
 
-    /// One value of column `column`. The only place the formula stands, so that a row, a batch
-    /// and the training see the same bits.
+    /// One value of a column with this mean and scale. The only place the formula stands, so that
+    /// a row, a batch and the training see the same bits. Whatever the value, the result is
+    /// finite and at most [`LIMIT`], so that weighted sums of a row do not overflow.
     #[inline(always)]
     pub fn value(value: f32, mean: f32, scale: f32) -> f32 {
-        let scaled = (value - mean) * scale;
-        if value.is_nan() { 0.0 } else { scaled }
+        // A missing value, and an infinite one of a column without part, are NaN here.
+        let scaled = ((value - mean) * scale).clamp(-LIMIT, LIMIT);
+        if scaled.is_nan() { 0.0 } else { scaled }
     }
 
     /// Standardises one row of [`Self::width`] values into `out`, of the same length.

@@ -116,14 +116,23 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Error::Corrupt` when missing, of another type or shape, or not finite.
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let bytes = self.bytes(name, Dtype::F32, shape)?;
-        let (words, _) = bytes.as_chunks::<4>();
-        let values: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        let values = self.f32_as_written(name, shape)?;
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
         } else {
             Err(self.bad(name, "holds a number that is not finite"))
         }
+    }
+
+    /// Numbers as they were written, finite or not: for a checkpoint, which may hold a model that
+    /// diverged beside others that did not.
+    ///
+    /// # Errors
+    /// `Error::Corrupt` when missing, or of another type or shape.
+    pub fn f32_as_written(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let bytes = self.bytes(name, Dtype::F32, shape)?;
+        let (words, _) = bytes.as_chunks::<4>();
+        Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
     }
 
     /// Finite numbers, row-major, of exactly this shape.

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+mod encode;
+
+pub use encode::encode;
+
 /// Named results, one entry per row in each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {

@@ -2,8 +2,22 @@
 
 pub mod answer;
 pub mod batch;
+pub mod channel;
+pub mod error;
+pub mod generate;
+pub mod media;
+pub mod request;
 pub mod schema;
+
+mod block;
+mod csv;
+mod jsonl;
+mod label;
+mod number;
+mod rows;
+mod stored;
 
 pub use answer::{Answer, Field, Values};
 pub use batch::{Batch, Dataset, Labels, Source};
+pub use error::Error;
 pub use schema::{LabelNames, Signature, Task};

@@ -1,28 +1,33 @@
 //! `model.tar.gz`: what is inside, how it is made, and how a stranger's is read.
+//!
+//! Inside stand `manifest.json`, `provenance.json` and the algorithm's own files in open formats
+//! (`model.safetensors`). Nothing in it is ever executed, and nothing is ever unpacked to disk.
 
-use serde::{Deserialize, Serialize};
+mod archive;
+mod digesting;
+mod error;
+mod manifest;
 
-use crate::algorithm::{Metric, Predictor};
-use crate::data::Signature;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::Arc;
 
-/// `manifest.json`: what the model is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Version of this format; 1.
-    pub smrt_format: u32,
-    /// Name of the job that made it.
-    pub job: String,
-    /// Name in the algorithm table.
-    pub algorithm: String,
-    /// Every parameter in effect, defaults filled in.
-    pub hyperparameters: serde_json::Map<String, serde_json::Value>,
-    /// Input and output.
-    pub signature: Signature,
-    /// Final metrics on each channel.
-    pub metrics: Vec<Metric>,
-    /// Epochs or rounds that were run.
-    pub epochs: usize,
-}
+use ndarray::ArrayView2;
+
+use crate::algorithm::{self, Files, Predictor, Table};
+use crate::data::Answer;
+use crate::seal::{self, Form, HeaderInfo, KeyService, LocalKeys};
+use crate::spec::limit;
+
+pub use digesting::Digesting;
+pub use error::Error;
+pub use manifest::{FORMAT, Manifest, Origin};
+
+use digesting::DigestingReader;
+
+/// Names of the files that every artifact has.
+const MANIFEST: &str = "manifest.json";
+const PROVENANCE: &str = "provenance.json";
 
 /// A model that was read whole, verified and opened. Made only by this room.
 pub struct Model {
@@ -32,4 +37,241 @@ pub struct Model {
     pub digest: String,
     /// Answers.
     pub predictor: Box<dyn Predictor>,
+}
+
+/// What an artifact holds, before its weights are opened.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// What the model is.
+    pub manifest: Manifest,
+    /// What it was made from, as an in-toto statement.
+    pub provenance: serde_json::Value,
+    /// The algorithm's files.
+    pub files: Files,
+}
+
+/// What tells of an artifact without opening its weights.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// The sealed header, unproved; `None` when the artifact is plain.
+    pub seal: Option<HeaderInfo>,
+    /// What is inside, proved by the seal; why not, when no key opens it.
+    pub contents: Result<Contents, Arc<Error>>,
+    /// Size as stored.
+    pub bytes: u64,
+    /// SHA-256 as stored, lower-case hex.
+    pub digest: String,
+}
+
+/// Opens artifacts: with which keys, and which algorithms they may name.
+#[derive(Clone)]
+pub struct Opener {
+    keys: Arc<dyn KeyService>,
+    table: Table,
+}
+
+impl Opener {
+    /// An opener with the built-in algorithms.
+    pub fn new(keys: Arc<dyn KeyService>) -> Opener {
+        Opener { keys, table: Table::builtin() }
+    }
+
+    /// Knows these algorithms instead of the built-in ones.
+    #[must_use]
+    pub fn table(mut self, table: Table) -> Opener {
+        self.table = table;
+        self
+    }
+
+    /// Reads, verifies and opens an artifact, sealed or plain. `place` names it in messages.
+    ///
+    /// # Errors
+    /// When it is not an artifact, no key opens it, or any part of it was changed.
+    pub fn open(&self, artifact: impl Read, place: &str) -> Result<Model, Error> {
+        let mut digesting = DigestingReader::new(artifact);
+        let contents = contents(&mut digesting, place, self.keys.as_ref())?;
+        let (_, digest) = digesting.finish();
+        let Contents { manifest, files, .. } = contents;
+        let definition =
+            self.table.get(&manifest.algorithm).ok_or_else(|| Error::UnknownAlgorithm {
+                place: place.to_owned(),
+                algorithm: manifest.algorithm.clone(),
+            })?;
+        let predictor = definition
+            .open(&manifest.signature, &files)
+            .map_err(|source| Error::Weights { place: place.to_owned(), source })?;
+        Ok(Model { manifest, digest, predictor })
+    }
+
+    /// Tells what an artifact is, as far as that can be known with these keys.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no artifact at all.
+    pub fn inspect(&self, artifact: &[u8], place: &str) -> Result<Inspection, Error> {
+        let sealed = |source| Error::Seal { place: place.to_owned(), source };
+        let seal = match Form::detect(artifact).map_err(sealed)? {
+            Form::Sealed => Some(seal::inspect(&mut &*artifact).map_err(sealed)?),
+            Form::Gzip => None,
+        };
+        let contents = contents(artifact, place, self.keys.as_ref()).map_err(Arc::new);
+        let digest = manifest::digest(artifact);
+        Ok(Inspection { seal, contents, bytes: artifact.len() as u64, digest })
+    }
+}
+
+impl Model {
+    /// Opens a local artifact with the keys of the user who runs this process.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    pub fn open(path: &str) -> Result<Model, Error> {
+        let failed = |source| Error::Seal { place: path.to_owned(), source };
+        let home = seal::home_folder(|name| std::env::var_os(name)).map_err(failed)?;
+        let file =
+            File::open(path).map_err(|source| Error::Read { place: path.to_owned(), source })?;
+        Opener::new(Arc::new(LocalKeys::new(&home))).open(file, path)
+    }
+
+    /// Answers for rows × features; a missing value is NaN.
+    ///
+    /// # Errors
+    /// When the rows have another number of features than the model, or it cannot answer.
+    pub fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, algorithm::Error> {
+        let wanted = self.manifest.signature.features;
+        if rows.ncols() != wanted {
+            return Err(algorithm::Error::Data {
+                what: format!("the rows have {} features, the model {wanted}", rows.ncols()),
+                help: "give the features the model was trained on, in the same order, no label"
+                    .into(),
+            });
+        }
+        self.predictor.predict(rows)
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("job", &self.manifest.job).finish_non_exhaustive()
+    }
+}
+
+/// Writes a model as tar.gz. The same model gives the same bytes.
+///
+/// # Errors
+/// When `to` cannot be written.
+pub fn pack<W: Write>(
+    manifest: &Manifest,
+    origin: &Origin,
+    mut files: Files,
+    to: W,
+) -> Result<W, Error> {
+    let json = |value: &serde_json::Value| {
+        let mut bytes = serde_json::to_vec_pretty(value).expect("JSON values always serialise");
+        bytes.push(b'\n');
+        bytes
+    };
+    let provenance = manifest::provenance(manifest, origin, &files);
+    let manifest = serde_json::to_value(manifest).expect("a manifest has string keys only");
+    files.insert(MANIFEST.into(), json(&manifest));
+    files.insert(PROVENANCE.into(), json(&provenance));
+    archive::write(&files, to).map_err(Error::Write)
+}
+
+/// Reads a tar.gz that is no longer sealed.
+///
+/// # Errors
+/// When it is not an artifact smrt will read; `place` names it in the message.
+pub fn unpack(archive: &[u8], place: &str) -> Result<Contents, Error> {
+    let refuse = |(what, help)| Error::Archive { place: place.to_owned(), what, help };
+    let mut files = archive::read(archive).map_err(refuse)?;
+    let mut json = |name: &str| {
+        let bytes = files.remove(name).ok_or_else(|| {
+            refuse((
+                format!("there is no {name} inside, so smrt did not make it"),
+                Some("give an artifact made by `smrt train`".into()),
+            ))
+        })?;
+        serde_json::from_slice::<serde_json::Value>(&bytes)
+            .map_err(|error| refuse((format!("{name} is not what it should be: {error}"), None)))
+    };
+    let manifest = json(MANIFEST)?;
+    let provenance = json(PROVENANCE)?;
+    match manifest.get("smrt_format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format == u64::from(FORMAT) => {}
+        other => {
+            let shown = other.map_or("none".into(), |format| format.to_string());
+            return Err(refuse((
+                format!("its format is {shown}, and this build reads {FORMAT}"),
+                Some("open it with the smrt that made it, or a newer one".into()),
+            )));
+        }
+    }
+    let manifest: Manifest = serde_json::from_value(manifest)
+        .map_err(|error| refuse((format!("{MANIFEST} is not what it should be: {error}"), None)))?;
+    check_signature(&manifest).map_err(|what| refuse((what, None)))?;
+    Ok(Contents { manifest, provenance, files })
+}
+
+/// Writes files as a deterministic tar.gz that is no model: a checkpoint.
+///
+/// # Errors
+/// When `to` cannot be written.
+pub fn write_files<W: Write>(files: &Files, to: W) -> Result<W, Error> {
+    archive::write(files, to).map_err(Error::Write)
+}
+
+/// Reads what [`write_files`] wrote, sealed or plain. `place` names it in messages.
+///
+/// # Errors
+/// As [`Opener::open`].
+pub fn read_files(from: impl Read, place: &str, keys: &dyn KeyService) -> Result<Files, Error> {
+    archive::read(&unsealed(from, place, keys)?).map_err(|(what, help)| Error::Archive {
+        place: place.to_owned(),
+        what,
+        help,
+    })
+}
+
+fn contents(from: impl Read, place: &str, keys: &dyn KeyService) -> Result<Contents, Error> {
+    unpack(&unsealed(from, place, keys)?, place)
+}
+
+/// The whole archive in memory. Nothing of it is looked at before the seal has proved its end.
+fn unsealed(mut from: impl Read, place: &str, keys: &dyn KeyService) -> Result<Vec<u8>, Error> {
+    let read = |source| Error::Read { place: place.to_owned(), source };
+    let sealed = |source| Error::Seal { place: place.to_owned(), source };
+    let mut first = Vec::with_capacity(2);
+    from.by_ref().take(2).read_to_end(&mut first).map_err(read)?;
+    let form = Form::detect(&first).map_err(sealed)?;
+    let mut from = first.as_slice().chain(from);
+    match form {
+        Form::Sealed => {
+            seal::open_to_vec(from, keys, &seal::Context::new(), limit::ARCHIVE_BYTES_MAX)
+                .map_err(sealed)
+        }
+        Form::Gzip => {
+            let mut bytes = Vec::new();
+            from.by_ref().take(limit::ARCHIVE_BYTES_MAX).read_to_end(&mut bytes).map_err(read)?;
+            Ok(bytes)
+        }
+    }
+}
+
+/// A signature that contradicts itself would only be noticed by the first request.
+fn check_signature(manifest: &Manifest) -> Result<(), String> {
+    let signature = &manifest.signature;
+    if signature.features == 0 || signature.features > limit::COLUMNS_MAX {
+        return Err(format!("the manifest claims {} features", signature.features));
+    }
+    if !signature.columns.is_empty() && signature.columns.len() != signature.features {
+        return Err(format!(
+            "the manifest names {} columns for {} features",
+            signature.columns.len(),
+            signature.features
+        ));
+    }
+    if signature.threshold.is_some_and(|threshold| threshold.is_nan()) {
+        return Err("the manifest's threshold is not a number".into());
+    }
+    Ok(())
 }

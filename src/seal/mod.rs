@@ -1,2 +1,39 @@
-//! Envelope encryption: an AWS Encryption SDK message (v2, suite 0x0478) around every artifact,
+//! Envelope encryption: an AWS Encryption SDK message (version 2, suite 0478) around every artifact,
 //! and the local key service that wraps its data keys.
+//!
+//! [`Writer`] and [`Reader`] seal and open streams, [`seal_file`], [`open_file`] and [`open_to_vec`]
+//! whole files; [`inspect`] tells what a header says without a key. Keys come from a
+//! [`KeyService`]: [`LocalKeys`] is the silent default, [`RawKey`] one key in memory.
+//!
+//! What it gives: secrecy and integrity of the content under a key of its own, bound to its public
+//! [`Context`]; truncation, reordering and splicing are noticed; a key is committed to. What it does
+//! not give: secrecy of the context, of sizes or of access; proof of *who* sealed; protection from
+//! an older, valid version put back in place.
+
+mod context;
+mod derive;
+mod error;
+mod file;
+mod frame;
+mod header;
+mod inspect;
+mod local;
+mod parallel;
+mod raw;
+mod reader;
+mod secret;
+mod service;
+mod signature;
+mod writer;
+
+pub use context::Context;
+pub use error::Error;
+pub use file::{open_file, open_to_vec, seal_file};
+pub use header::{EncryptedDataKey, Suite};
+pub use inspect::{Form, HeaderInfo, inspect};
+pub use local::{DEFAULT_ALIAS, LocalKeys, home_folder};
+pub use raw::RawKey;
+pub use reader::Reader;
+pub use secret::{DataKey, Secret};
+pub use service::{KeyDescription, KeyService, KeyState};
+pub use writer::{Recipient, Settings, Writer};

@@ -1,1 +1,48 @@
 //! The endpoint: `/ping` and `/invocations` as SageMaker's containers answer them.
+//!
+//! ```text
+//! http::gate ─► routes ─► invoke: headers, body, decode ─┬─► predict ─► encode     small: same thread
+//!                                                        └─► queue ⇒ worker ⇒ encode     otherwise
+//! ```
+//!
+//! Whether a model is small is measured when it is loaded ([`Cost`]). The queue is bounded in
+//! requests and rows and refuses at once when full; workers take what waits, without a timer.
+//! A model that fails, panics or answers nonsense costs its request a 500 and nobody else anything.
+//!
+//! | what happened | status |
+//! |---|---|
+//! | an answer | 200 |
+//! | an empty body | 204 |
+//! | a body that is not what it says, a wrong number of columns, a bad header | 400 |
+//! | a path, a method that is not known | 404, 405 with `Allow` |
+//! | no format of `Accept` can be made | 406 |
+//! | a body that stands still | 408 |
+//! | a body or a number of rows over the limit | 413 |
+//! | an unknown `Content-Type` | 415 |
+//! | the model failed, asked through `/endpoints/NAME/invocations` | 424 |
+//! | one address has too much in the queue | 429 with `Retry-After` |
+//! | the model failed, asked through `/invocations` | 500 |
+//! | the queue is full, or the server is stopping | 503 with `Retry-After` |
+//! | the time was up after admission | 504 |
+//!
+//! A refusal's body is `{"message": "...", "help": "..."}`.
+//!
+//! Many models, variants, other protocols and `endpoint.toml` are not here yet.
+
+mod asked;
+mod calibrate;
+mod codec;
+mod endpoint;
+mod error;
+mod fence;
+mod identity;
+mod invoke;
+mod queue;
+mod routes;
+mod server;
+mod stats;
+mod worker;
+
+pub use calibrate::Cost;
+pub use error::Error;
+pub use server::{Builder, Running, Server};

@@ -11,6 +11,8 @@ pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 pub const BODY_BYTES_MAX: usize = 6 << 20;
 /// Rows of one request.
 pub const REQUEST_ROWS_MAX: usize = 1 << 20;
+/// Numbers of one request, rows × features: sparse rows are short to write and long to hold.
+pub const REQUEST_VALUES_MAX: usize = 1 << 24;
 /// Bytes of all request headers.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Entries of a model archive.
@@ -29,3 +31,109 @@ pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
 pub const TREE_DEPTH_MAX: usize = 1_024;
 /// Trees of one model that is read.
 pub const TREES_MAX: usize = 1 << 20;
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 100;
+/// Bytes of the request line's target.
+pub const TARGET_BYTES_MAX: usize = 4 << 10;
+/// Bytes a connection may have read ahead of what was understood.
+pub const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
+/// Connections open at once.
+pub const CONNECTIONS_MAX: usize = 8_192;
+/// Bytes of all request bodies that are held at once, over all connections.
+pub const BODIES_BYTES_MAX: usize = 512 << 20;
+/// Bytes of a refused body that are read and thrown away, so that its sender reads the answer.
+pub const BODY_DRAIN_BYTES_MAX: u64 = 64 << 20;
+/// Seconds a request's head may take from its first byte to its last.
+pub const HEADER_TIMEOUT_S: u64 = 10;
+/// Seconds a body may stand still.
+pub const BODY_STALL_TIMEOUT_S: u64 = 10;
+/// Seconds a whole body may take.
+pub const BODY_TIMEOUT_S: u64 = 60;
+/// Seconds a connection may rest between two requests.
+pub const IDLE_TIMEOUT_S: u64 = 75;
+/// Seconds a caller may refuse to read an answer.
+pub const WRITE_TIMEOUT_S: u64 = 30;
+/// Seconds an invocation may take once its body is there (SageMaker: 60).
+pub const INVOCATION_TIMEOUT_S: u64 = 60;
+/// Seconds that requests under way are given when the server stops (SageMaker kills after 30).
+pub const DRAIN_TIMEOUT_S: u64 = 25;
+/// Invocations that wait for a worker.
+pub const QUEUE_REQUESTS_MAX: usize = 1_024;
+/// Rows that wait for a worker. One request alone may always wait, however large.
+pub const QUEUE_ROWS_MAX: usize = 1 << 18;
+/// Rows that go through a model in one piece.
+pub const BLOCK_ROWS_MAX: usize = 1_024;
+/// Bytes of a body that is still decoded on its connection's own thread.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Characters of `X-Amzn-SageMaker-Custom-Attributes`, `Content-Type` and `Accept`.
+pub const HEADER_VALUE_BYTES_MAX: usize = 1_024;
+/// Characters of `X-Amzn-SageMaker-Inference-Id`.
+pub const INFERENCE_ID_BYTES_MAX: usize = 64;
+/// Bytes of log lines that wait for a slow reader; more are dropped and counted.
+pub const LOG_BUFFER_BYTES_MAX: usize = 1 << 20;
+/// The least a job can be told to hold in memory.
+pub const JOB_MEMORY_BYTES_MIN: u64 = 1 << 20;
+/// Longest a job may be allowed to run, in seconds (SageMaker: 28 days).
+pub const JOB_RUNTIME_S_MAX: i64 = 2_419_200;
+/// How long a job may run unless `stopping.max_runtime_s` says otherwise (SageMaker: a day).
+pub const JOB_RUNTIME_S_DEFAULT: i64 = 86_400;
+/// Threads a job may ask for.
+pub const JOB_THREADS_MAX: i64 = 1_024;
+/// Hyperparameters of one job (SageMaker's quota).
+pub const HYPERPARAMETERS_MAX: usize = 100;
+/// Characters of a key's name (SageMaker's `KmsKeyId`).
+pub const KEY_NAME_CHARS_MAX: usize = 2_048;
+/// Number of the highest GPU that can be named.
+pub const GPU_NUMBER_MAX: usize = 255;
+/// Objects below one prefix; a channel with more is refused rather than listed into memory.
+pub const OBJECTS_MAX: usize = 1_000_000;
+/// Bytes fetched by one ranged request of a remote read.
+pub const READ_RANGE_BYTES: u64 = 8 << 20;
+/// How long one range may take to arrive, in seconds: a server that drips is given up.
+pub const READ_RANGE_TIMEOUT_S: u64 = 300;
+/// Bytes of a store's answer that is not an object: a page of a listing, an error text.
+pub const STORE_ANSWER_BYTES_MAX: usize = 32 << 20;
+/// Ranged requests in flight for one remote reader, which therefore holds at most one range more.
+pub const READ_RANGES_AHEAD: usize = 4;
+/// Bytes of one part of a multipart upload; the parts after [`UPLOAD_SMALL_PARTS`] are eight times
+/// as large, since S3 takes 10,000 parts at most.
+pub const UPLOAD_PART_BYTES: usize = 8 << 20;
+/// Parts of an upload that have [`UPLOAD_PART_BYTES`].
+pub const UPLOAD_SMALL_PARTS: usize = 1_000;
+/// Parts in flight for one upload.
+pub const UPLOAD_PARTS_AHEAD: usize = 4;
+/// How long an abandoned upload waits for its parts under way, in seconds, before it takes them
+/// back.
+pub const UPLOAD_SETTLE_S: u64 = 5;
+/// Bytes of `~/.aws/config`, `~/.aws/credentials` or a bundle of certificate authorities.
+pub const CREDENTIALS_BYTES_MAX: u64 = 4 << 20;
+/// How long a store may take to accept a connection, in seconds.
+pub const CONNECT_TIMEOUT_S: u64 = 2;
+/// How long a store may be silent within an answer, in seconds. It also bounds sending one part,
+/// so four parts of 8 MiB need 0.6 MB/s upwards.
+pub const SILENCE_TIMEOUT_S: u64 = 60;
+/// How often a failed request to a store is repeated.
+pub const RETRIES_MAX: usize = 8;
+/// How long after the first attempt a request to a store is still repeated, in seconds.
+pub const RETRY_TIME_S: u64 = 20;
+/// How long the cloud's own credential service may take, in seconds: nothing answers there outside
+/// a cloud, and nobody should wait to be told so.
+pub const CREDENTIAL_SERVICE_TIMEOUT_S: u64 = 3;
+/// Bytes of the header of a sealed file: context, wrapped data keys and all. Real ones are under 2 KiB.
+pub const SEAL_HEADER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a sealed file's serialized encryption context (AWS KMS takes 8 KiB).
+pub const SEAL_CONTEXT_BYTES_MAX: usize = 8 << 10;
+/// Wrapped data keys in one sealed file.
+pub const SEAL_KEYS_MAX: usize = 16;
+/// Plaintext bytes in one frame of a sealed file that smrt writes.
+pub const SEAL_FRAME_BYTES: u32 = 1 << 20;
+/// Plaintext bytes in one frame of a sealed file that smrt reads.
+pub const SEAL_FRAME_BYTES_MAX: u32 = 64 << 20;
+/// Bytes of frames that are being sealed or opened at one time, beyond the one frame that is always allowed.
+pub const SEAL_IN_FLIGHT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of one file of the local key store; a backing-key version takes about 120.
+pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Weights of all linear models trained at once: features × classes × models.
+pub const LINEAR_WEIGHTS_MAX: usize = 1 << 28;
+/// Bytes of a JSON document that `smrt predict` reads whole.
+pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;

@@ -1,8 +1,19 @@
 //! What a user writes, parsed into values that cannot be wrong. No I/O happens here.
+//!
+//! [`train::TrainingJob::read`] is the way in: bytes of a `job.toml` (and `--set` overrides) come
+//! in, a checked job or every [`Mistakes`] goes out.
 
+mod cursor;
+mod document;
+pub mod error;
+mod image;
 pub mod limit;
+mod media;
 pub mod name;
 pub mod parameter;
 pub mod problem;
 pub mod train;
+pub mod unit;
 pub mod uri;
+
+pub use error::Mistakes;

@@ -1,7 +1,19 @@
 //! `job.toml`, read into values that cannot be wrong. All mistakes are found in one pass.
+//!
+//! The types stand here; [`read`](self::read) makes them from text. Hyperparameters are carried
+//! along unchecked: their names and ranges belong to the algorithm.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+mod channel;
+mod effective;
+mod read;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+pub use read::Reading;
 
 use super::name::{ChannelName, JobName};
 use super::parameter::RawParameters;
@@ -14,7 +26,8 @@ pub struct TrainingJob {
     pub name: JobName,
     /// `[job] seed`: everything random in the job follows from it. Default 0.
     pub seed: u64,
-    /// `[algorithm] name`, as written; one of the algorithm table's names or aliases.
+    /// `[algorithm] name`; SageMaker's image URIs and aliases are already resolved. Whether the
+    /// algorithm table has it is for the table to say.
     pub algorithm: String,
     /// `[hyperparameters]`, unchecked.
     pub hyperparameters: RawParameters,
@@ -165,6 +178,71 @@ pub struct S3 {
 /// Text that never shows itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(pub String);
+
+impl TrainingJob {
+    /// Where the artifact will lie: `<output.uri>/<job>/output/model.tar.gz`.
+    pub fn artifact(&self) -> Uri {
+        self.output.uri.join(&format!("{}/output/model.tar.gz", self.name))
+    }
+
+    /// Where checkpoints are kept: `checkpoint.uri`, or `<output.uri>/<job>/checkpoints`.
+    pub fn checkpoints(&self) -> Uri {
+        match &self.checkpoint.uri {
+            Some(uri) => uri.clone(),
+            None => self.output.uri.join(&format!("{}/checkpoints", self.name)),
+        }
+    }
+}
+
+impl std::fmt::Display for Media {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Media::Csv => "text/csv",
+            Media::JsonLines => "application/jsonlines",
+            Media::Json => "application/json",
+        })
+    }
+}
+
+/// `text/csv, header, label "churn"`: what a reader should know about a channel's bytes.
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.media)?;
+        if self.header {
+            f.write_str(", header")?;
+        }
+        if self.delimiter != b',' {
+            write!(f, ", delimiter {:?}", char::from(self.delimiter))?;
+        }
+        match &self.label {
+            LabelColumn::First if self.media == Media::Csv => f.write_str(", label first"),
+            LabelColumn::First => Ok(()),
+            LabelColumn::None => f.write_str(", no label"),
+            LabelColumn::Named(name) => write!(f, ", label {name:?}"),
+        }
+    }
+}
+
+impl std::fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DeviceChoice::Auto => f.write_str("auto"),
+            DeviceChoice::Cpu => f.write_str("cpu"),
+            DeviceChoice::Wgpu(number) => write!(f, "wgpu:{number}"),
+            DeviceChoice::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl std::fmt::Display for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SealKey::Default => "alias/smrt",
+            SealKey::Named(name) => name,
+            SealKey::Plain => "none",
+        })
+    }
+}
 
 impl std::fmt::Debug for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,4 +1,260 @@
-//! Bytes in and out: S3-compatible servers, folders, memory, through `object_store`.
+//! Bytes in and out: S3-compatible servers, folders, memory, the web, through `object_store`.
 //!
 //! The one border where waiting for the network happens. What leaves this room is plain
 //! [`std::io::Read`] and [`std::io::Write`], so the rooms that decode and seal stay synchronous.
+//! Nothing is decoded, hashed or decrypted here.
+//!
+//! | place | read | list | write |
+//! |---|---|---|---|
+//! | `s3://`, `gs://` (feature `gcp`), `az://` (feature `azure`) | ranges, four at a time | by string prefix, as SageMaker's `S3Prefix` | in parts, visible at the end |
+//! | a path, `file://` | the file | the folder and below | hidden draft, fsync, rename |
+//! | `memory://` | as a bucket | as a bucket | as a bucket |
+//! | `http://`, `https://` | one stream | that object | no |
+//!
+//! A listing leaves out empty objects and names that begin with `.` or `_` (folder markers,
+//! `_SUCCESS`, drafts), unless the user named exactly that object. Where SageMaker would read
+//! `train.csv.bak` beside `train.csv`, an object of exactly the given name is read alone.
+
+mod bounded;
+mod connect;
+mod environment;
+mod error;
+mod local;
+mod object;
+mod profile;
+mod read;
+mod remote;
+mod runtime;
+mod settings;
+mod upload;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Read;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use environment::Environment;
+pub use error::Error;
+pub use object::Object;
+pub use upload::Upload;
+
+use crate::spec::train::Storage;
+use crate::spec::uri::Uri;
+use connect::Bucket;
+
+/// Every place that bytes come from or go to. Cheap to make and to clone: nothing is opened, and
+/// no runtime started, until a remote place is touched.
+///
+/// ```
+/// use smrt::spec::uri::Uri;
+/// use smrt::store::Store;
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Store::new(&Default::default());
+/// let folder = Uri::Memory("example".into());
+/// let mut upload = store.create(&folder.join("a.csv"))?;
+/// upload.write_all(b"1,2\n")?;
+/// upload.finish()?;
+///
+/// let mut text = String::new();
+/// for object in store.list(&folder)? {
+///     store.open(&object)?.read_to_string(&mut text)?;
+/// }
+/// assert_eq!(text, "1,2\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    storage: Storage,
+    environment: Environment,
+    /// Guards the table only: a client is made outside it.
+    buckets: Mutex<HashMap<String, Arc<Bucket>>>,
+}
+
+impl Store {
+    /// A store as the job says and the process's environment completes.
+    pub fn new(storage: &Storage) -> Store {
+        Store::with_environment(storage, Environment::of_process())
+    }
+
+    /// A store that sees these variables and no others. `HOME` decides where `~/.aws` is.
+    pub fn with_environment(storage: &Storage, environment: Environment) -> Store {
+        let storage = storage.clone();
+        Store { shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }) }
+    }
+
+    /// Every object at or below `uri`, sorted by key; never empty.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] and [`Error::NotFound`] when there is nothing; otherwise whatever kept the
+    /// place from answering.
+    pub fn list(&self, uri: &Uri) -> Result<Vec<Object>, Error> {
+        match uri {
+            Uri::File(path) => local::list(path),
+            _ => self.ask(uri, |bucket, uri| async move { remote::list(&bucket, &uri).await }),
+        }
+    }
+
+    /// The one object at exactly `uri`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not there.
+    pub fn head(&self, uri: &Uri) -> Result<Object, Error> {
+        match uri {
+            Uri::File(path) => local::head(path),
+            _ => self.ask(uri, |bucket, uri| async move { remote::head(&bucket, &uri).await }),
+        }
+    }
+
+    /// Whether there is an object at exactly `uri`.
+    ///
+    /// # Errors
+    /// Whatever kept the place from answering.
+    pub fn exists(&self, uri: &Uri) -> Result<bool, Error> {
+        match self.head(uri) {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The object's bytes from first to last. A remote reader holds 40 MiB at most.
+    ///
+    /// Reading fails with an [`Error`] inside the [`std::io::Error`] (see [`Error::inside`]) when
+    /// the object is no longer the one that was listed.
+    ///
+    /// # Errors
+    /// Whatever kept it from being opened.
+    pub fn open(&self, object: &Object) -> Result<Box<dyn Read + Send>, Error> {
+        self.open_range(object, 0..object.bytes)
+    }
+
+    /// A part of the object; bytes past its end are left out.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_range(
+        &self,
+        object: &Object,
+        range: Range<u64>,
+    ) -> Result<Box<dyn Read + Send>, Error> {
+        let end = range.end.min(object.bytes);
+        let range = range.start.min(end)..end;
+        match &object.uri {
+            Uri::File(path) => local::open(path, object, range),
+            uri => read::open(self.bucket(uri)?, object.clone(), range),
+        }
+    }
+
+    /// A whole object that is known to be small.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] before anything is read; otherwise as [`Store::open`].
+    pub fn read_to_vec(&self, uri: &Uri, bytes_max: u64) -> Result<Vec<u8>, Error> {
+        let object = self.head(uri)?;
+        if object.bytes > bytes_max {
+            let bytes = object.bytes;
+            return Err(Error::TooLarge { uri: uri.clone(), bytes, bytes_max });
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(object.bytes).unwrap_or_default());
+        match self.open(&object)?.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(match error.downcast::<Error>() {
+                Ok(error) => error,
+                Err(source) => Error::local("read", uri.to_string(), source),
+            }),
+        }
+    }
+
+    /// Begins an object at `uri`. It becomes visible by [`Upload::finish`] and not before, and
+    /// then replaces what was there. Folders on the way are made.
+    ///
+    /// # Errors
+    /// What can be known before the first byte.
+    pub fn create(&self, uri: &Uri) -> Result<Upload, Error> {
+        match uri {
+            Uri::File(path) => local::Draft::create(path).map(Upload::local),
+            Uri::Http(_) => Err(read_only(uri)),
+            _ => Upload::remote(self.bucket(uri)?, uri.clone()),
+        }
+    }
+
+    /// Tries whether objects can be made below `folder`, and leaves nothing behind: what would
+    /// fail after hours of training fails before.
+    ///
+    /// # Errors
+    /// The reason, as [`Upload::finish`] would give it.
+    pub fn check_writable(&self, folder: &Uri) -> Result<(), Error> {
+        if let Uri::File(path) = folder {
+            return local::check_writable(path);
+        }
+        if !matches!(folder, Uri::Http(_)) {
+            self.ask(
+                folder,
+                |bucket, uri| async move { remote::check_bucket(&bucket, &uri).await },
+            )?;
+        }
+        // One name for all: where deleting is forbidden, one small object stays, not one per job.
+        let probe = folder.join(".smrt-write-check");
+        let mut upload = self.create(&probe)?;
+        std::io::Write::write_all(&mut upload, b"smrt was here\n").expect("less than one part");
+        upload.finish()?;
+        if let Err(error) = self.delete(&probe) {
+            tracing::warn!(uri = %probe, %error, "the write check could not be removed");
+        }
+        Ok(())
+    }
+
+    /// Removes an object. One that is not there counts as removed.
+    ///
+    /// # Errors
+    /// Whatever kept it from being removed.
+    pub fn delete(&self, uri: &Uri) -> Result<(), Error> {
+        match uri {
+            Uri::File(path) => local::delete(path),
+            Uri::Http(_) => Err(read_only(uri)),
+            _ => self.ask(uri, |bucket, uri| async move { remote::delete(&bucket, &uri).await }),
+        }
+    }
+
+    fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        runtime::wait(question(self.bucket(uri)?, uri.clone()))
+    }
+
+    /// The client for a bucket, made at its first use.
+    fn bucket(&self, uri: &Uri) -> Result<Arc<Bucket>, Error> {
+        let name = connect::bucket_of(uri);
+        let known = || self.shared.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = known().get(&name) {
+            return Ok(bucket.clone());
+        }
+        let made = connect::connect(uri, &self.shared.storage.s3, &self.shared.environment)?;
+        Ok(known().entry(name).or_insert_with(|| Arc::new(made)).clone())
+    }
+}
+
+fn read_only(uri: &Uri) -> Error {
+    Error::Place {
+        uri: uri.clone(),
+        what: "smrt reads the web and does not write to it".to_owned(),
+        help: "write to s3://bucket/prefix or a folder".to_owned(),
+    }
+}
+
+/// Names nothing: settings may hold secrets.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}

@@ -7,6 +7,7 @@ mod hostile;
 mod linear;
 mod model;
 mod rooms;
+mod s3;
 mod seal;
 mod serve;
 mod store;

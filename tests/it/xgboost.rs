@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, Axis, Slice};
 use smrt::algorithm::device::Device;
@@ -82,11 +83,9 @@ impl Run {
         let mut problems = Problems::default();
         let trainer = Xgboost.trainer(&raw(given), &mut problems);
         let trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
-        let asked = std::cell::Cell::new(0);
-        let stop = || {
-            asked.set(asked.get() + 1);
-            asked.get() > self.stop_after
-        };
+        let asked = AtomicUsize::new(0);
+        let stop_after = self.stop_after;
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) >= stop_after;
         trainer.fit(
             channels,
             &mut Context {

@@ -170,7 +170,7 @@ pub fn fit(
     })
 }
 
-/// `[3]	train-auc:0.98	validation-auc:0.97`, as XGBoost prints a round.
+/// A round as XGBoost prints it: number and figures, with a tab before each figure.
 pub fn log_line(round: usize, metrics: &[Metric]) -> String {
     let mut line = format!("[{round}]");
     for Metric { name, value } in metrics {

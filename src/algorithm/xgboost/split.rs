@@ -110,9 +110,9 @@ impl<'a> Loss<'a> {
         self.gain_at(sums, self.weight(sums, bounds))
     }
 
+    /// Without the L1 penalty of a bounded weight, as XGBoost 3.2 (3.4 counts it).
     fn gain_at(&self, [g, h]: [f64; 2], weight: f64) -> f64 {
-        let penalty = 2.0 * self.growth.alpha * weight.abs();
-        -(2.0 * g * weight + (h + self.growth.lambda) * weight * weight + penalty)
+        -(2.0 * g * weight + (h + self.growth.lambda) * weight * weight)
     }
 
     fn is_plain(&self) -> bool {

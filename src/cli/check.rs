@@ -1,0 +1,51 @@
+//! `smrt check`: every mistake of a job, without running it.
+
+use clap::Args;
+
+use super::job::JobOptions;
+use super::table::Table;
+use super::{Failure, output};
+use crate::algorithm;
+use crate::spec::train::TrainingJob;
+
+/// Find every mistake in a job file, without running it
+///
+/// Checks the file's own keys, the algorithm's name and every hyperparameter, and reports all
+/// mistakes at once, each with its line, the allowed values and the nearest known key. Data and
+/// servers are not touched. Exits with 2 when anything is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smrt check job.toml
+  smrt check --set hyperparameters.epochs=5 job.toml
+  smrt check --format json job.toml       every value in effect, for scripts")]
+pub(super) struct Options {
+    #[command(flatten)]
+    job: JobOptions,
+
+    /// Write the result for people or for programs
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: output::Format,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let job = options.job.read(&algorithm::Table::builtin())?;
+    match options.format {
+        output::Format::Json => output::write(&output::json(&job.effective())),
+        output::Format::Text => output::write(&summary(&options.job.shown(), &job)),
+    }
+}
+
+/// What the job would do.
+fn summary(file: &str, job: &TrainingJob) -> String {
+    let mut facts = Table::new(&[]);
+    facts.row(["job", job.name.as_str()]);
+    facts.row(["algorithm", &job.algorithm]);
+    for (name, channel) in &job.channels {
+        facts.row([name.as_str(), &format!("{} ({})", channel.uri, channel.format)]);
+    }
+    facts.row(["artifact", &job.artifact().to_string()]);
+    facts.row(["key", &job.output.key.to_string()]);
+    facts.row(["device", &job.resources.device.to_string()]);
+    format!("{file}: no mistakes\n\n{}", facts.text("  "))
+}

@@ -1,0 +1,346 @@
+//! `smrt predict`: a model's answers for a file, without a server and in constant memory.
+
+use std::io::{self, BufReader, Read, Write};
+
+use clap::{Args, ValueEnum};
+
+use super::open::{self, StorageOptions};
+use super::{Error, Failure, output};
+use crate::data::channel::{self, batches};
+use crate::data::media::{Accept, ContentType};
+use crate::data::request::{self, Limits};
+use crate::data::{Answer, answer};
+use crate::model::Model;
+use crate::spec::limit::{JOB_MEMORY_BYTES_MAX, REQUEST_FILE_BYTES_MAX};
+use crate::spec::train::{Format, LabelColumn, Media};
+use crate::spec::uri::Uri;
+use crate::store::{Store, Upload};
+
+/// Answer predictions for a file, here and now
+///
+/// The data hold features only, in the order of the training data, no label. One line comes out
+/// for each row: the score of a binary, regression or anomaly model, or the probability of every
+/// class, separated by commas. --format json gives the endpoint's full response.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smrt predict model.tar.gz rows.csv
+  smrt predict --header --format jsonl model.tar.gz rows.csv.gz
+  cut -d, -f2- train.csv | smrt predict model.tar.gz -
+  smrt predict model.tar.gz s3://data/new/ --output s3://data/scores.csv
+
+Environment:
+  SMRT_HOME   where keys are kept (default: $XDG_DATA_HOME/smrt)")]
+pub(super) struct Options {
+    /// The model: a path, or s3://bucket/key
+    #[arg(value_name = "ARTIFACT", value_hint = clap::ValueHint::FilePath)]
+    artifact: String,
+
+    /// The rows: a file, a folder, s3://bucket/prefix/, or - for standard input
+    #[arg(value_name = "DATA", value_hint = clap::ValueHint::AnyPath)]
+    data: String,
+
+    /// What the data are [default: by the name's ending, else csv]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    content_type: Option<Content>,
+
+    /// The first line of each CSV file names the columns
+    #[arg(long)]
+    header: bool,
+
+    /// What stands between the columns of a CSV file
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
+    delimiter: u8,
+
+    /// csv: one line per row; json: the endpoint's response; jsonl: one object per row
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Answers,
+
+    /// Where the answers go: a path, s3://bucket/key, or - for standard output
+    #[arg(long, short, value_name = "URI", default_value = "-")]
+    output: String,
+
+    #[command(flatten)]
+    storage: StorageOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Content {
+    Csv,
+    Jsonlines,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Answers {
+    #[default]
+    Csv,
+    Json,
+    Jsonl,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("\\t" | "tab", _) => Ok(b'\t'),
+        (_, [byte]) if byte.is_ascii_punctuation() || *byte == b' ' || *byte == b'\t' => Ok(*byte),
+        _ => Err("write one character, e.g. ; or tab".into()),
+    }
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let store = options.storage.store();
+    let model = open::model(&options.artifact, &store)?;
+    let mut answers = Sink::open(&options.output, &store)?;
+    let mut text = Text::new(options.format);
+    let mut bytes = Vec::new();
+    let mut go_on = true;
+    options.each_answer(&model, &store, &mut |answer| {
+        bytes.clear();
+        text.answer(answer, &mut bytes);
+        go_on = answers.write(&bytes)?;
+        Ok(go_on)
+    })?;
+    if go_on {
+        bytes.clear();
+        text.end(&mut bytes);
+        answers.write(&bytes)?;
+    }
+    answers.finish()
+}
+
+impl Options {
+    /// Hands over the model's answers, block by block, until `take` says that it has enough.
+    fn each_answer(
+        &self,
+        model: &Model,
+        store: &Store,
+        take: &mut dyn FnMut(&Answer) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let content = self.content_type.unwrap_or_else(|| content_of(&self.data));
+        let objects = self.objects(store)?;
+        let media = match content {
+            Content::Csv => Media::Csv,
+            Content::Jsonlines => Media::JsonLines,
+            Content::Json => return whole_documents(model, objects, take),
+        };
+        let format = Format {
+            media,
+            header: self.header && media == Media::Csv,
+            delimiter: self.delimiter,
+            label: LabelColumn::None,
+        };
+        let options = channel::Options {
+            features: Some(model.manifest.signature.features),
+            memory_bytes_max: JOB_MEMORY_BYTES_MAX,
+            ..channel::Options::new("data")
+        };
+        let explained = |source| Error::Data { source, header: !self.header };
+        for batch in batches(objects, &format, &options).map_err(explained)? {
+            let batch = batch.map_err(explained)?;
+            // A model reads row after row; a decoded batch stands column after column.
+            let rows = batch.features.as_standard_layout();
+            if !take(&model.predict(rows.view())?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects to read, each opened when its turn comes.
+    fn objects(&self, store: &Store) -> Result<Vec<channel::Object>, Failure> {
+        if self.data == "-" {
+            let reader = Box::new(io::stdin());
+            return Ok(vec![channel::Object { uri: "standard input".into(), bytes: None, reader }]);
+        }
+        let listed = store.list(&open::uri(&self.data)?)?;
+        let lazy = |object: crate::store::Object| channel::Object {
+            uri: object.uri.to_string(),
+            bytes: Some(object.bytes),
+            reader: Box::new(Lazy { store: store.clone(), object, open: None }),
+        };
+        Ok(listed.into_iter().map(lazy).collect())
+    }
+}
+
+/// An object that is opened when it is read first: a prefix may hold more than a process may open.
+struct Lazy {
+    store: Store,
+    object: crate::store::Object,
+    open: Option<BufReader<Box<dyn Read + Send>>>,
+}
+
+impl Read for Lazy {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let reader = match &mut self.open {
+            Some(reader) => reader,
+            none => {
+                let opened = self.store.open(&self.object).map_err(io::Error::other)?;
+                none.insert(BufReader::new(opened))
+            }
+        };
+        reader.read(into)
+    }
+}
+
+/// `{"instances": […]}` is one document and cannot be read row by row.
+fn whole_documents(
+    model: &Model,
+    objects: Vec<channel::Object>,
+    take: &mut dyn FnMut(&Answer) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let content = ContentType::from(Media::Json);
+    for mut object in objects {
+        let uri = object.uri.clone();
+        let failed = |source| Error::ReadData { place: uri.clone(), source };
+        let mut body = Vec::new();
+        let limit = REQUEST_FILE_BYTES_MAX;
+        object.reader.by_ref().take(limit + 1).read_to_end(&mut body).map_err(failed)?;
+        if body.len() as u64 > limit {
+            let what = format!("a JSON document may have {limit} bytes; use JSON Lines for more");
+            return Err(failed(io::Error::other(what)).into());
+        }
+        let explained = |source| Error::Data { source, header: false };
+        let rows = request::decode(&content, &body, &model.manifest.signature, &Limits::default())
+            .map_err(explained)?;
+        if !take(&model.predict(rows.view())?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What a name's ending says, compression aside.
+fn content_of(name: &str) -> Content {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+    match name.rsplit('.').next() {
+        Some("jsonl" | "jsonlines" | "ndjson") => Content::Jsonlines,
+        Some("json") => Content::Json,
+        _ => Content::Csv,
+    }
+}
+
+/// Answers as text. A JSON response is one document over all blocks.
+struct Text {
+    accept: Accept,
+    joined: Option<&'static str>,
+    started: bool,
+}
+
+impl Text {
+    fn new(format: Answers) -> Text {
+        let media = match format {
+            Answers::Csv => Media::Csv,
+            Answers::Json => Media::Json,
+            Answers::Jsonl => Media::JsonLines,
+        };
+        let joined = (format == Answers::Json).then_some(",");
+        Text { accept: media.into(), joined, started: false }
+    }
+
+    fn answer(&mut self, answer: &Answer, out: &mut Vec<u8>) {
+        let Some(comma) = self.joined else {
+            answer::encode(answer, &self.accept, out);
+            if out.last().is_some_and(|byte| *byte != b'\n') {
+                out.push(b'\n');
+            }
+            return;
+        };
+        let mut document = Vec::new();
+        answer::encode(answer, &self.accept, &mut document);
+        let head = format!("{{\"{}\":[", answer.key);
+        let entries = document
+            .strip_prefix(head.as_bytes())
+            .and_then(|rest| rest.trim_ascii_end().strip_suffix(b"]}"))
+            .expect("an answer in JSON is an object with one list");
+        out.extend_from_slice(if self.started { comma.as_bytes() } else { head.as_bytes() });
+        out.extend_from_slice(entries);
+        self.started = true;
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        if self.joined.is_some() && self.started {
+            out.extend_from_slice(b"]}\n");
+        }
+    }
+}
+
+/// Where answers go. An object becomes visible when it is complete.
+enum Sink {
+    Stdout(io::BufWriter<io::Stdout>),
+    Object(Uri, Box<Upload>),
+}
+
+impl Sink {
+    fn open(place: &str, store: &Store) -> Result<Sink, Failure> {
+        if place == "-" {
+            return Ok(Sink::Stdout(io::BufWriter::new(io::stdout())));
+        }
+        let uri = open::uri(place)?;
+        let upload = store.create(&uri)?;
+        Ok(Sink::Object(uri, Box::new(upload)))
+    }
+
+    /// Writes; false when the reader has gone and nothing more is wanted.
+    fn write(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+        match self {
+            Sink::Stdout(out) => match out.write_all(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+                other => Ok(other.map(|()| true).map_err(Error::Output)?),
+            },
+            Sink::Object(uri, upload) => {
+                let failed = |source| Error::WriteData { place: uri.to_string(), source };
+                Ok(upload.write_all(bytes).map(|()| true).map_err(failed)?)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Sink::Stdout(mut out) => output::finish(out.flush()),
+            Sink::Object(_, upload) => Ok(upload.finish().map(drop)?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Field, Values};
+
+    fn scores(scores: &[f32]) -> Answer {
+        let values = Values::Number(scores.to_vec());
+        let fields = vec![Field { name: "score", values }];
+        Answer { key: "predictions", rows: scores.len(), fields }
+    }
+
+    fn written(format: Answers, blocks: &[Answer]) -> String {
+        let mut text = Text::new(format);
+        let mut out = Vec::new();
+        for block in blocks {
+            let mut bytes = Vec::new();
+            text.answer(block, &mut bytes);
+            out.extend(bytes);
+        }
+        text.end(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn blocks_join_to_one_answer() {
+        let blocks = [scores(&[0.5, 0.25]), scores(&[1.0])];
+        assert_eq!(written(Answers::Csv, &blocks), "0.5\n0.25\n1.0\n");
+        let whole = "{\"predictions\":[{\"score\":0.5},{\"score\":0.25},{\"score\":1.0}]}\n";
+        assert_eq!(written(Answers::Json, &blocks), whole);
+        let lines = "{\"score\":0.5}\n{\"score\":0.25}\n{\"score\":1.0}\n";
+        assert_eq!(written(Answers::Jsonl, &blocks), lines);
+    }
+
+    #[test]
+    fn a_names_ending_tells_the_content() {
+        assert_eq!(content_of("s3://b/rows.jsonl.gz"), Content::Jsonlines);
+        assert_eq!(content_of("request.JSON"), Content::Json);
+        assert_eq!(content_of("rows.csv.zst"), Content::Csv);
+        assert_eq!(content_of("-"), Content::Csv);
+    }
+}

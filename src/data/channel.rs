@@ -1,0 +1,537 @@
+//! A channel's objects to rows: one thread reads, hashes, decompresses and cuts; others decode
+//! block by block; rows come out in order. [`read`] gathers them into one [`Dataset`],
+//! [`batches`] hands them over piece by piece in bounded memory.
+//!
+//! Where the objects come from is the store's matter. Today a training job loads its channels
+//! whole; `memory_bytes_max` bounds that.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::Builder;
+
+use ndarray::{Array2, ShapeBuilder};
+
+use super::batch::{Batch, Dataset, Source};
+use super::block::{BOM, Block, Cutter, Failure, Pool, Records, lines};
+use super::error::{Broken, Error, Place, shown};
+use super::label::LabelRows;
+use super::rows::{Layout, Rows};
+pub use super::stored::Object;
+use super::stored::Stored;
+use super::{csv, jsonl};
+use crate::spec::train::{Format, Media};
+
+/// How to read a channel.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `channels.NAME`: what messages call it, and the prefix of the keys they name.
+    pub channel: String,
+    /// Threads that decode; 0 = one for each core.
+    pub threads: usize,
+    /// `resources.memory_bytes_max`: what the dataset and the blocks in flight may take.
+    pub memory_bytes_max: u64,
+    /// Features a row must have, where that is known before: a validation channel beside its
+    /// train channel, a file to predict from.
+    pub features: Option<usize>,
+    /// Bytes of text decoded at a time. The result does not depend on it.
+    pub block_bytes: usize,
+}
+
+impl Options {
+    /// For the channel that messages call `channel` (`channels.train`).
+    pub fn new(channel: impl Into<String>) -> Options {
+        Options {
+            channel: channel.into(),
+            threads: 0,
+            memory_bytes_max: crate::spec::limit::JOB_MEMORY_BYTES_MAX,
+            features: None,
+            block_bytes: BLOCK_BYTES,
+        }
+    }
+
+    fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+/// A block and its numbers fit into a core's second-level cache.
+const BLOCK_BYTES: usize = 512 << 10;
+
+/// Reads a whole channel. The result does not depend on threads or blocks.
+///
+/// # Errors
+/// [`Error::Bad`] with object, line and column for what is wrong in the data, also when there are
+/// no rows; [`Error::Memory`] when they do not fit; [`Error::Read`] and [`Error::Corrupt`] for the
+/// bytes themselves.
+pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Dataset, Error> {
+    let stored_bytes: Option<u64> = objects.iter().map(|object| object.bytes).sum();
+    let mut stream = Stream::start(objects, format, options)?;
+    let mut table = Table::default();
+    while let Some(rows) = stream.next_rows()? {
+        table.append(rows, &stream, options, stored_bytes)?;
+    }
+    let (layout, sources) = stream.finish()?;
+    table.features.shrink_to_fit();
+    let features = Array2::from_shape_vec((table.rows, layout.features()), table.features)
+        .expect("every row was appended whole");
+    Ok(Dataset {
+        features,
+        label: layout.has_label().then(|| table.label.finish()),
+        weight: None,
+        columns: layout.feature_names().into(),
+        sources,
+    })
+}
+
+/// Starts reading a channel piece by piece.
+///
+/// # Errors
+/// [`Error::Thread`] when the machine gives no threads.
+pub fn batches(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Batches, Error> {
+    let stream = Stream::start(objects, format, options)?;
+    Ok(Batches { stream, label: LabelRows::default(), ended: false })
+}
+
+/// The batches of a channel, in order. After an error there are no more.
+///
+/// Labels that are words keep their codes from batch to batch: each batch names all words so far.
+/// A column that turns from numbers to words midway does so from that batch on.
+pub struct Batches {
+    stream: Stream,
+    label: LabelRows,
+    ended: bool,
+}
+
+impl Batches {
+    /// Names of the features, once the first batch was handed over; empty when there are none.
+    pub fn columns(&self) -> Vec<String> {
+        self.stream.layout.as_ref().map(|layout| layout.feature_names()).unwrap_or_default()
+    }
+
+    /// The objects read to their end so far.
+    pub fn sources(&self) -> &[Source] {
+        &self.stream.sources
+    }
+
+    fn batch(&mut self) -> Result<Option<Batch>, Error> {
+        while let Some(rows) = self.stream.next_rows()? {
+            if rows.count > 0 {
+                return self.columnar(rows).map(Some);
+            }
+        }
+        self.stream.check_complete().map(|()| None)
+    }
+
+    fn columnar(&mut self, rows: Rows) -> Result<Batch, Error> {
+        let width = rows.features.len() / rows.count;
+        let mut columns = vec![0.0; rows.features.len()];
+        transpose(&rows.features, width, &mut columns);
+        let features = Array2::from_shape_vec((rows.count, width).f(), columns)
+            .expect("every row was decoded whole");
+        self.stream.spent.put(rows.features);
+        self.label.append(rows.label).map_err(|refused| self.stream.label_error(refused))?;
+        let labelled = self.stream.layout.as_ref().is_some_and(|layout| layout.has_label());
+        Ok(Batch { features, label: labelled.then(|| self.label.take_rows()), weight: None })
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, Error>;
+
+    fn next(&mut self) -> Option<Result<Batch, Error>> {
+        if self.ended {
+            return None;
+        }
+        let batch = self.batch().transpose();
+        self.ended = !matches!(batch, Some(Ok(_)));
+        batch
+    }
+}
+
+/// Rows into columns, in tiles so that neither side leaves the cache.
+fn transpose(rows: &[f32], width: usize, columns: &mut [f32]) {
+    const TILE: usize = 16;
+    let count = rows.len() / width;
+    for top in (0..count).step_by(TILE) {
+        for left in (0..width).step_by(TILE) {
+            for column in left..(left + TILE).min(width) {
+                for row in top..(top + TILE).min(count) {
+                    columns[column * count + row] = rows[row * width + column];
+                }
+            }
+        }
+    }
+}
+
+/// The dataset while it grows.
+#[derive(Default)]
+struct Table {
+    features: Vec<f32>,
+    label: LabelRows,
+    rows: usize,
+}
+
+impl Table {
+    fn append(
+        &mut self,
+        rows: Rows,
+        stream: &Stream,
+        options: &Options,
+        stored_bytes: Option<u64>,
+    ) -> Result<(), Error> {
+        let held = self.features.len() + rows.features.len();
+        let needed_bytes = 4 * (held + self.rows + rows.count) as u64 + stream.in_flight_bytes;
+        let refused = |needed_bytes: u64| Error::Memory {
+            channel: options.channel.clone(),
+            needed_bytes: projected(needed_bytes, stream.bytes_before_block, stored_bytes),
+            limit_bytes: options.memory_bytes_max,
+        };
+        if needed_bytes > options.memory_bytes_max {
+            return Err(refused(needed_bytes));
+        }
+        // Growing moves pages, not bytes, on the systems that matter, and what is reserved beyond
+        // the end is not resident.
+        self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
+        self.features.extend_from_slice(&rows.features);
+        self.rows += rows.count;
+        stream.spent.put(rows.features);
+        self.label.append(rows.label).map_err(|refused| stream.label_error(refused))
+    }
+}
+
+/// What the whole channel will need if it goes on as it began.
+fn projected(needed_bytes: u64, read_bytes: u64, stored_bytes: Option<u64>) -> u64 {
+    match stored_bytes {
+        Some(stored) if read_bytes > 0 && stored > read_bytes => {
+            (needed_bytes as f64 * (stored as f64 / read_bytes as f64)) as u64
+        }
+        _ => needed_bytes,
+    }
+}
+
+/// What the reading thread tells, in the order of the channel.
+enum Piece {
+    /// An object begins.
+    Object(String),
+    /// An object's first record was seen.
+    Layout(Arc<Layout>),
+    /// A block is being decoded; `read_bytes` of the channel's stored bytes lie before its end.
+    Rows { answer: Receiver<Result<Rows, Broken>>, read_bytes: u64 },
+    /// Lines without a record.
+    Blank(u64),
+    /// An object ended.
+    Source(Source),
+    /// The text is wrong, counted from here.
+    Broken(Broken),
+    /// Reading failed.
+    Failed(Error),
+}
+
+/// A block to decode.
+struct Work {
+    block: Block,
+    layout: Arc<Layout>,
+    answer: SyncSender<Result<Rows, Broken>>,
+}
+
+/// The consuming end: rows in order, with errors put in their place.
+struct Stream {
+    pieces: Receiver<Piece>,
+    options: Options,
+    spent: Arc<Pool<f32>>,
+    layout: Option<Arc<Layout>>,
+    sources: Vec<Source>,
+    uri: String,
+    /// Lines of the object before the next block.
+    lines: u64,
+    rows: u64,
+    bytes_before_block: u64,
+    in_flight_bytes: u64,
+}
+
+impl Stream {
+    fn start(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Stream, Error> {
+        let threads = options.threads();
+        let in_flight = threads + 2;
+        let (ordered, pieces) = sync_channel(in_flight);
+        let (work, works) = sync_channel::<Work>(in_flight);
+        let texts = Arc::new(Pool::new(in_flight, 8 * options.block_bytes));
+        let spent = Arc::new(Pool::new(in_flight, 8 * options.block_bytes));
+        let works = Arc::new(Mutex::new(works));
+        let thread = |name: &str| Builder::new().name(format!("smrt-{name}"));
+        let refused = |error: std::io::Error| Error::Thread(error.to_string());
+        for _ in 0..threads {
+            let (works, texts, spent) = (works.clone(), texts.clone(), spent.clone());
+            thread("decode")
+                .spawn(move || decode_blocks(&works, &texts, &spent))
+                .map_err(refused)?;
+        }
+        let feeder = Feeder {
+            format: format.clone(),
+            options: options.clone(),
+            ordered,
+            work,
+            texts,
+            layout: None,
+            first: None,
+            read_bytes: 0,
+        };
+        thread("read").spawn(move || feeder.run(objects)).map_err(refused)?;
+        Ok(Stream {
+            pieces,
+            options: options.clone(),
+            spent,
+            layout: None,
+            sources: Vec::new(),
+            uri: String::new(),
+            lines: 0,
+            rows: 0,
+            bytes_before_block: 0,
+            // A block is text and at most twice as many bytes of numbers.
+            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
+        })
+    }
+
+    /// The rows of the next block; `None` after the last one.
+    fn next_rows(&mut self) -> Result<Option<Rows>, Error> {
+        while let Ok(piece) = self.pieces.recv() {
+            match piece {
+                Piece::Object(uri) => (self.uri, self.lines) = (uri, 0),
+                Piece::Layout(layout) => self.layout = Some(layout),
+                Piece::Blank(lines) => self.lines += lines,
+                Piece::Source(source) => self.sources.push(source),
+                Piece::Broken(broken) => return Err(self.placed(broken)),
+                Piece::Failed(error) => return Err(error),
+                Piece::Rows { answer, read_bytes } => {
+                    let lost = |_| Error::Thread("a decoding thread was lost".into());
+                    let rows =
+                        answer.recv().map_err(lost)?.map_err(|broken| self.placed(broken))?;
+                    self.lines += rows.lines;
+                    self.rows += rows.count as u64;
+                    self.bytes_before_block = read_bytes;
+                    return Ok(Some(rows));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// After the last row.
+    fn finish(mut self) -> Result<(Arc<Layout>, Vec<Source>), Error> {
+        self.check_complete()?;
+        let layout = self.layout.take().expect("rows were read, so their layout is known");
+        Ok((layout, self.sources))
+    }
+
+    fn check_complete(&self) -> Result<(), Error> {
+        if self.rows > 0 {
+            return Ok(());
+        }
+        let objects = self.sources.len();
+        let (what, help) = match (&self.layout, objects) {
+            (Some(_), _) => ("holds a header and no rows".to_owned(), "put rows below the header"),
+            (None, 0) => ("holds no objects".to_owned(), "check the channel's uri"),
+            (None, 1) => ("is empty".to_owned(), "put rows into it, or check the channel's uri"),
+            (None, _) => {
+                let what = format!("holds {objects} objects, all of them empty");
+                (what, "put rows into one, or check the channel's uri")
+            }
+        };
+        let uri = if objects == 1 { &self.sources[0].uri } else { &self.options.channel };
+        Err(Error::whole(uri.clone(), what, help))
+    }
+
+    fn placed(&self, broken: Broken) -> Error {
+        let name = |column| self.layout.as_ref().and_then(|layout| layout.column_name(column));
+        let column = broken.column.map(|column| (column + 1, name(column)));
+        let line = Some(self.lines + broken.line + 1);
+        let place = Place { uri: self.uri.clone(), line, column };
+        Error::Bad { place, what: broken.what, help: broken.help }
+    }
+
+    /// Labels that are wrong only together have no line.
+    fn label_error(&self, (what, help): (String, String)) -> Error {
+        Error::whole(self.uri.clone(), what, help)
+    }
+}
+
+fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f32>) {
+    loop {
+        let next = match works.lock() {
+            Ok(works) => works.recv(),
+            Err(_) => return,
+        };
+        let Ok(Work { block, layout, answer }) = next else { return };
+        let mut features = spent.take();
+        features.clear();
+        let mut rows = Rows { features, lines: block.lines_before, ..Rows::default() };
+        let outcome = match &*layout {
+            Layout::Csv(layout) => {
+                csv::decode(&block.bytes, block.start, block.end, layout, &mut rows)
+            }
+            Layout::JsonLines(layout) => {
+                jsonl::decode(&block.bytes[block.start..block.end], layout, &mut rows)
+            }
+        };
+        texts.put(block.bytes);
+        // Nobody waits any more when reading ended early.
+        let _ = answer.send(outcome.map(|()| rows));
+    }
+}
+
+/// The reading thread.
+struct Feeder {
+    format: Format,
+    options: Options,
+    ordered: SyncSender<Piece>,
+    work: SyncSender<Work>,
+    texts: Arc<Pool<u8>>,
+    /// Of the current object.
+    layout: Option<Arc<Layout>>,
+    /// Of the first object with rows, and where it lies.
+    first: Option<(Arc<Layout>, String)>,
+    read_bytes: u64,
+}
+
+/// The consumer is gone, or was told why there is no more.
+struct Stop;
+
+impl Feeder {
+    fn run(mut self, objects: Vec<Object>) {
+        for object in VecDeque::from(objects) {
+            if self.object(object).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn object(&mut self, object: Object) -> Result<(), Stop> {
+        self.layout = None;
+        let uri = object.uri.clone();
+        self.tell(Piece::Object(uri.clone()))?;
+        let stored = match Stored::open(object) {
+            Ok(stored) => stored,
+            Err(error) => return self.fail(Piece::Failed(error)),
+        };
+        let records = match self.format.media {
+            Media::Csv => Records::Csv { delimiter: self.format.delimiter },
+            Media::JsonLines | Media::Json => Records::Lines,
+        };
+        let mut cutter = Cutter::new(stored, records, self.options.block_bytes);
+        let (mut first_block, mut begun) = (true, false);
+        loop {
+            let mut block = match cutter.next(self.texts.take()) {
+                Ok(Some(block)) => block,
+                Ok(None) => break,
+                Err(Failure::Read(error)) => return self.fail(Piece::Failed(error)),
+                Err(Failure::Text(broken)) => return self.fail(Piece::Broken(broken)),
+            };
+            if std::mem::take(&mut first_block) && block.bytes[..block.end].starts_with(BOM) {
+                block.start = BOM.len();
+            }
+            if !begun {
+                begun = self.begin(&mut block, &uri)?;
+            }
+            self.block(block, begun, self.read_bytes + cutter.bytes_read())?;
+        }
+        self.read_bytes += cutter.bytes_read();
+        match cutter.into_stored().finish() {
+            Ok(source) => self.tell(Piece::Source(source)),
+            Err(error) => self.fail(Piece::Failed(error)),
+        }
+    }
+
+    /// Looks at an object's first record; `false` when the block holds none.
+    fn begin(&mut self, block: &mut Block, uri: &str) -> Result<bool, Stop> {
+        let (text, channel) = (&block.bytes[..block.end], &self.options.channel);
+        let found = match self.format.media {
+            Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel)
+                .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
+            Media::JsonLines | Media::Json => {
+                jsonl::Layout::detect(text, block.start, &self.format)
+                    .map(|found| found.map(|layout| (Layout::JsonLines(layout), block.start)))
+            }
+        };
+        let (layout, start) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(false),
+            Err(broken) => return self.fail(Piece::Broken(broken)).map(|()| false),
+        };
+        let line = lines(&block.bytes[..start]);
+        if let Err((what, help)) = self.fits(&layout) {
+            let broken = Broken { line: line.saturating_sub(1), column: None, what, help };
+            return self.fail(Piece::Broken(broken)).map(|()| false);
+        }
+        block.lines_before = line;
+        block.start = start;
+        let layout = match (&self.first, layout) {
+            // Keys are found by name, so the first object's layout serves them all.
+            (Some((first, _)), Layout::JsonLines(_)) => first.clone(),
+            (_, layout) => Arc::new(layout),
+        };
+        self.first.get_or_insert_with(|| (layout.clone(), uri.to_owned()));
+        self.layout = Some(layout.clone());
+        self.tell(Piece::Layout(layout)).map(|()| true)
+    }
+
+    /// Whether an object is like the ones before, and like what is expected.
+    fn fits(&self, layout: &Layout) -> Result<(), (String, String)> {
+        let found = layout.features();
+        if matches!((&self.first, layout), (Some(_), Layout::JsonLines(_))) {
+            return Ok(());
+        }
+        if let Some(expected) = self.options.features
+            && found != expected
+        {
+            let help = if found == expected + 1 && !layout.has_label() {
+                "leave the label column out: only the features are wanted here".to_owned()
+            } else {
+                format!("give {expected} features in each row, in the same order as for training")
+            };
+            return Err((
+                format!("the line has {found} features where {expected} are expected"),
+                help,
+            ));
+        }
+        let Some((first, first_uri)) = &self.first else { return Ok(()) };
+        if first.features() != found {
+            let expected = first.features();
+            let what = format!("the line has {found} features where {first_uri} has {expected}");
+            return Err((what, "give all objects of a channel the same columns".into()));
+        }
+        let (ours, theirs) = (layout.feature_names(), first.feature_names());
+        if let Some((at, (ours, theirs))) =
+            ours.iter().zip(&theirs).enumerate().find(|(_, (ours, theirs))| ours != theirs)
+        {
+            let (ours, theirs) = (shown(ours.as_bytes()), shown(theirs.as_bytes()));
+            let what = format!("feature {} is named {ours} where {first_uri} has {theirs}", at + 1);
+            let help = "give all objects of a channel the same columns in the same order";
+            return Err((what, help.into()));
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: Block, begun: bool, read_bytes: u64) -> Result<(), Stop> {
+        let Some(layout) = self.layout.clone().filter(|_| begun) else {
+            let blank = lines(&block.bytes[..block.end]);
+            self.texts.put(block.bytes);
+            return self.tell(Piece::Blank(blank));
+        };
+        let (answer, waiting) = sync_channel(1);
+        self.tell(Piece::Rows { answer: waiting, read_bytes })?;
+        self.work.send(Work { block, layout, answer }).map_err(|_| Stop)
+    }
+
+    fn tell(&self, piece: Piece) -> Result<(), Stop> {
+        self.ordered.send(piece).map_err(|_| Stop)
+    }
+
+    fn fail(&self, piece: Piece) -> Result<(), Stop> {
+        self.tell(piece)?;
+        Err(Stop)
+    }
+}

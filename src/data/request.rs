@@ -1,0 +1,152 @@
+//! A request's body to rows for a model: features only, row after row in one buffer. Which status
+//! a mistake deserves, and what an empty body means, is the endpoint's matter.
+
+use ndarray::Array2;
+
+use super::csv;
+use super::error::{Broken, Error};
+use super::media::ContentType;
+use super::rows::Rows;
+use super::schema::Signature;
+use crate::spec::limit::{REQUEST_ROWS_MAX, REQUEST_VALUES_MAX};
+use crate::spec::train::Media;
+
+mod json;
+mod plain;
+mod scan;
+
+/// What one request may make a server hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Rows of one request.
+    pub rows_max: usize,
+    /// Numbers of one request, rows × features.
+    pub values_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { rows_max: REQUEST_ROWS_MAX, values_max: REQUEST_VALUES_MAX }
+    }
+}
+
+/// Reads `body` as rows × features; an empty cell or `null` is missing, NaN.
+///
+/// - `text/csv`: features only, no header (unless `header=present`), quotes and CRLF as in files.
+/// - `application/json`: `{"instances": [..]}` whose entries are `{"features": [1.5, 2]}`,
+///   `{"data": {"features": {"values": [..]}}}`, the same with `keys` and `shape` where zeros are
+///   left out, `[1.5, 2]`, or a value under each column's name where the model knows names.
+/// - `application/jsonlines`: one such entry on each line.
+///
+/// # Errors
+/// [`Error::Request`] with row and column; [`Error::NoRows`]; [`Error::TooManyRows`].
+pub fn decode(
+    content: &ContentType,
+    body: &[u8],
+    signature: &Signature,
+    limits: &Limits,
+) -> Result<Array2<f32>, Error> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
+    let values = match content.media {
+        Media::Csv => decode_csv(content, body, signature)?,
+        Media::Json => match scan::instances(body, signature.features, rows_max) {
+            Some(values) => values,
+            None => json::instances(body, signature, rows_max)?,
+        },
+        Media::JsonLines => json::lines(body, signature, rows_max)?,
+    };
+    let rows = values.len().checked_div(signature.features).unwrap_or(0);
+    match rows {
+        0 => Err(Error::NoRows),
+        _ if rows > rows_max => Err(Error::TooManyRows { rows_max }),
+        _ => Ok(Array2::from_shape_vec((rows, signature.features), values)
+            .expect("every row was decoded whole")),
+    }
+}
+
+/// Appends the rows of `body` to `values`, row after row, and returns how many: [`decode`] for a
+/// caller who keeps one buffer for many requests. A plain CSV body costs no allocation.
+///
+/// # Errors
+/// As [`decode`]; `values` is then as it was.
+pub fn decode_into(
+    content: &ContentType,
+    body: &[u8],
+    signature: &Signature,
+    limits: &Limits,
+    values: &mut Vec<f32>,
+) -> Result<usize, Error> {
+    if content.media == Media::Csv && content.parameters.is_empty() {
+        let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
+        if let Some(rows) = plain::rows(body, signature.features, rows_max, values) {
+            return Ok(rows);
+        }
+    }
+    let decoded = decode(content, body, signature, limits)?;
+    let rows = decoded.nrows();
+    if values.is_empty() {
+        *values = decoded.into_raw_vec_and_offset().0;
+    } else {
+        values.extend(decoded);
+    }
+    Ok(rows)
+}
+
+fn decode_csv(
+    content: &ContentType,
+    body: &[u8],
+    signature: &Signature,
+) -> Result<Vec<f32>, Error> {
+    if content.parameter("label_size").is_some_and(|size| size != "0") {
+        return Err(Error::request(
+            "label_size must be 0: a request holds features only",
+            "leave the label out",
+        ));
+    }
+    let layout = csv::Layout {
+        channel: "request".into(),
+        delimiter: b',',
+        columns: signature.features,
+        label: None,
+        names: signature.columns.clone(),
+        measure: csv::Measure::Model,
+    };
+    let start = match content.parameter("header") {
+        Some("present") => memchr::memchr(b'\n', body).map_or(body.len(), |end| end + 1),
+        _ => 0,
+    };
+    let mut rows = Rows::default();
+    // A number takes two bytes or more, so the body bounds what is held.
+    rows.features.reserve(body.len() / 4);
+    match csv::decode(body, start, body.len(), &layout, &mut rows) {
+        Ok(()) => Ok(rows.features),
+        Err(broken) => Err(placed(broken, rows.count, signature)),
+    }
+}
+
+/// A mistake with its row and column in front.
+fn placed(broken: Broken, row: usize, signature: &Signature) -> Error {
+    let mut what = format!("row {}", row + 1);
+    if let Some(column) = broken.column {
+        what.push_str(&format!(", column {}", column + 1));
+        if let Some(name) = signature.columns.get(column) {
+            what.push_str(&format!(" ({name})"));
+        }
+    }
+    Error::request(format!("{what}: {}", broken.what), broken.help)
+}
+
+/// Says that a row has another length than the model's.
+fn wrong_length(found: usize, features: usize) -> (String, String) {
+    let help = if found == features + 1 {
+        "leave the label out: send the features only".to_owned()
+    } else {
+        format!("send {features} numbers in each row, in the same order as for training")
+    };
+    let plural = if found == 1 { "" } else { "s" };
+    (format!("the row has {found} number{plural} where the model takes {features}"), help)
+}
+
+#[cfg(test)]
+mod tests;

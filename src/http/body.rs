@@ -1,0 +1,184 @@
+//! Reading a request's body: never more than its limit, never longer than its time, and all
+//! bodies together within a budget.
+//!
+//! A body that came with its head is handed on without a copy. Compressed bodies are not undone
+//! here; the place for that is between [`Body::read`] and whoever decodes.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use hyper::body::{Body as _, Bytes, Incoming};
+
+use super::limits::Limits;
+use super::watch::{Phase, Watch};
+use crate::spec::limit::BODY_DRAIN_BYTES_MAX;
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// It is larger than allowed.
+    #[error("the body is larger than {max} bytes")]
+    TooLarge {
+        /// The limit.
+        max: usize,
+        /// Whether the rest of it was left unread, so that the connection cannot go on.
+        unread: bool,
+    },
+    /// It stood still, or took too long altogether.
+    #[error("the body did not arrive in time")]
+    Slow,
+    /// The caller left, or its chunks are not chunks.
+    #[error("the body broke off or its framing is wrong")]
+    Broken,
+    /// All bodies together would take too much memory.
+    #[error("too many large requests are being read")]
+    NoRoom,
+}
+
+/// Bytes of large bodies held by all connections.
+#[derive(Debug)]
+pub(super) struct Budget {
+    held: AtomicUsize,
+    max: usize,
+}
+
+impl Budget {
+    pub(super) fn new(max: usize) -> Budget {
+        Budget { held: AtomicUsize::new(0), max }
+    }
+}
+
+/// A part of the budget, given back when dropped.
+#[derive(Debug)]
+struct Held {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Held {
+    fn more(&mut self, bytes: usize) -> Result<(), Refused> {
+        let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        if before + bytes > self.budget.max { Err(Refused::NoRoom) } else { Ok(()) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body that was read whole.
+#[derive(Debug)]
+pub struct Payload {
+    /// Its bytes.
+    pub bytes: Bytes,
+    _held: Option<Held>,
+}
+
+/// A body not read yet.
+#[derive(Debug)]
+pub struct Body {
+    pub(super) incoming: Incoming,
+    pub(super) watch: Rc<Watch>,
+    pub(super) limits: Rc<Limits>,
+    pub(super) budget: Arc<Budget>,
+    /// The caller waits for `100 Continue`; a refusal before it spares sending the body.
+    pub(super) expects_continue: bool,
+}
+
+impl Body {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When it is too large (known before it is read, if its length is declared), too slow, not
+    /// well-formed, or there is no room for it now.
+    pub async fn read(mut self) -> Result<Payload, Refused> {
+        let declared = self.incoming.size_hint().exact();
+        let max = self.limits.body_bytes_max;
+        if declared == Some(0) {
+            return Ok(Payload { bytes: Bytes::new(), _held: None });
+        }
+        self.watch.body_begins();
+        if declared.is_some_and(|length| length > max as u64) {
+            return Err(self.refuse(0).await);
+        }
+        let result = self.collect(declared, max).await;
+        self.watch.enter(Phase::Busy);
+        result
+    }
+
+    async fn collect(&mut self, declared: Option<u64>, max: usize) -> Result<Payload, Refused> {
+        let Some(first) = self.piece().await? else {
+            // A declared length that never came is an error of the piece before it is an end.
+            return Ok(Payload { bytes: Bytes::new(), _held: None });
+        };
+        if declared == Some(first.len() as u64) {
+            return Ok(Payload { bytes: first, _held: None });
+        }
+        let mut held = Held { budget: Arc::clone(&self.budget), bytes: 0 };
+        // The declared length is known to be within the limit, yet nothing has been sent for it:
+        // memory follows what comes.
+        let mut whole = Vec::with_capacity(first.len() * 2);
+        let mut piece = Some(first);
+        while let Some(bytes) = piece {
+            if whole.len() + bytes.len() > max {
+                return Err(self.refuse((whole.len() + bytes.len()) as u64).await);
+            }
+            held.more(bytes.len())?;
+            whole.extend_from_slice(&bytes);
+            piece = self.piece().await?;
+        }
+        Ok(Payload { bytes: whole.into(), _held: Some(held) })
+    }
+
+    /// The next piece; `None` at the end.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Refused> {
+        loop {
+            let frame = poll_fn(|context| match Pin::new(&mut self.incoming).poll_frame(context) {
+                Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+                Poll::Pending if self.watch.body_expired() => Poll::Ready(Err(Refused::Slow)),
+                Poll::Pending => Poll::Pending,
+            })
+            .await?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(_)) => return Err(Refused::Broken),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                    // Trailers say nothing to a model.
+                }
+            }
+        }
+    }
+
+    /// Reads and throws away what is still on its way, within bounds: a caller who is cut off
+    /// while sending sees a broken connection and not the reason.
+    async fn refuse(&mut self, mut seen: u64) -> Refused {
+        let max = self.limits.body_bytes_max;
+        let refused = |unread| Refused::TooLarge { max, unread };
+        let declared = self.incoming.size_hint().exact();
+        if self.expects_continue || declared.is_some_and(|length| length > BODY_DRAIN_BYTES_MAX) {
+            return refused(true);
+        }
+        while seen <= BODY_DRAIN_BYTES_MAX {
+            match self.piece().await {
+                Ok(Some(bytes)) => seen += bytes.len() as u64,
+                Ok(None) => {
+                    self.watch.enter(Phase::Busy);
+                    return refused(false);
+                }
+                Err(_) => break,
+            }
+        }
+        refused(true)
+    }
+}

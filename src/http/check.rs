@@ -1,0 +1,61 @@
+//! What a head must be before anybody acts on it: the ambiguities that let two parties read one
+//! stream as different requests (RFC 9112, sections 3.2, 6.1 and 6.3).
+//!
+//! hyper has refused by now: malformed request lines and headers, two different lengths, a
+//! transfer coding that does not end in `chunked`, and folded lines. A request with both a length
+//! and a transfer coding it reads by the coding alone and then closes, as section 6.1 asks.
+
+use hyper::header;
+use hyper::http::request::Parts;
+use hyper::{StatusCode, Version};
+
+use super::reply::{self, Reply};
+use crate::spec::limit::TARGET_BYTES_MAX;
+
+/// The answer to a head that is not to be trusted; the connection ends with it.
+pub(super) fn head(request: &Parts) -> Option<Reply> {
+    let refuse =
+        |status, message, help| Some(reply::last(reply::refusal(status, message, Some(help))));
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => {
+            return refuse(StatusCode::BAD_REQUEST, "more than one Host header", "send one");
+        }
+        (None, _) if request.version == Version::HTTP_11 => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "no Host header",
+                "HTTP/1.1 asks for exactly one",
+            );
+        }
+        _ => {}
+    }
+    if let Some(coding) = request.headers.get(header::TRANSFER_ENCODING) {
+        let one = request.headers.get_all(header::TRANSFER_ENCODING).iter().count() == 1;
+        if !one || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return refuse(
+                StatusCode::NOT_IMPLEMENTED,
+                "this transfer coding is not understood",
+                "send Transfer-Encoding: chunked once, or a Content-Length",
+            );
+        }
+    }
+    if let Some(expect) = request.headers.get(header::EXPECT) {
+        if !expect.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            return refuse(
+                StatusCode::EXPECTATION_FAILED,
+                "this expectation cannot be met",
+                "send Expect: 100-continue or none",
+            );
+        }
+    }
+    let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > TARGET_BYTES_MAX {
+        return refuse(
+            StatusCode::URI_TOO_LONG,
+            "the request's target is too long",
+            "the paths here are short: see GET /",
+        );
+    }
+    None
+}

@@ -1,0 +1,206 @@
+//! What a thread knows about each of its connections, and the sweep that ends the slow ones.
+//!
+//! One timer per thread instead of one per request: a connection only notes what it is doing and
+//! since which tick, which costs a store. All of this lives on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use super::limits::Limits;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between two requests.
+    Idle,
+    /// Some of a head has come.
+    Head,
+    /// Waiting for more of a body.
+    Body,
+    /// A request is being answered; whoever answers it keeps the time.
+    Busy,
+}
+
+/// What a connection has been told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Nothing.
+    Go,
+    /// Finish the request under way, then close.
+    Drain,
+    /// Close now.
+    Close,
+}
+
+/// One connection, as seen by its own task and by the sweep.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) remote: SocketAddr,
+    phase: Cell<Phase>,
+    since: Cell<Duration>,
+    body_since: Cell<Duration>,
+    /// Since when the peer has not taken what was written.
+    blocked: Cell<Option<Duration>>,
+    order: Cell<Order>,
+    body_expired: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    clock: Rc<Clock>,
+}
+
+/// The time as of the last sweep: coarse, and free to read.
+#[derive(Debug)]
+pub(super) struct Clock {
+    start: Instant,
+    now: Cell<Duration>,
+}
+
+impl Watch {
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(self.clock.now.get());
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Bytes came in.
+    pub(super) fn received(&self) {
+        match self.phase.get() {
+            Phase::Idle => self.enter(Phase::Head),
+            Phase::Body => self.since.set(self.clock.now.get()),
+            Phase::Head | Phase::Busy => {}
+        }
+    }
+
+    /// A body is awaited from now on.
+    pub(super) fn body_begins(&self) {
+        self.enter(Phase::Body);
+        self.body_since.set(self.clock.now.get());
+        self.body_expired.set(false);
+    }
+
+    /// Whether the body took too long.
+    pub(super) fn body_expired(&self) -> bool {
+        self.body_expired.get()
+    }
+
+    /// Whether the peer took what was written.
+    pub(super) fn written(&self, taken: bool) {
+        match (taken, self.blocked.get()) {
+            (true, Some(_)) => self.blocked.set(None),
+            (false, None) => self.blocked.set(Some(self.clock.now.get())),
+            _ => {}
+        }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.order.get()
+    }
+
+    /// Remembers whom to wake when the sweep has an order.
+    pub(super) fn keep_waker(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(known) => known.clone_from(context.waker()),
+            None => *waker = Some(context.waker().clone()),
+        }
+    }
+
+    fn tell(&self, order: Order) {
+        self.order.set(order);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Waking may run code of the event loop: not while the cell is borrowed.
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn sweep(&self, now: Duration, limits: &Limits) {
+        let past = |since: Duration, limit: Duration| now.saturating_sub(since) > limit;
+        if self.blocked.get().is_some_and(|since| past(since, limits.write_timeout)) {
+            return self.tell(Order::Close);
+        }
+        let since = self.since.get();
+        match self.phase.get() {
+            Phase::Idle if past(since, limits.idle_timeout) => self.tell(Order::Close),
+            Phase::Head if past(since, limits.header_timeout) => self.tell(Order::Close),
+            Phase::Body
+                if past(since, limits.body_stall_timeout)
+                    || past(self.body_since.get(), limits.body_timeout) =>
+            {
+                self.body_expired.set(true);
+                self.wake();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The connections of one thread.
+#[derive(Debug)]
+pub(super) struct Roll {
+    clock: Rc<Clock>,
+    open: RefCell<HashMap<u64, Rc<Watch>>>,
+    next: Cell<u64>,
+}
+
+impl Roll {
+    pub(super) fn new() -> Roll {
+        let clock = Clock { start: Instant::now(), now: Cell::new(Duration::ZERO) };
+        Roll { clock: Rc::new(clock), open: RefCell::default(), next: Cell::new(0) }
+    }
+
+    /// Enters a connection; the number is for [`Roll::leave`].
+    pub(super) fn enter(&self, remote: SocketAddr) -> (u64, Rc<Watch>) {
+        let number = self.next.replace(self.next.get() + 1);
+        // The sweep may have slept while nothing was open.
+        self.clock.now.set(self.clock.start.elapsed());
+        let now = self.clock.now.get();
+        let watch = Rc::new(Watch {
+            remote,
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(now),
+            body_since: Cell::new(now),
+            blocked: Cell::new(None),
+            order: Cell::new(Order::Go),
+            body_expired: Cell::new(false),
+            waker: RefCell::default(),
+            clock: Rc::clone(&self.clock),
+        });
+        self.open.borrow_mut().insert(number, Rc::clone(&watch));
+        (number, watch)
+    }
+
+    pub(super) fn leave(&self, number: u64) {
+        self.open.borrow_mut().remove(&number);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    /// Advances the clock and ends what took too long.
+    pub(super) fn sweep(&self, limits: &Limits) {
+        let now = self.clock.start.elapsed();
+        self.clock.now.set(now);
+        for watch in self.open.borrow().values() {
+            watch.sweep(now, limits);
+        }
+    }
+
+    /// Gives every connection an order.
+    pub(super) fn tell_all(&self, order: Order) {
+        for watch in self.open.borrow().values() {
+            watch.tell(order);
+        }
+    }
+}

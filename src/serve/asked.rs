@@ -1,0 +1,114 @@
+//! What a request's headers ask for, found in one pass over them.
+
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::codec::Refusal;
+use crate::spec::limit::{HEADER_VALUE_BYTES_MAX, INFERENCE_ID_BYTES_MAX};
+
+/// Forwarded verbatim to the model and back.
+pub(super) const CUSTOM_ATTRIBUTES: HeaderName =
+    HeaderName::from_static("x-amzn-sagemaker-custom-attributes");
+/// Names the request in the log.
+pub(super) const INFERENCE_ID: HeaderName =
+    HeaderName::from_static("x-amzn-sagemaker-inference-id");
+/// In every answer.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// The headers an invocation is about, not checked yet.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    content_type: Option<&'a HeaderValue>,
+    accept: Option<&'a HeaderValue>,
+    pub(super) custom_attributes: Option<&'a HeaderValue>,
+    pub(super) inference_id: Option<&'a HeaderValue>,
+    pub(super) encoding: Option<&'a HeaderValue>,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn read(headers: &'a HeaderMap) -> Asked<'a> {
+        let mut asked = Asked::default();
+        for (name, value) in headers {
+            let field = match name.as_str() {
+                "content-type" => &mut asked.content_type,
+                "accept" => &mut asked.accept,
+                "content-encoding" => &mut asked.encoding,
+                "x-amzn-sagemaker-custom-attributes" => &mut asked.custom_attributes,
+                "x-amzn-sagemaker-inference-id" => &mut asked.inference_id,
+                _ => continue,
+            };
+            field.get_or_insert(value);
+        }
+        asked
+    }
+
+    /// Checks the values that come back in the answer or go into the log.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        text(self.custom_attributes, &CUSTOM_ATTRIBUTES, HEADER_VALUE_BYTES_MAX)?;
+        text(self.inference_id, &INFERENCE_ID, INFERENCE_ID_BYTES_MAX)?;
+        match self.encoding.map(|value| value.as_bytes()) {
+            None | Some(b"" | b"identity") => Ok(()),
+            Some(_) => Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "compressed bodies are not read",
+            )
+            .help("send the body without Content-Encoding")),
+        }
+    }
+
+    pub(super) fn content_type(&self) -> Result<Option<&'a str>, Refusal> {
+        text(self.content_type, &hyper::header::CONTENT_TYPE, HEADER_VALUE_BYTES_MAX)
+    }
+
+    pub(super) fn accept(&self) -> Result<Option<&'a str>, Refusal> {
+        text(self.accept, &hyper::header::ACCEPT, HEADER_VALUE_BYTES_MAX)
+    }
+}
+
+/// A header's text, if it is printable ASCII within its length. The gate has refused line feeds
+/// already; what is left out here is what a log or another server might stumble over.
+fn text<'a>(
+    value: Option<&'a HeaderValue>,
+    name: &HeaderName,
+    bytes_max: usize,
+) -> Result<Option<&'a str>, Refusal> {
+    let Some(value) = value else { return Ok(None) };
+    let refuse = |what: String| {
+        Err(Refusal::new(StatusCode::BAD_REQUEST, what)
+            .help(format!("send at most {bytes_max} printable ASCII characters")))
+    };
+    if value.len() > bytes_max {
+        return refuse(format!("{name} has {} characters", value.len()));
+    }
+    match value.to_str() {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => refuse(format!("{name} holds a character that is not printable ASCII")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, value: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_bytes(value).unwrap());
+        headers
+    }
+
+    #[test]
+    fn custom_attributes_are_printable_and_not_too_long() {
+        let check = |value: &[u8]| Asked::read(&headers(CUSTOM_ATTRIBUTES, value)).check();
+        assert_eq!(check(&[b'a'; 1_024]), Ok(()));
+        assert_eq!(check(b"trace=1; user=7"), Ok(()));
+        assert_eq!(check(&[b'a'; 1_025]).unwrap_err().status, StatusCode::BAD_REQUEST);
+        assert_eq!(check("é".as_bytes()).unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn an_inference_id_has_at_most_64_characters() {
+        let check = |value: &[u8]| Asked::read(&headers(INFERENCE_ID, value)).check();
+        assert_eq!(check(&[b'a'; 64]), Ok(()));
+        assert!(check(&[b'a'; 65]).is_err());
+    }
+}

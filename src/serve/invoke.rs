@@ -1,0 +1,217 @@
+//! One invocation: decode, admit, predict, encode.
+//!
+//! A small request to a small model never leaves its connection's thread: its rows go into that
+//! thread's buffer, the model is called, the answer is written into another. Everything else goes
+//! to a worker through the bounded queue.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use tokio::sync::oneshot;
+
+use super::asked::Asked;
+use super::codec::{self, Refusal};
+use super::codec::{Accept, ContentType};
+use super::endpoint::Endpoint;
+use super::fence;
+use super::queue::{Full, Job, Work};
+use super::stats::Stats;
+use crate::http::{Body, Refused};
+use crate::spec::limit::INLINE_BYTES_MAX;
+
+/// What a thread uses for every invocation in turn.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    values: Vec<f32>,
+    out: Vec<u8>,
+}
+
+/// What an invocation came to, for its answer, its line in the log and the metrics.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) result: Result<Answered, Refusal>,
+    pub(super) bytes_in: usize,
+    pub(super) rows: usize,
+    pub(super) model: Duration,
+    /// When the body had arrived; a slow caller is no fault of the server's.
+    pub(super) begun: Instant,
+    /// The connection cannot go on.
+    pub(super) is_last: bool,
+}
+
+/// An answer to send.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
+}
+
+impl Outcome {
+    fn refused(refusal: Refusal) -> Outcome {
+        Outcome {
+            result: Err(refusal),
+            bytes_in: 0,
+            rows: 0,
+            model: Duration::ZERO,
+            begun: Instant::now(),
+            is_last: false,
+        }
+    }
+}
+
+/// Answers one invocation.
+pub(super) async fn invoke(
+    endpoint: &Endpoint,
+    stats: &Stats,
+    scratch: &RefCell<Scratch>,
+    asked: &Asked<'_>,
+    body: Body,
+    remote: std::net::IpAddr,
+) -> Outcome {
+    // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
+    let formats = asked.check().and_then(|()| {
+        Ok((codec::content_type(asked.content_type()?)?, codec::accept(asked.accept()?)?))
+    });
+    let (content, accept) = match formats {
+        Ok(formats) => formats,
+        Err(refusal) => return Outcome::refused(refusal),
+    };
+    let payload = match body.read().await {
+        Ok(payload) => payload,
+        Err(why) => {
+            let mut outcome = Outcome::refused(not_read(&why));
+            outcome.is_last = !matches!(why, Refused::TooLarge { unread: false, .. });
+            return outcome;
+        }
+    };
+    let begun = Instant::now();
+    let mut outcome = Outcome {
+        result: Ok(Answered {
+            status: StatusCode::NO_CONTENT,
+            content_type: accept.content_type(),
+            body: Bytes::new(),
+        }),
+        bytes_in: payload.bytes.len(),
+        rows: 0,
+        model: Duration::ZERO,
+        begun,
+        is_last: false,
+    };
+    if payload.bytes.trim_ascii().is_empty() {
+        return outcome;
+    }
+    let inline = here(endpoint, stats, scratch, &content, &accept, &payload.bytes, &mut outcome);
+    let work = match inline {
+        Ok(None) => return outcome,
+        Ok(Some(work)) => work,
+        Err(refusal) => {
+            outcome.result = Err(refusal);
+            return outcome;
+        }
+    };
+    let deadline = begun + endpoint.settings.invocation_timeout;
+    let (reply, answer) = oneshot::channel();
+    let status = StatusCode::OK;
+    let content_type = accept.content_type();
+    let job = Job { work, accept, deadline, remote, reply };
+    outcome.result = match endpoint.queue.push(job) {
+        Err(full) => Err(no_room(full)),
+        Ok(()) => match wait(answer, deadline).await {
+            Ok(done) => {
+                outcome.rows = done.rows;
+                outcome.model = done.model;
+                Ok(Answered { status, content_type, body: done.body.into() })
+            }
+            Err(refusal) => Err(refusal),
+        },
+    };
+    outcome
+}
+
+/// Answers on this thread if that is quick: `Ok(None)` when it did, the work to hand over
+/// otherwise.
+fn here(
+    endpoint: &Endpoint,
+    stats: &Stats,
+    scratch: &RefCell<Scratch>,
+    content: &ContentType,
+    accept: &Accept,
+    body: &Bytes,
+    outcome: &mut Outcome,
+) -> Result<Option<Work>, Refusal> {
+    if body.len() > INLINE_BYTES_MAX {
+        let rows = codec::rows_at_most(content, body, endpoint.features());
+        return Ok(Some(Work::Body { bytes: body.clone(), content: content.clone(), rows }));
+    }
+    // Nothing below waits, so nobody else on this thread sees the cell borrowed.
+    let Scratch { values, out } = &mut *scratch.borrow_mut();
+    values.clear();
+    let rows = codec::decode(content, body, endpoint.signature(), values)?;
+    outcome.rows = rows;
+    if !endpoint.cost.is_inline(rows) {
+        return Ok(Some(Work::Rows { values: values.clone(), rows }));
+    }
+    let predicted = fence::predict(endpoint.predictor(), values, endpoint.features())
+        .map_err(|why| endpoint.failed(stats, &why))?;
+    outcome.model = predicted.time;
+    stats.batch_of(rows);
+    endpoint.sound(stats, &predicted.answer, values)?;
+    out.clear();
+    codec::encode(accept, &predicted.answer, out);
+    outcome.result = Ok(Answered {
+        status: StatusCode::OK,
+        content_type: accept.content_type(),
+        body: Bytes::copy_from_slice(out),
+    });
+    Ok(None)
+}
+
+async fn wait(
+    answer: oneshot::Receiver<Result<super::queue::Done, Refusal>>,
+    deadline: Instant,
+) -> Result<super::queue::Done, Refusal> {
+    match tokio::time::timeout_at(deadline.into(), answer).await {
+        Ok(Ok(result)) => result,
+        // The worker is gone without a word, which its own fence should have prevented.
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the worker was lost")),
+        Err(_) => {
+            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the model did not answer in time")
+                .help("send fewer rows at once"))
+        }
+    }
+}
+
+fn not_read(why: &Refused) -> Refusal {
+    let status = match why {
+        Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Refused::Slow => StatusCode::REQUEST_TIMEOUT,
+        Refused::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut refusal = Refusal::new(status, why.to_string());
+    match why {
+        Refused::TooLarge { .. } => {
+            refusal.help = Some("send fewer rows at once, or raise the server's limit".into());
+        }
+        Refused::NoRoom => refusal.retry_after_s = Some(1),
+        _ => {}
+    }
+    refusal
+}
+
+fn no_room(full: Full) -> Refusal {
+    let (status, message, retry_after_s) = match full {
+        Full::Queue { retry_after_s } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the server is at capacity", retry_after_s)
+        }
+        Full::Caller { retry_after_s } => {
+            (StatusCode::TOO_MANY_REQUESTS, "too many of your requests are waiting", retry_after_s)
+        }
+        Full::Closed => (StatusCode::SERVICE_UNAVAILABLE, "the server is stopping", 1),
+    };
+    Refusal { retry_after_s: Some(retry_after_s), ..Refusal::new(status, message) }
+        .help("try again after the time in Retry-After")
+}

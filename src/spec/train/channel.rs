@@ -1,0 +1,132 @@
+//! `[channels.NAME]`: where the rows are, and how their bytes are to be read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::read::quoted;
+use super::{Channel, Format, LabelColumn, Media};
+use crate::spec::cursor::{Cursor, Wrong};
+use crate::spec::media::{ContentType, content_type};
+use crate::spec::name::ChannelName;
+use crate::spec::problem::nearest;
+use crate::spec::uri::Uri;
+
+/// Channels that algorithms read.
+const CHANNELS: [&str; 3] = ["train", "validation", "test"];
+
+/// Reads every channel; `train` has to be there.
+pub(super) fn read_channels(table: &mut Cursor<'_>, base: &Path) -> BTreeMap<ChannelName, Channel> {
+    let mut channels = BTreeMap::new();
+    let mut meant = Vec::new();
+    let has_train = table.has("train");
+    table.each_table("[channels.train] with uri = \"…\" below it", |name, cursor| {
+        match channel_name(name) {
+            Ok(name) => {
+                if let Some(channel) = read_channel(cursor, base) {
+                    channels.insert(name, channel);
+                }
+            }
+            Err((what, help)) => {
+                meant.extend(nearest(name, CHANNELS));
+                cursor.rest();
+                cursor.itself_is_wrong(what, help);
+            }
+        }
+    });
+    if !meant.contains(&"train") {
+        table.needs("train", has_train, "[channels.train] with uri = \"…\" below it");
+    }
+    channels
+}
+
+fn channel_name(text: &str) -> Result<ChannelName, Wrong> {
+    let name = ChannelName::parse(text)
+        .map_err(|rule| ("not a channel name".to_owned(), Some(rule.to_owned())))?;
+    if CHANNELS.contains(&text) {
+        return Ok(name);
+    }
+    let help = match nearest(text, CHANNELS) {
+        Some(near) => format!("did you mean channels.{near}?"),
+        None => format!("the channels are {}", CHANNELS.join(", ")),
+    };
+    Err(("no algorithm reads a channel of this name".into(), Some(help)))
+}
+
+fn read_channel(table: &mut Cursor<'_>, base: &Path) -> Option<Channel> {
+    let there = table.has("uri");
+    let uri = table.parsed("uri", |text| Uri::parse(text, base));
+    table.needs("uri", there, "uri = \"…\": a file, a folder or s3://bucket/prefix/");
+    let format = read_format(table);
+    Some(Channel { uri: uri?, format: format? })
+}
+
+fn read_format(table: &mut Cursor<'_>) -> Option<Format> {
+    let csv = ContentType { media: Media::Csv, label: None };
+    let given = table.has("content_type");
+    let kind = table.parsed("content_type", content_type);
+    let header = table.boolean("header");
+    let delimiter_given = table.has("delimiter");
+    let delimiter = table.parsed("delimiter", delimiter).unwrap_or(b',');
+    let label = table.text("label");
+    let kind = match given {
+        true => kind?,
+        false => csv,
+    };
+    let says_header = header.as_ref().map(|found| found.value);
+    let header_line = header.as_ref().and_then(|found| found.line);
+    if kind.media == Media::JsonLines {
+        if says_header == Some(true) {
+            let help = "leave it out: every JSON object names its own fields";
+            table.wrong("header", header_line, "only CSV has a header".into(), Some(help.into()));
+        }
+        if delimiter_given {
+            let help = "leave it out, or write content_type = \"text/csv\"";
+            table.wrong("delimiter", None, "only CSV has a delimiter".into(), Some(help.into()));
+        }
+    }
+    let label_named = label.is_some();
+    let label_column = match (label, kind.label) {
+        (Some(found), _) if found.value.is_empty() => {
+            let help = "write the column's name, or leave the key out: the first is the label";
+            table.wrong("label", found.line, "is empty".into(), Some(help.into()));
+            return None;
+        }
+        (Some(found), Some(LabelColumn::None)) => {
+            let what = format!(
+                "{} is the label, but the content type says label_size=0: no label",
+                quoted(&found.value)
+            );
+            table.wrong("label", found.line, what, Some("leave one of the two out".into()));
+            return None;
+        }
+        (Some(found), _) => {
+            if kind.media == Media::Csv && says_header == Some(false) {
+                let what = format!(
+                    "{} is a column's name, but header = false: columns have none",
+                    quoted(&found.value)
+                );
+                let help = "write header = true, or leave label out: the first is the label";
+                table.wrong("label", found.line, what, Some(help.into()));
+            }
+            LabelColumn::Named(found.value)
+        }
+        (None, size) => size.unwrap_or(LabelColumn::First),
+    };
+    // A named label means that the file has names.
+    let header = kind.media == Media::Csv && says_header.unwrap_or(label_named);
+    Some(Format { media: kind.media, header, delimiter, label: label_column })
+}
+
+/// One ASCII character that cannot be part of a number or of quoting.
+fn delimiter(text: &str) -> Result<u8, Wrong> {
+    let taken = |byte: u8| byte.is_ascii_alphanumeric() || b"\"'\r\n.+-_".contains(&byte);
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !taken(*byte) && (*byte >= b' ' || *byte == b'\t') => {
+            Ok(*byte)
+        }
+        _ => Err((
+            format!("{} cannot separate columns", quoted(text)),
+            Some("write one character, e.g. \",\", \";\", \"|\" or \"\\t\"".into()),
+        )),
+    }
+}

@@ -1,0 +1,87 @@
+//! A job's values in effect, defaults filled in and secrets left out, for reports and provenance.
+
+use serde_json::{Map, Value, json};
+
+use super::{Channel, LabelColumn, S3, TrainingJob};
+use crate::spec::parameter::RawValue;
+
+impl TrainingJob {
+    /// The whole job as JSON, with the keys of `job.toml`. The hyperparameters are as written;
+    /// the trainer knows the ones in effect. Credentials are never part of it.
+    pub fn effective(&self) -> Value {
+        let channels: Map<String, Value> = self
+            .channels
+            .iter()
+            .map(|(name, channel)| (name.to_string(), effective_channel(channel)))
+            .collect();
+        let hyperparameters: Map<String, Value> = self
+            .hyperparameters
+            .iter()
+            .map(|(name, raw)| (name.clone(), effective_value(&raw.value)))
+            .collect();
+        json!({
+            "job": { "name": self.name.as_str(), "seed": self.seed },
+            "algorithm": { "name": self.algorithm },
+            "hyperparameters": hyperparameters,
+            "channels": channels,
+            "output": {
+                "uri": self.output.uri.to_string(),
+                "kms_key": self.output.key.to_string(),
+            },
+            "resources": {
+                "device": self.resources.device.to_string(),
+                "threads": self.resources.threads,
+                "memory_bytes_max": self.resources.memory_bytes_max,
+            },
+            "stopping": { "max_runtime_s": self.stopping.max_runtime.as_secs() },
+            "checkpoint": { "uri": self.checkpoints().to_string() },
+            "storage": { "s3": effective_s3(&self.storage.s3) },
+        })
+    }
+}
+
+fn effective_channel(channel: &Channel) -> Value {
+    let format = &channel.format;
+    let mut content_type = format.media.to_string();
+    let mut entry = Map::new();
+    entry.insert("uri".into(), channel.uri.to_string().into());
+    if format.label == LabelColumn::None {
+        content_type.push_str(";label_size=0");
+    }
+    entry.insert("content_type".into(), content_type.into());
+    if format.media == super::Media::Csv {
+        entry.insert("header".into(), format.header.into());
+        entry.insert("delimiter".into(), char::from(format.delimiter).to_string().into());
+    }
+    if let LabelColumn::Named(name) = &format.label {
+        entry.insert("label".into(), name.clone().into());
+    }
+    Value::Object(entry)
+}
+
+fn effective_s3(s3: &S3) -> Value {
+    let mut entry = Map::new();
+    let mut put = |key: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            entry.insert(key.into(), value.clone().into());
+        }
+    };
+    put("endpoint", &s3.endpoint);
+    put("region", &s3.region);
+    put("profile", &s3.profile);
+    put("ca_bundle", &s3.ca_bundle.as_ref().map(|path| path.display().to_string()));
+    if s3.virtual_host {
+        entry.insert("virtual_host".into(), true.into());
+    }
+    Value::Object(entry)
+}
+
+fn effective_value(value: &RawValue) -> Value {
+    match value {
+        RawValue::Text(text) => text.clone().into(),
+        RawValue::Integer(number) => (*number).into(),
+        RawValue::Float(number) => (*number).into(),
+        RawValue::Boolean(truth) => (*truth).into(),
+        RawValue::List(items) => items.iter().map(effective_value).collect(),
+    }
+}

@@ -1,0 +1,131 @@
+//! From the job's channels to the rows that the algorithm sees.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::algorithm::Channels;
+use crate::data::{self, Dataset};
+use crate::spec::train::{Channel, TrainingJob};
+use crate::spec::uri::Uri;
+use crate::store::{self, Store};
+
+use super::error::Error;
+use super::report::ChannelReport;
+
+/// Reads every channel of the job whole. They share `resources.memory_bytes_max`.
+///
+/// # Errors
+/// When a channel is missing or empty, its data are not what the job says, or two channels do not
+/// have the same columns.
+pub(super) fn read(
+    spec: &TrainingJob,
+    store: &Store,
+    threads: usize,
+) -> Result<(Channels, Vec<ChannelReport>), Error> {
+    // All of them are looked up before the first is read: a typing error in the last one should
+    // not cost the time of the others.
+    let mut listed = Vec::new();
+    for name in ["train", "validation", "test"] {
+        if let Some(channel) = spec.channels.get(name) {
+            listed.push((name, channel, store.list(&channel.uri)?));
+        }
+    }
+    let mut left = spec.resources.memory_bytes_max;
+    let mut features = None;
+    let mut reports = Vec::new();
+    let mut datasets = [None, None, None];
+    for (slot, (name, channel, objects)) in datasets.iter_mut().zip(listed) {
+        let options = data::channel::Options {
+            threads,
+            memory_bytes_max: left,
+            features,
+            ..data::channel::Options::new(format!("channels.{name}"))
+        };
+        let dataset =
+            data::channel::read(readers(store, channel, objects), &channel.format, &options)
+                .map_err(|source| Error::Data { channel: name.to_owned(), source })?;
+        left = left.saturating_sub(bytes_of(&dataset));
+        features = Some(dataset.features.ncols());
+        reports.push(ChannelReport {
+            name: name.to_owned(),
+            objects: dataset.sources.len(),
+            bytes: dataset.sources.iter().map(|source| source.bytes).sum(),
+            rows: dataset.rows(),
+        });
+        *slot = Some((name, dataset));
+    }
+    let mut take = |wanted: &str| {
+        datasets.iter_mut().find_map(|slot| slot.take_if(|(name, _)| *name == wanted)).map(|d| d.1)
+    };
+    let train = take("train").expect("a checked job has the channel train");
+    let channels = Channels { train, validation: take("validation"), test: take("test") };
+    for (name, other) in [("validation", &channels.validation), ("test", &channels.test)] {
+        if let Some(other) = other {
+            same_columns(&channels.train, name, other)?;
+        }
+    }
+    Ok((channels, reports))
+}
+
+fn readers(
+    store: &Store,
+    channel: &Channel,
+    objects: Vec<store::Object>,
+) -> Vec<data::channel::Object> {
+    let lazy = |object: store::Object| data::channel::Object {
+        uri: shown(&object.uri, &channel.uri),
+        bytes: Some(object.bytes),
+        reader: Box::new(Lazy { store: store.clone(), object, open: None }),
+    };
+    objects.into_iter().map(lazy).collect()
+}
+
+/// An object that is opened when it is read first: a prefix may hold more objects than a process
+/// may have open files.
+struct Lazy {
+    store: Store,
+    object: store::Object,
+    open: Option<Box<dyn Read + Send>>,
+}
+
+impl Read for Lazy {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let reader = match &mut self.open {
+            Some(reader) => reader,
+            none => none.insert(self.store.open(&self.object).map_err(io::Error::other)?),
+        };
+        reader.read(into)
+    }
+}
+
+/// What an object is called in messages and provenance: for local files its place below the
+/// channel's own address, so that a model made in two folders is the same model.
+fn shown(object: &Uri, channel: &Uri) -> String {
+    let (Uri::File(path), Uri::File(base)) = (object, channel) else { return object.to_string() };
+    let below = path.strip_prefix(base).ok().filter(|below| !below.as_os_str().is_empty());
+    let name = below.or_else(|| path.file_name().map(Path::new));
+    name.map_or_else(|| object.to_string(), |name| name.display().to_string())
+}
+
+/// What a dataset holds in memory.
+fn bytes_of(dataset: &Dataset) -> u64 {
+    let columns = dataset.features.ncols() + 2;
+    (dataset.rows() * columns * size_of::<f32>()) as u64
+}
+
+fn same_columns(train: &Dataset, name: &str, other: &Dataset) -> Result<(), Error> {
+    if train.columns.is_empty() || other.columns.is_empty() || train.columns == other.columns {
+        return Ok(());
+    }
+    let at = train.columns.iter().zip(other.columns.iter()).position(|(a, b)| a != b);
+    let what = match at {
+        Some(at) => format!(
+            "channel {name} has the column {:?} where train has {:?} (feature {})",
+            other.columns[at],
+            train.columns[at],
+            at + 1
+        ),
+        None => format!("channel {name} has other columns than train"),
+    };
+    Err(Error::Channels { what, help: "give both files the same columns in the same order".into() })
+}

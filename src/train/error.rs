@@ -1,0 +1,127 @@
+//! Why a job did not finish.
+
+use crate::fault::{Fault, Finding, Kind};
+use crate::spec::Mistakes;
+use crate::spec::uri::Uri;
+
+use super::stop::Reason;
+
+/// A job's failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The job has mistakes; all of them.
+    #[error(transparent)]
+    Spec(#[from] Mistakes),
+    /// The job file could not be read.
+    #[error("{path}: {source}")]
+    File {
+        /// As given.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A channel could not be reached, or the output could not be written.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// A channel's data are not what the job says they are.
+    #[error("channel {channel}: {source}")]
+    Data {
+        /// The channel's name.
+        channel: String,
+        /// What is wrong.
+        source: crate::data::Error,
+    },
+    /// Two channels do not fit together.
+    #[error("{what}")]
+    Channels {
+        /// What does not fit.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+    /// The algorithm gave up.
+    #[error(transparent)]
+    Algorithm(#[from] crate::algorithm::Error),
+    /// A key is missing or refused.
+    #[error(transparent)]
+    Seal(#[from] crate::seal::Error),
+    /// The artifact could not be made.
+    #[error(transparent)]
+    Model(#[from] crate::model::Error),
+    /// Writing the artifact failed.
+    #[error("{uri}: {source}")]
+    Write {
+        /// Where it was to lie.
+        uri: Uri,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no checkpoint to go on from, or it belongs to another job.
+    #[error("{what}")]
+    Resume {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+    /// The job was stopped before it was done.
+    #[error("training stopped {}", match reason {
+        Reason::Requested => "on request",
+        Reason::MaxRuntime => "because stopping.max_runtime_s has passed",
+    })]
+    Stopped {
+        /// Why.
+        reason: Reason,
+        /// The checkpoint that was kept.
+        checkpoint: Option<Uri>,
+    },
+}
+
+impl Fault for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Error::Spec(_) | Error::File { .. } => Kind::Caller,
+            Error::Store(source) => source.kind(),
+            Error::Data { source, .. } => source.kind(),
+            Error::Channels { .. } => Kind::Data,
+            Error::Algorithm(source) => source.kind(),
+            Error::Seal(source) => source.kind(),
+            Error::Model(source) => source.kind(),
+            Error::Write { .. } => Kind::Unreachable,
+            Error::Resume { .. } => Kind::Caller,
+            Error::Stopped { .. } => Kind::Stopped,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Error::Spec(mistakes) => mistakes.help(),
+            Error::File { .. } => {
+                Some("give the path of a job file, e.g. examples/churn.toml".into())
+            }
+            Error::Store(source) => source.help(),
+            Error::Data { source, .. } => source.help(),
+            Error::Channels { help, .. } | Error::Resume { help, .. } => Some(help.clone()),
+            Error::Algorithm(source) => source.help(),
+            Error::Seal(source) => source.help(),
+            Error::Model(source) => source.help(),
+            Error::Write { .. } => {
+                Some("nothing was left behind; make room or choose another output.uri".into())
+            }
+            Error::Stopped { checkpoint: Some(uri), .. } => Some(format!(
+                "the checkpoint is kept at {uri}; go on with `smrt train --resume` and the same job file"
+            )),
+            Error::Stopped { checkpoint: None, .. } => {
+                Some("no checkpoint was reached yet; run the job again from the start".into())
+            }
+        }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        match self {
+            Error::Spec(mistakes) => mistakes.findings(),
+            _ => Vec::new(),
+        }
+    }
+}
