@@ -12,6 +12,8 @@ use std::time::Instant;
 
 use ndarray::{Array2, Axis, Slice};
 use smrt::algorithm::device::Device;
+use smrt::algorithm::xgboost::ensemble::Ensemble;
+use smrt::algorithm::xgboost::explain::Explainer;
 use smrt::algorithm::xgboost::{Xgboost, boost, ensemble, read};
 use smrt::algorithm::{
     Channels, Checkpoints, Context, Definition, Files, Metric, Observer, Progress,
@@ -128,6 +130,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         "fit" => {
             std::fs::write(model, fit(data, threads, rest)?)?;
             return Ok(());
+        }
+        "shap" => {
+            let explainer = Explainer::new(&Ensemble::read(&std::fs::read(model)?)?);
+            let start = Instant::now();
+            let parts = pool.install(|| explainer.contributions(&data.view()));
+            println!("{}", start.elapsed().as_secs_f64());
+            parts.into_raw_vec_and_offset().0
         }
         _ => {
             let model = std::fs::read(model)?;

@@ -542,7 +542,7 @@ fn every_cut_and_many_changed_bytes_of_a_model_are_an_answer() {
                     && model.features == 6
                 {
                     opened.predict(x.view()).unwrap();
-                    Explainer::new(&model).contributions(x.view());
+                    Explainer::new(&model).contributions(&x.view());
                 }
             }
         }
@@ -555,14 +555,14 @@ fn contributions_add_up_to_the_margin() {
     let given = [("objective", "multi:softprob"), ("num_class", "3"), ("num_round", "6")];
     let model = read(&fit(&data, &given).unwrap().files).unwrap();
     let x = features(70, 2);
-    let margins = smrt::algorithm::xgboost::score::Scorer::new(&model).margins(x.view());
-    let parts = Explainer::new(&model).contributions(x.view());
+    let margins = smrt::algorithm::xgboost::score::Scorer::new(&model).margins(&x.view());
+    let parts = Explainer::new(&model).contributions(&x.view());
     assert_eq!(parts.dim(), (70, 3, 7));
     for (at, margin) in margins.iter().enumerate() {
         let sum: f32 = (0..7).map(|column| parts[[at / 3, at % 3, column]]).sum();
         assert!((sum - margin).abs() < 1e-4);
     }
-    let one = Explainer::new(&model).contributions(x.slice_axis(Axis(0), Slice::from(69..)));
+    let one = Explainer::new(&model).contributions(&x.slice_axis(Axis(0), Slice::from(69..)));
     assert_eq!(one.index_axis(Axis(0), 0), parts.index_axis(Axis(0), 69));
 }
 
@@ -715,7 +715,7 @@ fn models_travel_both_ways_between_smrt_and_xgboost() {
         let (model, witness) = &fitted[name];
         let ours = scores(model, &t);
         let explained = |ensemble: &Ensemble| {
-            Explainer::new(ensemble).contributions(t.view()).into_raw_vec_and_offset().0
+            Explainer::new(ensemble).contributions(&t.view()).into_raw_vec_and_offset().0
         };
         for form in ["ubj", "json"] {
             let theirs = floats(&at(&format!("{name}.ours.{form}.score")));
@@ -740,7 +740,7 @@ fn models_travel_both_ways_between_smrt_and_xgboost() {
             assert!(furthest(own, &theirs) <= 1e-6, "{name} {form}: theirs");
             let shap = floats(&at(&format!("{name}.theirs.shap")));
             assert!(furthest(&explained(&ensemble), &shap) < 1e-4, "{name}: their contributions");
-            let leaves = smrt::algorithm::xgboost::explain::leaves(&ensemble, t.view());
+            let leaves = smrt::algorithm::xgboost::explain::leaves(&ensemble, &t.view());
             let leaves: Vec<f32> = leaves.into_iter().map(|leaf| leaf as f32).collect();
             assert_eq!(leaves, floats(&at(&format!("{name}.theirs.leaf"))), "{name}: leaves");
         }

@@ -111,7 +111,7 @@ impl Bins {
     /// # Errors
     /// `Error::Data` naming row and column of an infinite value.
     pub fn new(
-        features: ArrayView2<'_, f32>,
+        features: &ArrayView2<'_, f32>,
         weights: Option<&[f32]>,
         bins_max: usize,
     ) -> Result<Bins, Error> {
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn few_values_are_cut_at_each_and_a_value_lies_below_its_bins_end() {
         let x = array![[3.0f32], [1.0], [2.0], [1.0]];
-        let bins = Bins::new(x.view(), None, 256).unwrap();
+        let bins = Bins::new(&x.view(), None, 256).unwrap();
         assert_eq!(bins.columns[0].ends[..2], [2.0, 3.0]);
         assert_eq!((0..4).map(|row| cell(&bins, row, 0)).collect::<Vec<_>>(), [2, 0, 1, 0]);
     }
@@ -380,18 +380,18 @@ mod tests {
     #[test]
     fn a_missing_value_has_the_last_bin_and_constants_have_no_cell() {
         let x = array![[f32::NAN, 7.0], [1.0, 7.0], [2.0, 7.0]];
-        let bins = Bins::new(x.view(), None, 256).unwrap();
+        let bins = Bins::new(&x.view(), None, 256).unwrap();
         assert_eq!(cell(&bins, 0, 0), 2);
         assert_eq!(bins.live(), [0]);
         let all = array![[f32::NAN], [f32::NAN]];
-        assert_eq!(Bins::new(all.view(), None, 256).unwrap().columns[0].bins(), 2);
+        assert_eq!(Bins::new(&all.view(), None, 256).unwrap().columns[0].bins(), 2);
     }
 
     #[test]
     fn many_values_give_even_bins() {
         let rows = 100_000;
         let x = Array2::from_shape_fn((rows, 1), |(row, _)| ((row * 7919) % rows) as f32);
-        let bins = Bins::new(x.view(), None, 64).unwrap();
+        let bins = Bins::new(&x.view(), None, 64).unwrap();
         assert_eq!(bins.columns[0].bins(), 64);
         let mut counts = vec![0; 64];
         (0..rows).for_each(|row| counts[cell(&bins, row, 0)] += 1);
@@ -402,7 +402,7 @@ mod tests {
     fn weights_move_the_cuts() {
         let x = Array2::from_shape_fn((1000, 1), |(row, _)| row as f32);
         let weights: Vec<f32> = (0..1000).map(|row| if row < 100 { 9.0 } else { 1.0 }).collect();
-        let bins = Bins::new(x.view(), Some(&weights), 10).unwrap();
+        let bins = Bins::new(&x.view(), Some(&weights), 10).unwrap();
         let below = bins.columns[0].ends.iter().filter(|end| **end <= 100.0).count();
         assert!((4..=6).contains(&below), "{:?}", bins.columns[0].ends);
     }
@@ -413,7 +413,7 @@ mod tests {
             let value = ((row * 31 + column * 7) % 997) as f32 / 7.0 - 50.0;
             if row % 11 == column { f32::NAN } else { value }
         });
-        let bins = Bins::new(x.view(), None, 32).unwrap();
+        let bins = Bins::new(&x.view(), None, 32).unwrap();
         for column in 0..3u32 {
             let ends = &bins.columns[column as usize].ends;
             for row in 0..5000 {
@@ -433,7 +433,7 @@ mod tests {
     #[test]
     fn infinite_values_are_refused_with_their_place() {
         let x = array![[1.0f32, 2.0], [1.0, f32::INFINITY]];
-        let said = Bins::new(x.view(), None, 256).unwrap_err().to_string();
+        let said = Bins::new(&x.view(), None, 256).unwrap_err().to_string();
         assert_eq!(said, "row 2 of channel train has an infinite value in column 2");
     }
 

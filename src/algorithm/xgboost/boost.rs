@@ -231,7 +231,7 @@ impl<'a> Boosting<'a> {
             });
         }
         let train = &channels[0];
-        let bins = Bins::new(train.features, train.weights, settings.max_bin)?;
+        let bins = Bins::new(&train.features, train.weights, settings.max_bin)?;
         let groups = settings.objective.groups();
         let base_score = match settings.base_score {
             Some(score) => vec![score; groups],
@@ -396,7 +396,7 @@ fn of_test(
         features: test.features.view(),
         labels: prepared.labels(&settings.objective, test, "test")?,
         weights: super::labels::weights(test, "test")?,
-        margins: Scorer::new(model).margins(test.features.view()),
+        margins: Scorer::new(model).margins(&test.features.view()),
     };
     Ok(channel.metrics(settings))
 }

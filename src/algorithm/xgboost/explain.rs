@@ -115,7 +115,7 @@ impl Explainer {
 
     /// rows × groups × (features + 1): what each column adds to the margin, and last what the
     /// margin is expected to be; together the margin.
-    pub fn contributions(&self, rows: ArrayView2<'_, f32>) -> Array3<f32> {
+    pub fn contributions(&self, rows: &ArrayView2<'_, f32>) -> Array3<f32> {
         let (count, groups) = (rows.nrows(), self.expected.len());
         let width = groups * (self.features + 1);
         let mut out = vec![0.0; count * width];
@@ -275,7 +275,7 @@ pub fn importances(model: &Ensemble) -> Vec<Importance> {
 }
 
 /// The leaf each row ends in: rows × trees, row after row, as XGBoost's `pred_leaf`.
-pub fn leaves(model: &Ensemble, rows: ArrayView2<'_, f32>) -> Vec<u32> {
+pub fn leaves(model: &Ensemble, rows: &ArrayView2<'_, f32>) -> Vec<u32> {
     let width = model.trees.len();
     let mut out = vec![0; rows.nrows() * width];
     if width > 0 {
@@ -355,7 +355,7 @@ mod tests {
         let x =
             Array2::from_shape_vec((4, 2), vec![0.1, 0.1, 0.9, 0.9, f32::NAN, 0.7, 0.6, f32::NAN])
                 .unwrap();
-        let found = explainer.contributions(x.view());
+        let found = explainer.contributions(&x.view());
         for (row, x) in x.rows().into_iter().enumerate() {
             let x = x.to_vec();
             let value = |known| expectation(&model.trees[0], 0, &x, known);

@@ -275,7 +275,7 @@ mod tests {
         scaled.set(&gradients).unwrap();
         let some: Vec<u32> = (0..rows as u32).filter(|row| row % 3 != 1).collect();
         for bins_max in [256, 700] {
-            let bins = Bins::new(x.view(), None, bins_max).unwrap();
+            let bins = Bins::new(&x.view(), None, bins_max).unwrap();
             let wanted = vec![true; bins.tiles.len()];
             let run = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

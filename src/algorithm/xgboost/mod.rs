@@ -60,7 +60,7 @@ impl Definition for Xgboost {
     }
 
     fn open(&self, signature: &Signature, files: &Files) -> Result<Box<dyn Predictor>, Error> {
-        Ok(Box::new(Opened::new(signature, read(files)?)?))
+        Ok(Box::new(Opened::new(signature, &read(files)?)?))
     }
 }
 
@@ -104,8 +104,8 @@ impl Opened {
     ///
     /// # Errors
     /// `Error::Corrupt` when they do not.
-    pub fn new(signature: &Signature, model: Ensemble) -> Result<Opened, Error> {
-        let own = boost::plain_signature(&model, None);
+    pub fn new(signature: &Signature, model: &Ensemble) -> Result<Opened, Error> {
+        let own = boost::plain_signature(model, None);
         let classes = |signature: &Signature| signature.labels.as_ref().map(LabelNames::len);
         if own.features != signature.features || own.task != signature.task {
             return Err(Error::Corrupt(format!(
@@ -120,13 +120,13 @@ impl Opened {
             Some(names @ LabelNames::Words(_)) => Some(Arc::new(names.clone())),
             _ => None,
         };
-        Ok(Opened { scorer: Scorer::new(&model), objective: model.objective, words })
+        Ok(Opened { scorer: Scorer::new(model), objective: model.objective, words })
     }
 }
 
 impl Predictor for Opened {
     fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, Error> {
-        let mut scores = self.scorer.margins(rows);
+        let mut scores = self.scorer.margins(&rows);
         let values = match self.objective {
             Objective::Multi { classes, probabilities: true } => {
                 self.objective.score(&mut scores);

@@ -134,7 +134,7 @@ impl Scorer {
     }
 
     /// The margins of rows × features, `groups` per row. Large batches are shared among threads.
-    pub fn margins(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
+    pub fn margins(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
         let groups = self.groups();
         let mut out = vec![0.0; rows.nrows() * groups];
         let block = |(at, out): (usize, &mut [f32])| {
@@ -318,11 +318,11 @@ mod tests {
                 let value = ((row * 37 + column * 11) % 23) as f32 / 20.0;
                 if holes && (row + column) % 5 == 0 { f32::NAN } else { value }
             });
-            let all = scorer.margins(x.view());
+            let all = scorer.margins(&x.view());
             let turned = x.t().as_standard_layout().into_owned();
-            assert_eq!(all, scorer.margins(turned.t()));
+            assert_eq!(all, scorer.margins(&turned.t()));
             for row in 0..203 {
-                let one = scorer.margins(x.slice_axis(Axis(0), Slice::from(row..row + 1)));
+                let one = scorer.margins(&x.slice_axis(Axis(0), Slice::from(row..row + 1)));
                 assert_eq!(one, all[2 * row..2 * row + 2]);
                 let mut plain = model.base_margins();
                 for (tree, group) in model.trees.iter().zip(&model.groups) {
