@@ -73,7 +73,7 @@ fn fit(
     };
     let channels = Channels { train, validation: None, test: None };
     let (mut observer, mut checkpoints) = (Quiet, Quiet);
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu_seconds());
     let fitted = trainer.fit(
         &channels,
         &mut Context {
@@ -88,15 +88,23 @@ fn fit(
     let seconds = start.elapsed().as_secs_f64();
     let metrics: Vec<String> =
         fitted.metrics.iter().map(|metric| format!("{}={}", metric.name, metric.value)).collect();
-    println!("{seconds} {} {}", peak_memory(), metrics.join(" "));
+    println!("{seconds} cpu={} peak_kib={} {}", cpu_seconds() - cpu, peak_kib(), metrics.join(" "));
     Ok(fitted.files[ensemble::MODEL_FILE].clone())
 }
 
-/// The most memory this process has held, as Linux tells it.
-fn peak_memory() -> String {
+/// The most memory this process has held, in KiB, as Linux tells it; 0 elsewhere.
+fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("");
-    format!("peak_kib={}", line.split_whitespace().nth(1).unwrap_or("?"))
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// CPU seconds of this process, as Linux tells it (in hundredths); 0 elsewhere.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind = stat.rsplit(')').next().unwrap_or("");
+    let ticks = |at: usize| behind.split_whitespace().nth(at).and_then(|n| n.parse().ok());
+    (ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0)) / 100.0
 }
 
 fn predict(data: &Array2<f32>, model: Vec<u8>) -> Result<Vec<f32>, Box<dyn Error>> {

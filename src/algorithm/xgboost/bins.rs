@@ -67,8 +67,10 @@ pub struct Tile {
     pub stride: usize,
     /// Where its slots start in a histogram.
     pub offset: usize,
-    /// rows × width.
+    /// rows × width: what histograms are summed from.
     pub cells: Cells,
+    /// The same, column after column: what rows are parted by.
+    pub lanes: Vec<Cells>,
 }
 
 /// Cells of a tile, row after row.
@@ -81,6 +83,18 @@ pub enum Cells {
 }
 
 impl Cells {
+    /// One lane of `width`.
+    fn lane(&self, lane: usize, width: usize) -> Cells {
+        match self {
+            Cells::Narrow(cells) => {
+                Cells::Narrow(cells.iter().skip(lane).step_by(width).copied().collect())
+            }
+            Cells::Wide(cells) => {
+                Cells::Wide(cells.iter().skip(lane).step_by(width).copied().collect())
+            }
+        }
+    }
+
     /// One cell.
     pub fn at(&self, index: usize) -> usize {
         match self {
@@ -327,7 +341,17 @@ fn lay(
             } else {
                 Cells::Wide(fill(values, width, rows, columns, part, lanes, |bin| bin as u16))
             };
-            tiles.push(Tile { columns: part.to_vec(), width: lanes, stride, offset: slots, cells });
+            let columns = part.to_vec();
+            let by_column = (0..part.len()).into_par_iter().map(|lane| cells.lane(lane, lanes));
+            let by_column = by_column.collect();
+            tiles.push(Tile {
+                columns,
+                width: lanes,
+                stride,
+                offset: slots,
+                cells,
+                lanes: by_column,
+            });
             slots += lanes * stride;
         }
     }

@@ -433,14 +433,12 @@ fn part_rows(bins: &Bins, split: &Split, rows: &mut [u32], spare: &mut [u32]) ->
     if column.missing {
         left[values as usize] = split.default_left;
     }
-    match &tile.cells {
+    match &tile.lanes[lane] {
         Cells::Narrow(cells) => {
             let left: &[bool; 256] = left[..256].try_into().expect("there are 256 of them");
-            part_by(rows, spare, |row| left[usize::from(cells[row as usize * tile.width + lane])])
+            part_by(rows, spare, |row| left[usize::from(cells[row as usize])])
         }
-        Cells::Wide(cells) => {
-            part_by(rows, spare, |row| left[usize::from(cells[row as usize * tile.width + lane])])
-        }
+        Cells::Wide(cells) => part_by(rows, spare, |row| left[usize::from(cells[row as usize])]),
     }
 }
 
