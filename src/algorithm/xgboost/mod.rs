@@ -29,6 +29,7 @@ pub mod measure;
 pub mod objective;
 pub mod score;
 pub mod settings;
+pub mod sketch;
 pub mod split;
 pub mod tree;
 
