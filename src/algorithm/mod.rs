@@ -24,6 +24,7 @@ pub mod net;
 pub mod parameter;
 pub mod standardise;
 pub mod weights;
+pub mod xgboost;
 
 pub use error::Error;
 
@@ -170,7 +171,13 @@ pub struct Table {
 impl Table {
     /// The algorithms that come with smrt.
     pub fn builtin() -> Table {
-        Table { entries: vec![Arc::new(linear_learner::LinearLearner), Arc::new(mlp::Mlp)] }
+        Table {
+            entries: vec![
+                Arc::new(linear_learner::LinearLearner),
+                Arc::new(mlp::Mlp),
+                Arc::new(xgboost::Xgboost),
+            ],
+        }
     }
 
     /// This table and one more; it replaces an entry of the same name.

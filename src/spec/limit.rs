@@ -27,6 +27,10 @@ pub const ARCHIVE_RATIO_MAX: u64 = 100;
 pub const CLASSES_MAX: usize = 10_000;
 /// What a job may hold in memory unless `resources.memory_bytes_max` says otherwise.
 pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
+/// Levels of one decision tree, grown or read.
+pub const TREE_DEPTH_MAX: usize = 1_024;
+/// Trees of one model that is read.
+pub const TREES_MAX: usize = 1 << 20;
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of the request line's target.

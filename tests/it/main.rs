@@ -15,3 +15,4 @@ mod seal;
 mod serve;
 mod store;
 mod train;
+mod xgboost;

@@ -1,0 +1,270 @@
+//! The best split of a node, from its histogram: XGBoost's gain, weights and constraints.
+
+use super::bins::{Bins, Tile};
+use super::histogram::{Scaled, Sum};
+use super::settings::Growth;
+
+/// Loss a split must save to be made at all, as XGBoost's `kRtEps`.
+pub const GAIN_MIN: f32 = 1e-6;
+
+/// A way to part a node's rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Split {
+    /// Loss it saves.
+    pub gain: f32,
+    /// Column that decides.
+    pub feature: u32,
+    /// Last bin that goes left; -1 when only missing values do.
+    pub last: i32,
+    /// Whether missing values go left.
+    pub default_left: bool,
+    /// What goes left.
+    pub left: Sum,
+    /// What goes right.
+    pub right: Sum,
+}
+
+impl Split {
+    /// Whether it beats `other`; of equals the lower column wins.
+    fn beats(&self, other: Option<&Split>) -> bool {
+        other.is_none_or(|other| {
+            self.gain > other.gain || (self.gain == other.gain && self.feature < other.feature)
+        })
+    }
+}
+
+/// The better of two.
+pub fn better(one: Option<Split>, two: Option<Split>) -> Option<Split> {
+    match (one, two) {
+        (Some(one), Some(two)) => Some(if two.beats(Some(&one)) { two } else { one }),
+        (one, two) => one.or(two),
+    }
+}
+
+/// What a node's weight must keep to, so that a monotone constraint holds above it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// At least.
+    pub low: f64,
+    /// At most.
+    pub high: f64,
+}
+
+impl Bounds {
+    /// No bound.
+    pub const NONE: Bounds = Bounds { low: f64::NEG_INFINITY, high: f64::INFINITY };
+
+    /// The bounds of both children after a split on a column of this sign.
+    pub fn parted(self, sign: i8, left: f64, right: f64) -> (Bounds, Bounds) {
+        let middle = (left + right) / 2.0;
+        match sign {
+            0 => (self, self),
+            1.. => (Bounds { high: middle, ..self }, Bounds { low: middle, ..self }),
+            _ => (Bounds { low: middle, ..self }, Bounds { high: middle, ..self }),
+        }
+    }
+}
+
+/// The regularised loss of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct Loss<'a> {
+    growth: &'a Growth,
+    /// Whether any column is constrained.
+    constrained: bool,
+}
+
+impl<'a> Loss<'a> {
+    /// As `growth` says.
+    pub fn new(growth: &'a Growth) -> Loss<'a> {
+        Loss { growth, constrained: growth.monotone.iter().any(|sign| *sign != 0) }
+    }
+
+    /// -1, 0 or 1.
+    pub fn sign(&self, feature: u32) -> i8 {
+        self.growth.monotone.get(feature as usize).copied().unwrap_or(0)
+    }
+
+    /// The best weight of a leaf with these sums, before the learning rate.
+    pub fn weight(&self, [g, h]: [f64; 2], bounds: Bounds) -> f64 {
+        if h < self.growth.min_child_weight || h <= 0.0 {
+            return 0.0;
+        }
+        let step = self.growth.max_delta_step;
+        let mut weight = -shrunk(g, self.growth.alpha) / (h + self.growth.lambda);
+        if step != 0.0 && weight.abs() > step {
+            weight = step.copysign(weight);
+        }
+        weight.clamp(bounds.low, bounds.high)
+    }
+
+    /// What the node saves against weight 0, doubled.
+    pub fn gain(&self, sums: [f64; 2], bounds: Bounds) -> f64 {
+        let [g, h] = sums;
+        if h <= 0.0 {
+            return 0.0;
+        }
+        if self.is_plain() {
+            let g = shrunk(g, self.growth.alpha);
+            return g * g / (h + self.growth.lambda);
+        }
+        self.gain_at(sums, self.weight(sums, bounds))
+    }
+
+    /// Without the L1 penalty of a bounded weight, as XGBoost 3.2 (3.4 counts it).
+    fn gain_at(&self, [g, h]: [f64; 2], weight: f64) -> f64 {
+        -(2.0 * g * weight + (h + self.growth.lambda) * weight * weight)
+    }
+
+    fn is_plain(&self) -> bool {
+        self.growth.max_delta_step == 0.0 && !self.constrained
+    }
+}
+
+fn shrunk(g: f64, alpha: f64) -> f64 {
+    if g > alpha {
+        g - alpha
+    } else if g < -alpha {
+        g + alpha
+    } else {
+        0.0
+    }
+}
+
+/// A node whose split is sought.
+#[derive(Debug, Clone, Copy)]
+pub struct Sought<'a> {
+    /// All its rows.
+    pub sum: Sum,
+    /// [`Loss::gain`] of them.
+    pub gain: f64,
+    /// What its weight keeps to.
+    pub bounds: Bounds,
+    /// Whether each column may be used; `None` for all.
+    pub allowed: Option<&'a [bool]>,
+}
+
+/// The best split over the columns of one tile.
+pub fn best_of_tile(
+    bins: &Bins,
+    tile: &Tile,
+    slots: &[Sum],
+    scaled: &Scaled,
+    loss: &Loss<'_>,
+    node: &Sought<'_>,
+) -> Option<Split> {
+    let mut best = None;
+    for (lane, feature) in tile.columns.iter().enumerate() {
+        if node.allowed.is_some_and(|allowed| !allowed[*feature as usize]) {
+            continue;
+        }
+        let column = &bins.columns[*feature as usize];
+        let slots = &slots[lane * tile.stride..][..column.bins()];
+        let (values, missing) = slots.split_at(column.ends.len());
+        let missing = missing.first().copied().unwrap_or_default();
+        let scan = Scan { feature: *feature, values, missing, scaled, loss, node };
+        let found = if loss.is_plain() && loss.growth.alpha == 0.0 {
+            scan.plainly()
+        } else {
+            scan.carefully()
+        };
+        best = better(best, found);
+    }
+    best
+}
+
+/// One column of one node.
+struct Scan<'a> {
+    feature: u32,
+    values: &'a [Sum],
+    missing: Sum,
+    scaled: &'a Scaled,
+    loss: &'a Loss<'a>,
+    node: &'a Sought<'a>,
+}
+
+/// A place to cut, before it is written out.
+#[derive(Clone, Copy)]
+struct Cut {
+    gain: f32,
+    last: i32,
+    default_left: bool,
+    left: Sum,
+}
+
+impl Scan<'_> {
+    /// Without bounds, steps or L1: a gain takes one division.
+    fn plainly(&self) -> Option<Split> {
+        let growth = self.loss.growth;
+        let (lambda, least) = (growth.lambda, growth.min_child_weight.max(0.0));
+        let [unit_g, unit_h] = self.scaled.unit;
+        let [all_g, all_h] = self.scaled.value(self.node.sum);
+        // The highest loss saved needs no subtraction of the node's own gain to be found.
+        self.scan(|left| {
+            let (lg, lh) = (left.g * unit_g, left.h * unit_h);
+            let (rg, rh) = (all_g - lg, all_h - lh);
+            if lh < least || rh < least || lh <= 0.0 || rh <= 0.0 {
+                return f32::NEG_INFINITY;
+            }
+            let (dl, dr) = (lh + lambda, rh + lambda);
+            ((lg * lg * dr + rg * rg * dl) / (dl * dr) - self.node.gain) as f32
+        })
+    }
+
+    /// With everything.
+    fn carefully(&self) -> Option<Split> {
+        let (loss, node) = (self.loss, self.node);
+        let least = loss.growth.min_child_weight;
+        let sign = loss.sign(self.feature);
+        self.scan(|left| {
+            let (l, r) = (self.scaled.value(left), self.scaled.value(node.sum.minus(left)));
+            if l[1] < least || r[1] < least || l[1] <= 0.0 || r[1] <= 0.0 {
+                return f32::NEG_INFINITY;
+            }
+            if sign != 0 {
+                let (wl, wr) = (loss.weight(l, node.bounds), loss.weight(r, node.bounds));
+                if (sign > 0 && wl > wr) || (sign < 0 && wl < wr) {
+                    return f32::NEG_INFINITY;
+                }
+            }
+            (loss.gain(l, node.bounds) + loss.gain(r, node.bounds) - node.gain) as f32
+        })
+    }
+
+    /// Tries every cut, missing values right, then (where there are some) left.
+    fn scan(&self, gain: impl Fn(Sum) -> f32) -> Option<Split> {
+        let mut best = Cut { gain: GAIN_MIN, last: -2, default_left: false, left: Sum::default() };
+        let mut left = Sum::default();
+        for (bin, slot) in self.values.iter().enumerate() {
+            if *slot == Sum::default() {
+                continue;
+            }
+            left = left.plus(*slot);
+            let gain = gain(left);
+            if gain > best.gain {
+                best = Cut { gain, last: bin as i32, default_left: false, left };
+            }
+        }
+        if self.missing != Sum::default() {
+            // Down from the top, as XGBoost does, so that equal gains fall alike.
+            let mut left = self.node.sum;
+            for (bin, slot) in self.values.iter().enumerate().rev() {
+                if *slot == Sum::default() {
+                    continue;
+                }
+                left = left.minus(*slot);
+                let gain = gain(left);
+                if gain > best.gain {
+                    best = Cut { gain, last: bin as i32 - 1, default_left: true, left };
+                }
+            }
+        }
+        (best.last != -2).then(|| Split {
+            gain: best.gain,
+            feature: self.feature,
+            last: best.last,
+            default_left: best.default_left,
+            left: best.left,
+            right: self.node.sum.minus(best.left),
+        })
+    }
+}
