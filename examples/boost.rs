@@ -7,6 +7,8 @@
 //! ```
 //! DATA holds little-endian f32, row after row of COLUMNS numbers.
 
+#![allow(clippy::print_stdout, reason = "the peer bench reads what it prints")]
+
 use std::error::Error;
 use std::time::Instant;
 

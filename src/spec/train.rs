@@ -1,6 +1,6 @@
 //! `job.toml`, read into values that cannot be wrong. All mistakes are found in one pass.
 //!
-//! The types stand here; [`read`](self::read) makes them from text. Hyperparameters are carried
+//! The types stand here; [`read`] makes them from text. Hyperparameters are carried
 //! along unchecked: their names and ranges belong to the algorithm.
 
 use std::collections::BTreeMap;

@@ -189,7 +189,7 @@ pub fn write<M: Module>(module: &M, format: &str) -> Vec<u8> {
     writing.writer.finish()
 }
 
-/// Puts the numbers of [`write`] into a module of the same make; trusts nothing in them.
+/// Puts the numbers of [`write()`] into a module of the same make; trusts nothing in them.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when a parameter is missing, or has another shape.
