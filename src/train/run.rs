@@ -112,7 +112,7 @@ impl<'a> Job<'a> {
         let (channels, read) = pool.install(|| channels::read(spec, store, threads))?;
         let read_s = started.elapsed().as_secs_f64();
 
-        let inputs = inputs(&channels, &self.spec);
+        let inputs = inputs(&channels);
         let effective = trainer.effective();
         let device_name = device::name(&device).to_owned();
         let identity = identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
@@ -219,13 +219,12 @@ impl<'a> Job<'a> {
     }
 }
 
-fn inputs(channels: &Channels, spec: &TrainingJob) -> Vec<(String, data::Source)> {
+fn inputs(channels: &Channels) -> Vec<(String, data::Source)> {
     let named = [
         ("train", Some(&channels.train)),
         ("validation", channels.validation.as_ref()),
         ("test", channels.test.as_ref()),
     ];
-    debug_assert!(spec.channels.contains_key("train"));
     named
         .into_iter()
         .filter_map(|(name, dataset)| dataset.map(|dataset| (name, dataset)))

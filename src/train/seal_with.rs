@@ -51,11 +51,7 @@ impl Sealing {
         to: W,
     ) -> Result<Option<seal::Writer<W>>, seal::Error> {
         let Some(key) = &self.key else { return Ok(None) };
-        let context = Context::from_pairs([
-            ("smrt:format", "1"),
-            ("smrt:artifact", artifact),
-            ("smrt:job", self.job.as_str()),
-        ])?;
+        let context = Context::of_job(artifact, self.job.as_str())?;
         seal::Writer::new(to, self.service.as_ref(), key, &context).map(Some)
     }
 
