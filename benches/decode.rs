@@ -72,13 +72,7 @@ fn json_lines(csv: &[u8]) -> Vec<u8> {
 
 fn requests(c: &mut Criterion) {
     let features = 30;
-    let signature = Signature {
-        features,
-        columns: Vec::new(),
-        task: Task::BinaryClassification,
-        labels: None,
-        threshold: None,
-    };
+    let signature = Signature::of(features, Task::BinaryClassification);
     let row: Vec<String> = (0..features).map(|at| format!("{}", at as f32 * 0.37 - 3.0)).collect();
     let row = row.join(",");
     for rows in [1, 1000] {

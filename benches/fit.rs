@@ -39,11 +39,8 @@ impl Case {
         let value = |(row, column)| ((row * 31 + column * 17) as f32 * 0.37).sin();
         let labels = (0..rows).map(|row| (row % classes) as f32).collect();
         let train = Dataset {
-            features: Array2::from_shape_fn((rows, inputs), value),
             label: Some(Labels::Number(labels)),
-            weight: None,
-            columns: Arc::from([]),
-            sources: Vec::new(),
+            ..Dataset::of(Array2::from_shape_fn((rows, inputs), value))
         };
         Channels { train, validation: None, test: None }
     }

@@ -100,11 +100,9 @@ fn model() -> Model {
             algorithm: "mlp".into(),
             hyperparameters: serde_json::Map::new(),
             signature: Signature {
-                features: SIZES[0],
-                columns: Vec::new(),
-                task: Task::BinaryClassification,
                 labels: Some(LabelNames::Numbers(vec![0.0, 1.0])),
                 threshold: Some(0.5),
+                ..Signature::of(SIZES[0], Task::BinaryClassification)
             },
             metrics: Vec::new(),
             epochs: 1,

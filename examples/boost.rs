@@ -66,13 +66,7 @@ fn fit(
     let label = data.index_axis(Axis(1), 0).to_vec();
     let features = data.slice_axis(Axis(1), Slice::from(1..)).as_standard_layout().into_owned();
     drop(data);
-    let train = Dataset {
-        features,
-        label: Some(Labels::Number(label)),
-        weight: None,
-        columns: [].into(),
-        sources: Vec::new(),
-    };
+    let train = Dataset { label: Some(Labels::Number(label)), ..Dataset::of(features) };
     let channels = Channels { train, validation: None, test: None };
     let (mut observer, mut checkpoints) = (Quiet, Quiet);
     let (start, cpu) = (Instant::now(), cpu_seconds());

@@ -166,11 +166,10 @@ impl Trainer for Fit {
                 (NETWORK.to_owned(), fit_module::write(&network.valid(), FORMAT)),
             ]),
             signature: Signature {
-                features: features.ncols(),
                 columns: train.columns.to_vec(),
-                task: Task::BinaryClassification,
                 labels: Some(classes.names().clone()),
                 threshold: Some(0.5),
+                ..Signature::of(features.ncols(), Task::BinaryClassification)
             },
             metrics: Vec::new(),
             epochs: course.epochs,

@@ -350,20 +350,13 @@ fn words(codes: &[u32], names: &[String], channel: &str) -> Result<Vec<String>, 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use ndarray::Array2;
 
     use super::*;
 
     fn dataset(label: Option<Labels>, rows: usize) -> Dataset {
-        Dataset {
-            features: Array2::zeros((rows, 1)),
-            label,
-            weight: None,
-            columns: Arc::from([]),
-            sources: Vec::new(),
-        }
+        Dataset { label, ..Dataset::of(Array2::zeros((rows, 1))) }
     }
 
     fn numbers(values: &[f32]) -> Dataset {

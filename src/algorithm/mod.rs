@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use crate::data::{Answer, Dataset, Signature};
+use crate::data::{Absent, Answer, Dataset, Signature};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::{Problems, nearest};
 
@@ -42,6 +42,12 @@ pub trait Definition: Send + Sync {
     /// Name, default, range and meaning of every parameter.
     fn parameters(&self) -> &'static [parameter::Parameter];
 
+    /// Which rows it takes as they are. What it does not take is turned into plain numbers before
+    /// it sees them, in training and in serving alike.
+    fn reads(&self) -> Reads {
+        Reads::default()
+    }
+
     /// Checks what the user wrote, all of it; `None` when `problems` grew.
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>>;
 
@@ -51,6 +57,18 @@ pub trait Definition: Send + Sync {
     /// # Errors
     /// When a file is missing, or its shapes do not fit the signature.
     fn open(&self, signature: &Signature, files: &Files) -> Result<Box<dyn Predictor>, Error>;
+}
+
+/// Which rows an algorithm takes as they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// [`Dataset::sparse`] as it is; else sparse rows are filled up with `absent`.
+    pub sparse: bool,
+    /// Columns of words as codes; else each becomes one column for each of its words, 1 where
+    /// the row has that word and 0 elsewhere.
+    pub categories: bool,
+    /// What a cell means that a sparse row leaves out.
+    pub absent: Absent,
 }
 
 /// The files of a model inside the archive, by name.
@@ -160,6 +178,31 @@ pub trait Predictor: Send + Sync {
     /// # Errors
     /// When the model cannot answer for these rows.
     fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, Error>;
+
+    /// The same answers, and what was asked for besides; a model that does not know how to give
+    /// it says so.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict), and when something is asked that the model does not have.
+    fn predict_with(&self, rows: ArrayView2<'_, f32>, ask: &Ask) -> Result<Answer, Error> {
+        if *ask == Ask::default() {
+            return self.predict(rows);
+        }
+        Err(Error::Data {
+            what: "this model gives its plain answer and nothing besides".into(),
+            help: "leave the parameters of Accept out".into(),
+        })
+    }
+}
+
+/// What a caller wants besides the plain answer: the parameters of `Accept`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// `explain=top5`: the columns that decided most, so many of them; `explain=all` is
+    /// [`usize::MAX`].
+    pub explain: Option<usize>,
+    /// `verbose=true`: everything the algorithm knows about a row.
+    pub verbose: bool,
 }
 
 /// The algorithms of this process: the built-in ones, and a program's own.

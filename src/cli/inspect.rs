@@ -118,10 +118,7 @@ fn signature_facts(facts: &mut Table, signature: &Signature) {
         (Task::BinaryClassification, Some(threshold)) => {
             format!("binary classification, positive from {threshold}")
         }
-        (Task::BinaryClassification, None) => "binary classification".into(),
-        (Task::MulticlassClassification, _) => "multiclass classification".into(),
-        (Task::Regression, _) => "regression".into(),
-        (Task::AnomalyDetection, _) => "anomaly detection".into(),
+        (task, _) => task.words().into(),
     };
     facts.row(["task", &task]);
     let features = match signature.columns.as_slice() {

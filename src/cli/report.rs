@@ -107,7 +107,8 @@ fn columns(report: &Report) -> String {
     let features = plural(signature.features as u64, "feature");
     let answer = match (signature.task, &signature.labels) {
         (Task::Regression, _) => "a number to predict".to_owned(),
-        (Task::AnomalyDetection, _) => "no label".to_owned(),
+        (Task::AnomalyDetection | Task::Clustering | Task::Projection, _) => "no label".to_owned(),
+        (Task::Ranking, _) => "a relevance within its group".to_owned(),
         (_, Some(labels)) => format!("a label of {} classes", labels.len()),
         (_, None) => "a label".to_owned(),
     };
@@ -186,11 +187,9 @@ mod tests {
             algorithm: "linear-learner".into(),
             channels: vec![channel("train", 4000), channel("validation", 1)],
             signature: Signature {
-                features: 69,
-                columns: Vec::new(),
-                task: Task::BinaryClassification,
                 labels: Some(LabelNames::Words(vec!["no".into(), "yes".into()])),
                 threshold: Some(0.4),
+                ..Signature::of(69, Task::BinaryClassification)
             },
             epochs: 15,
             metrics: vec![

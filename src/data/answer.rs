@@ -45,4 +45,16 @@ pub enum Values {
         /// See [`super::schema::LabelNames`].
         names: Arc<super::schema::LabelNames>,
     },
+    /// What some columns added to the row's score, the strongest first; in JSON
+    /// `[{"feature":"amount","contribution":1.25}]`.
+    Contributions {
+        /// Entries per row.
+        width: usize,
+        /// rows × width: a column, from 0.
+        columns: Vec<u32>,
+        /// rows × width: what it added.
+        values: Vec<f32>,
+        /// Names of the columns; a column without one is called by its number, from 0.
+        names: Arc<[String]>,
+    },
 }

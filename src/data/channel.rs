@@ -79,11 +79,10 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
     let features = Array2::from_shape_vec((table.rows, layout.features()), table.features)
         .expect("every row was appended whole");
     Ok(Dataset {
-        features,
         label: layout.has_label().then(|| table.label.finish()),
-        weight: None,
         columns: layout.feature_names().into(),
         sources,
+        ..Dataset::of(features)
     })
 }
 
@@ -135,7 +134,12 @@ impl Batches {
         self.stream.spent.put(rows.features);
         self.label.append(rows.label).map_err(|refused| self.stream.label_error(refused))?;
         let labelled = self.stream.layout.as_ref().is_some_and(|layout| layout.has_label());
-        Ok(Batch { features, label: labelled.then(|| self.label.take_rows()), weight: None })
+        Ok(Batch {
+            features,
+            label: labelled.then(|| self.label.take_rows()),
+            weight: None,
+            group: None,
+        })
     }
 }
 

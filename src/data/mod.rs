@@ -18,6 +18,6 @@ mod rows;
 mod stored;
 
 pub use answer::{Answer, Field, Values};
-pub use batch::{Batch, Dataset, Labels, Source};
+pub use batch::{Batch, Categories, Dataset, Labels, Source, Sparse};
 pub use error::Error;
-pub use schema::{LabelNames, Signature, Task};
+pub use schema::{Absent, LabelNames, Signature, Task};

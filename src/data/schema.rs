@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::Categories;
+
 /// What kind of question the model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +16,27 @@ pub enum Task {
     Regression,
     /// How unusual a row is; larger is stranger.
     AnomalyDetection,
+    /// The nearest of some centres, and how far it is.
+    Clustering,
+    /// Fewer numbers that tell most of what the row tells.
+    Projection,
+    /// A number that orders the rows of a query group; larger comes first.
+    Ranking,
+}
+
+impl Task {
+    /// As people say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Task::BinaryClassification => "binary classification",
+            Task::MulticlassClassification => "multiclass classification",
+            Task::Regression => "regression",
+            Task::AnomalyDetection => "anomaly detection",
+            Task::Clustering => "clustering",
+            Task::Projection => "projection",
+            Task::Ranking => "ranking",
+        }
+    }
 }
 
 /// The classes of a classification, in the order of the model's outputs.
@@ -41,6 +64,31 @@ impl LabelNames {
     }
 }
 
+/// What a cell means that a sparse row leaves out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Absent {
+    /// It is 0.
+    #[default]
+    Zero,
+    /// It is a missing value: XGBoost's reading of libsvm.
+    Missing,
+}
+
+impl Absent {
+    /// The number that stands for it.
+    pub fn value(self) -> f32 {
+        match self {
+            Absent::Zero => 0.0,
+            Absent::Missing => f32::NAN,
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        *self == Absent::Zero
+    }
+}
+
 /// Input and output of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signature {
@@ -49,6 +97,12 @@ pub struct Signature {
     /// Their names, when the training data gave them; otherwise empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// The words of each column that holds words, by column from 0.
+    #[serde(default, skip_serializing_if = "Categories::is_empty")]
+    pub categories: Categories,
+    /// What a cell means that a sparse row leaves out.
+    #[serde(default, skip_serializing_if = "Absent::is_zero")]
+    pub absent: Absent,
     /// What kind of answer.
     pub task: Task,
     /// The classes of a classification.
@@ -57,4 +111,19 @@ pub struct Signature {
     /// Scores at or above this are the positive class (binary models).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+}
+
+impl Signature {
+    /// So many numbers in, an answer to `task` out, and nothing besides.
+    pub fn of(features: usize, task: Task) -> Signature {
+        Signature {
+            features,
+            columns: Vec::new(),
+            categories: Categories::new(),
+            absent: Absent::Zero,
+            task,
+            labels: None,
+            threshold: None,
+        }
+    }
 }

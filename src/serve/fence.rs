@@ -89,6 +89,9 @@ fn fits(answer: &Answer, rows: usize) -> bool {
             Values::Class { codes, names } => {
                 codes.len() == rows && codes.iter().all(|&code| (code as usize) < names.len())
             }
+            Values::Contributions { width, columns, values, .. } => {
+                width.checked_mul(rows) == Some(values.len()) && columns.len() == values.len()
+            }
         })
 }
 
@@ -99,7 +102,7 @@ pub(super) fn first_not_finite(answer: &Answer) -> Option<usize> {
         .iter()
         .filter_map(|field| match &field.values {
             Values::Number(numbers) => numbers.iter().position(|number| !number.is_finite()),
-            Values::Vector { width, values } => {
+            Values::Vector { width, values } | Values::Contributions { width, values, .. } => {
                 values.iter().position(|number| !number.is_finite()).map(|at| at / (*width).max(1))
             }
             Values::Class { .. } => None,
@@ -117,6 +120,12 @@ pub(super) fn part(answer: &Answer, from: usize, to: usize) -> Answer {
         Values::Class { codes, names } => {
             Values::Class { codes: codes[from..to].to_vec(), names: names.clone() }
         }
+        Values::Contributions { width, columns, values, names } => Values::Contributions {
+            width: *width,
+            columns: columns[from * width..to * width].to_vec(),
+            values: values[from * width..to * width].to_vec(),
+            names: names.clone(),
+        },
     };
     Answer {
         key: answer.key,

@@ -11,7 +11,6 @@ use super::queue::{Bounds, Queue};
 use super::routes::Front;
 use super::stats::Stats;
 use super::{calibrate, worker};
-use crate::data::Task;
 use crate::http::{self, Gate, Limits, Stop, gate};
 use crate::model::Model;
 use crate::spec::limit;
@@ -223,12 +222,7 @@ impl Running {
     pub fn greeting(&self) -> String {
         let endpoint = &self.endpoint;
         let manifest = &endpoint.model.manifest;
-        let task = match manifest.signature.task {
-            Task::BinaryClassification => "binary classification",
-            Task::MulticlassClassification => "multiclass classification",
-            Task::Regression => "regression",
-            Task::AnomalyDetection => "anomaly detection",
-        };
+        let task = manifest.signature.task.words();
         let row_us = endpoint.cost.of(1).as_secs_f64() * 1e6;
         let settings = &endpoint.settings;
         let (count, kind) = match endpoint.cost.is_inline(1) {

@@ -1,7 +1,6 @@
 //! `mlp` through the traits that a job and an endpoint use, and the table it is found in.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, Axis, Slice};
@@ -28,13 +27,7 @@ fn curve(rows: usize) -> Dataset {
 }
 
 fn dataset(features: Array2<f32>, label: Labels) -> Dataset {
-    Dataset {
-        features,
-        label: Some(label),
-        weight: None,
-        columns: Arc::from([]),
-        sources: Vec::new(),
-    }
+    Dataset { label: Some(label), ..Dataset::of(features) }
 }
 
 fn only(train: Dataset) -> Channels {
@@ -144,7 +137,7 @@ fn open(fitted: &Fitted) -> Box<dyn Predictor> {
 fn scores(answer: &Answer) -> &[f32] {
     match &answer.fields[0].values {
         Values::Number(scores) | Values::Vector { values: scores, .. } => scores,
-        Values::Class { .. } => panic!("the first field is the score"),
+        _ => panic!("the first field is the score"),
     }
 }
 

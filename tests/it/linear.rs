@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, Axis, ShapeBuilder, Slice};
@@ -25,13 +24,7 @@ const MULTICLASS: (&str, &str) = ("predictor_type", "multiclass_classifier");
 const REGRESSOR: (&str, &str) = ("predictor_type", "regressor");
 
 fn dataset(label: Labels, features: Array2<f32>) -> Dataset {
-    Dataset {
-        features,
-        label: Some(label),
-        weight: None,
-        columns: Arc::from([]),
-        sources: Vec::new(),
-    }
+    Dataset { label: Some(label), ..Dataset::of(features) }
 }
 
 /// Evenly spread numbers in -1..1 that look random.
@@ -176,7 +169,7 @@ fn answer(fitted: &Fitted, rows: &Array2<f32>) -> Answer {
 fn numbers(answer: &Answer) -> &[f32] {
     match &answer.fields[0].values {
         Values::Number(values) | Values::Vector { values, .. } => values,
-        Values::Class { .. } => panic!("the first field is a score"),
+        _ => panic!("the first field is a score"),
     }
 }
 

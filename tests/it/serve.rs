@@ -109,11 +109,9 @@ fn model(predictor: impl Predictor + 'static) -> Model {
             algorithm: "linear-learner".into(),
             hyperparameters: serde_json::Map::new(),
             signature: Signature {
-                features: 3,
-                columns: Vec::new(),
-                task: Task::BinaryClassification,
                 labels: Some(LabelNames::Numbers(vec![0.0, 1.0])),
                 threshold: Some(0.5),
+                ..Signature::of(3, Task::BinaryClassification)
             },
             metrics: Vec::new(),
             epochs: 1,

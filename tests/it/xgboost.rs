@@ -133,7 +133,7 @@ fn signal(x: &Array2<f32>, row: usize) -> f32 {
 
 fn dataset(features: Array2<f32>, label: Vec<f32>) -> Dataset {
     let label = Some(Labels::Number(label));
-    Dataset { features, label, weight: None, columns: [].into(), sources: Vec::new() }
+    Dataset { label, ..Dataset::of(features) }
 }
 
 #[derive(Clone, Copy)]
@@ -170,6 +170,7 @@ fn scores(fitted: &Fitted, x: &Array2<f32>) -> Vec<f32> {
     match &answer.fields[0].values {
         Values::Number(values) | Values::Vector { values, .. } => values.clone(),
         Values::Class { codes, .. } => codes.iter().map(|code| *code as f32).collect(),
+        Values::Contributions { .. } => panic!("the first field is the answer"),
     }
 }
 

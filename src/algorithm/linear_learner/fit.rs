@@ -66,11 +66,10 @@ impl Trainer for Fit {
             metrics.extend(self.report(&linear, cut, channel, &domain)?);
         }
         let signature = Signature {
-            features: data.train.features.ncols(),
             columns: data.train.columns.to_vec(),
-            task: settings.task,
             labels: domain.classes.as_ref().map(|classes| classes.names().clone()),
             threshold: (settings.task == Task::BinaryClassification).then_some(cut.at),
+            ..Signature::of(data.train.features.ncols(), settings.task)
         };
         Ok(Fitted { files: linear.files(), signature, metrics, epochs: trained.epochs })
     }

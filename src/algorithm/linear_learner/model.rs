@@ -208,7 +208,7 @@ fn link(task: Task, margins: &mut [f32]) {
                 *margin /= sum;
             }
         }
-        Task::Regression | Task::AnomalyDetection => {}
+        _ => {}
     }
 }
 

@@ -258,7 +258,7 @@ impl Predictor for Opened {
             Values::Vector { values, .. } => {
                 values.chunks_exact(width).map(|row| argmax(row) as u32).collect()
             }
-            Values::Class { .. } => Vec::new(),
+            _ => Vec::new(),
         };
         let mut fields = vec![Field { name: "score", values: scores }];
         if let Some(names) = &self.names {

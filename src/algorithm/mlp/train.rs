@@ -558,11 +558,10 @@ impl<'a> Training<'a> {
         Ok(Fitted {
             files: predict::files(&prepared.shape, &weights, &prepared.standardiser),
             signature: Signature {
-                features: prepared.shape.inputs,
                 columns: prepared.columns.clone(),
-                task,
                 labels: prepared.classes.as_ref().map(|classes| classes.names().clone()),
                 threshold: (task == Task::BinaryClassification).then_some(THRESHOLD),
+                ..Signature::of(prepared.shape.inputs, task)
             },
             metrics,
             epochs,

@@ -452,10 +452,9 @@ pub fn plain_signature(model: &Ensemble, names: Option<LabelNames>) -> Signature
     };
     let numbers = || LabelNames::Numbers((0..classes).map(|class| class as f32).collect());
     Signature {
-        features: model.features,
         columns: model.names.clone(),
-        task,
         labels: (classes > 0).then(|| names.unwrap_or_else(numbers)),
         threshold: ensemble::threshold(objective),
+        ..Signature::of(model.features, task)
     }
 }

@@ -59,6 +59,22 @@ impl Writer<'_> {
                 Some(Class::Word(word)) => self.csv_word(word),
                 None => self.csv_number(f32::NAN),
             },
+            Values::Contributions { width, columns, values, names } => {
+                let columns = columns.get(row * width..(row + 1) * width).unwrap_or(&[]);
+                for (at, (column, value)) in
+                    columns.iter().zip(vector(values, *width, row)).enumerate()
+                {
+                    if at > 0 {
+                        self.out.push(b',');
+                    }
+                    match names.get(*column as usize) {
+                        Some(name) => self.csv_word(name),
+                        None => self.out.extend_from_slice(self.whole.format(*column).as_bytes()),
+                    }
+                    self.out.push(b',');
+                    self.csv_number(*value);
+                }
+            }
         }
     }
 
@@ -132,6 +148,27 @@ impl Writer<'_> {
                 Some(Class::Word(word)) => self.json_word(word),
                 None => self.out.extend_from_slice(b"null"),
             },
+            Values::Contributions { width, columns, values, names } => {
+                let columns = columns.get(row * width..(row + 1) * width).unwrap_or(&[]);
+                self.out.push(b'[');
+                for (at, (column, value)) in
+                    columns.iter().zip(vector(values, *width, row)).enumerate()
+                {
+                    self.out.extend_from_slice(if at > 0 {
+                        b",{\"feature\":"
+                    } else {
+                        b"{\"feature\":"
+                    });
+                    match names.get(*column as usize) {
+                        Some(name) => self.json_word(name),
+                        None => self.out.extend_from_slice(self.whole.format(*column).as_bytes()),
+                    }
+                    self.out.extend_from_slice(b",\"contribution\":");
+                    self.json_number(*value);
+                    self.out.push(b'}');
+                }
+                self.out.push(b']');
+            }
         }
     }
 
@@ -245,6 +282,30 @@ mod tests {
             r#"{"predictions":[{"score":[0.5,0.25,0.25]},{"score":[1.0,0.0,1e-7]}]}"#
         );
         assert_eq!(written(&answer, Media::Csv), "0.5,0.25,0.25\n1.0,0.0,1e-7\n");
+    }
+
+    #[test]
+    fn contributions_name_their_columns() {
+        let contributions = Values::Contributions {
+            width: 2,
+            columns: vec![1, 0, 7, 1],
+            values: vec![1.5, -0.5, 0.25, 0.0],
+            names: Arc::from(["amount".to_owned(), "a,b".to_owned()]),
+        };
+        let field = Field { name: "contributions", values: contributions };
+        let answer = Answer { key: "predictions", rows: 2, fields: vec![field] };
+        assert_eq!(
+            written(&answer, Media::JsonLines),
+            concat!(
+                r#"{"contributions":[{"feature":"a,b","contribution":1.5},"#,
+                r#"{"feature":"amount","contribution":-0.5}]}"#,
+                "\n",
+                r#"{"contributions":[{"feature":7,"contribution":0.25},"#,
+                r#"{"feature":"a,b","contribution":0.0}]}"#,
+                "\n"
+            )
+        );
+        assert_eq!(written(&answer, Media::Csv), "\"a,b\",1.5,amount,-0.5\n7,0.25,\"a,b\",0.0\n");
     }
 
     #[test]

@@ -52,13 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_read_by_hand_is_what_the_general_reader_reads() {
-        let signature = Signature {
-            features: 2,
-            columns: Vec::new(),
-            task: Task::Regression,
-            labels: None,
-            threshold: None,
-        };
+        let signature = Signature::of(2, Task::Regression);
         for (body, by_hand) in [
             ("1,2", true),
             ("1,2\n", true),

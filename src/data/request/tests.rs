@@ -5,11 +5,8 @@ use crate::data::schema::Task;
 
 fn signature(features: usize, columns: &[&str]) -> Signature {
     Signature {
-        features,
         columns: columns.iter().map(ToString::to_string).collect(),
-        task: Task::Regression,
-        labels: None,
-        threshold: None,
+        ..Signature::of(features, Task::Regression)
     }
 }
 
