@@ -119,6 +119,7 @@ fn predict(data: &Array2<f32>, model: Vec<u8>) -> Result<Vec<f32>, Box<dyn Error
     Ok(match &answer.fields[0].values {
         Values::Number(values) | Values::Vector { values, .. } => values.clone(),
         Values::Class { codes, .. } => codes.iter().map(|code| *code as f32).collect(),
+        _ => return Err("the first field is the answer".into()),
     })
 }
 
