@@ -51,6 +51,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("object_store", &["store"]),
     ("reqwest", &["store"]),
     ("aes_gcm", &["seal"]),
+    ("ring", &["seal"]),
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
     ("zeroize", &["seal"]),
