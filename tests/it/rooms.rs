@@ -53,6 +53,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("object_store", &["store"]),
     ("reqwest", &["store"]),
     ("aes_gcm", &["seal"]),
+    ("ring", &["seal"]),
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
     ("zeroize", &["seal"]),
