@@ -9,6 +9,7 @@ mod data;
 mod hostile;
 mod kmeans;
 mod linear;
+mod load;
 mod model;
 mod rooms;
 mod s3;
