@@ -11,6 +11,7 @@ mod linear;
 mod model;
 mod rooms;
 mod s3;
+mod schema;
 mod seal;
 mod serve;
 mod store;
