@@ -6,6 +6,7 @@ pub mod channel;
 pub mod error;
 pub mod generate;
 pub mod media;
+pub mod oip;
 pub mod request;
 pub mod schema;
 

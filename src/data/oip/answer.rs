@@ -1,0 +1,217 @@
+//! An answer as the protocol's tensors.
+
+use std::borrow::Cow;
+
+use super::{DataType, Wanted};
+use crate::data::answer::{Answer, Field, Values};
+use crate::data::error::{Error, shown};
+use crate::data::schema::LabelNames;
+
+/// What a tensor of an answer looks like, for a model's metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// Its elements.
+    pub datatype: DataType,
+    /// Elements per row; `None` is one, without a dimension of its own.
+    pub width: Option<usize>,
+}
+
+/// The tensors of an answer.
+pub fn tensors(answer: &Answer) -> Vec<Tensor> {
+    answer.fields.iter().flat_map(describe).collect()
+}
+
+fn describe(field: &Field) -> Vec<Tensor> {
+    let one = |datatype, width| Tensor { name: field.name.to_owned(), datatype, width };
+    match &field.values {
+        Values::Number(_) => vec![one(DataType::Fp(4), None)],
+        Values::Vector { width, .. } => vec![one(DataType::Fp(4), Some(*width))],
+        Values::Class { names, .. } => vec![one(class_type(names), None)],
+        Values::Contributions { width, .. } => vec![
+            one(DataType::Fp(4), Some(*width)),
+            Tensor {
+                name: format!("{}_columns", field.name),
+                datatype: DataType::Bytes,
+                width: Some(*width),
+            },
+        ],
+    }
+}
+
+fn class_type(names: &LabelNames) -> DataType {
+    match names {
+        LabelNames::Words(_) => DataType::Bytes,
+        LabelNames::Numbers(numbers) if numbers.iter().all(|number| number.fract() == 0.0) => {
+            DataType::Int(8)
+        }
+        LabelNames::Numbers(_) => DataType::Fp(4),
+    }
+}
+
+/// Appends a response to `out`; returns the length of its JSON when binary tensors follow it.
+///
+/// # Errors
+/// [`Error::Request`] when an output is wanted that the model does not have.
+pub fn encode(
+    answer: &Answer,
+    wanted: &Wanted,
+    model: &str,
+    out: &mut Vec<u8>,
+) -> Result<Option<usize>, Error> {
+    let known = tensors(answer);
+    let chosen: Vec<(usize, bool)> = if wanted.outputs.is_empty() {
+        (0..known.len()).map(|at| (at, wanted.binary)).collect()
+    } else {
+        let find = |(name, binary): &(String, bool)| {
+            let at = known.iter().position(|tensor| tensor.name == *name);
+            at.map(|at| (at, *binary)).ok_or_else(|| {
+                let names: Vec<&str> = known.iter().map(|tensor| tensor.name.as_str()).collect();
+                Error::request(
+                    format!("the model has no output {}", shown(name.as_bytes())),
+                    format!("its outputs are {}", names.join(", ")),
+                )
+            })
+        };
+        wanted.outputs.iter().map(find).collect::<Result<_, _>>()?
+    };
+    let before = out.len();
+    let mut binary = Vec::new();
+    out.extend_from_slice(b"{\"model_name\":");
+    text(model, out);
+    out.extend_from_slice(b",\"model_version\":\"1\"");
+    if let Some(id) = &wanted.id {
+        out.extend_from_slice(b",\"id\":");
+        text(id, out);
+    }
+    out.extend_from_slice(b",\"outputs\":[");
+    for (number, (at, in_binary)) in chosen.into_iter().enumerate() {
+        let Tensor { name, datatype, width } = &known[at];
+        out.extend_from_slice(if number > 0 { b",{\"name\":" } else { b"{\"name\":" });
+        text(name, out);
+        let dimensions = width.map_or(String::new(), |width| format!(",{width}"));
+        let kind = datatype.name();
+        let rows = answer.rows;
+        let rest = format!(",\"datatype\":\"{kind}\",\"shape\":[{rows}{dimensions}]");
+        out.extend_from_slice(rest.as_bytes());
+        let elements = Elements::of(answer, name);
+        if in_binary {
+            let start = binary.len();
+            elements.pack(&mut binary);
+            let size = binary.len() - start;
+            out.extend_from_slice(
+                format!(",\"parameters\":{{\"binary_data_size\":{size}}}}}").as_bytes(),
+            );
+        } else {
+            out.extend_from_slice(b",\"data\":[");
+            elements.json(out);
+            out.extend_from_slice(b"]}");
+        }
+    }
+    out.extend_from_slice(b"]}");
+    let json_bytes = out.len() - before;
+    out.extend_from_slice(&binary);
+    Ok((!binary.is_empty()).then_some(json_bytes))
+}
+
+fn text(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a vector takes every byte");
+}
+
+/// One tensor's elements.
+enum Elements<'a> {
+    Numbers(Cow<'a, [f32]>),
+    Whole(Vec<i64>),
+    Words(Vec<String>),
+}
+
+impl<'a> Elements<'a> {
+    fn of(answer: &'a Answer, name: &str) -> Elements<'a> {
+        let own = answer.fields.iter().find(|field| field.name == name);
+        let of_columns =
+            || answer.fields.iter().find(|field| name.strip_suffix("_columns") == Some(field.name));
+        match (own, own.or_else(of_columns).map(|field| &field.values)) {
+            (None, Some(Values::Contributions { columns, names, .. })) => {
+                let word = |column: &u32| {
+                    names.get(*column as usize).cloned().unwrap_or_else(|| column.to_string())
+                };
+                Elements::Words(columns.iter().map(word).collect())
+            }
+            (_, Some(Values::Number(numbers))) => Elements::Numbers(numbers.into()),
+            (_, Some(Values::Vector { values, .. } | Values::Contributions { values, .. })) => {
+                Elements::Numbers(values.into())
+            }
+            (_, Some(Values::Class { codes, names })) => match &**names {
+                LabelNames::Words(words) => {
+                    let word = |code: &u32| words.get(*code as usize).cloned().unwrap_or_default();
+                    Elements::Words(codes.iter().map(word).collect())
+                }
+                LabelNames::Numbers(numbers) => {
+                    let number =
+                        |code: &u32| numbers.get(*code as usize).copied().unwrap_or_default();
+                    match class_type(names) {
+                        DataType::Int(_) => {
+                            Elements::Whole(codes.iter().map(|code| number(code) as i64).collect())
+                        }
+                        _ => Elements::Numbers(codes.iter().map(number).collect()),
+                    }
+                }
+            },
+            (_, None) => Elements::Numbers(Cow::Borrowed(&[])),
+        }
+    }
+
+    /// The elements with commas between them.
+    fn json(&self, out: &mut Vec<u8>) {
+        let mut comma = false;
+        let mut separate = |out: &mut Vec<u8>| {
+            if std::mem::replace(&mut comma, true) {
+                out.push(b',');
+            }
+        };
+        match self {
+            Elements::Numbers(numbers) => {
+                let mut shortest = zmij::Buffer::new();
+                for number in numbers.iter() {
+                    separate(out);
+                    match number.is_finite() {
+                        true => out.extend_from_slice(shortest.format_finite(*number).as_bytes()),
+                        // JSON knows no NaN.
+                        false => out.extend_from_slice(b"null"),
+                    }
+                }
+            }
+            Elements::Whole(numbers) => {
+                let mut digits = itoa::Buffer::new();
+                for number in numbers {
+                    separate(out);
+                    out.extend_from_slice(digits.format(*number).as_bytes());
+                }
+            }
+            Elements::Words(words) => {
+                for word in words {
+                    separate(out);
+                    text(word, out);
+                }
+            }
+        }
+    }
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        match self {
+            Elements::Numbers(numbers) => {
+                numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+            }
+            Elements::Whole(numbers) => {
+                numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+            }
+            Elements::Words(words) => {
+                for word in words {
+                    out.extend_from_slice(&(word.len() as u32).to_le_bytes());
+                    out.extend_from_slice(word.as_bytes());
+                }
+            }
+        }
+    }
+}
