@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use crate::algorithm::{self, Files, Predictor, Table};
+use crate::algorithm::{self, Ask, Files, Predictor, Table};
 use crate::data::Answer;
 use crate::seal::{self, Form, HeaderInfo, KeyService, LocalKeys};
 use crate::spec::limit;
@@ -136,8 +136,20 @@ impl Model {
     ///
     /// # Errors
     /// When the rows have another number of features than the model, or it cannot answer.
-    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, algorithm::Error> {
+        self.predict_with(rows, &Ask::default())
+    }
+
+    /// The same answers, and what was asked for besides.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict), and when something is asked that the model does not have.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
+    pub fn predict_with(
+        &self,
+        rows: ArrayView2<'_, f32>,
+        ask: &Ask,
+    ) -> Result<Answer, algorithm::Error> {
         let wanted = self.manifest.signature.features;
         if rows.ncols() != wanted {
             return Err(algorithm::Error::Data {
@@ -146,7 +158,7 @@ impl Model {
                     .into(),
             });
         }
-        self.predictor.predict(rows)
+        self.predictor.predict_with(rows, ask)
     }
 }
 
