@@ -12,6 +12,9 @@ pub(super) const CUSTOM_ATTRIBUTES: HeaderName =
 /// Names the request in the log.
 pub(super) const INFERENCE_ID: HeaderName =
     HeaderName::from_static("x-amzn-sagemaker-inference-id");
+/// Of the Open Inference Protocol's binary tensors, in requests and answers.
+pub(super) const JSON_BYTES: HeaderName =
+    HeaderName::from_static("inference-header-content-length");
 /// In every answer.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -20,6 +23,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-reques
 pub(super) struct Asked<'a> {
     content_type: Option<&'a HeaderValue>,
     accept: Option<&'a HeaderValue>,
+    json_bytes: Option<&'a HeaderValue>,
     pub(super) custom_attributes: Option<&'a HeaderValue>,
     pub(super) inference_id: Option<&'a HeaderValue>,
     pub(super) encoding: Option<&'a HeaderValue>,
@@ -33,6 +37,7 @@ impl<'a> Asked<'a> {
                 "content-type" => &mut asked.content_type,
                 "accept" => &mut asked.accept,
                 "content-encoding" => &mut asked.encoding,
+                "inference-header-content-length" => &mut asked.json_bytes,
                 "x-amzn-sagemaker-custom-attributes" => &mut asked.custom_attributes,
                 "x-amzn-sagemaker-inference-id" => &mut asked.inference_id,
                 _ => continue,
@@ -58,6 +63,11 @@ impl<'a> Asked<'a> {
 
     pub(super) fn content_type(&self) -> Result<Option<&'a str>, Refusal> {
         text(self.content_type, &hyper::header::CONTENT_TYPE, HEADER_VALUE_BYTES_MAX)
+    }
+
+    /// Length of the JSON that binary tensors follow.
+    pub(super) fn json_bytes(&self) -> Result<Option<&'a str>, Refusal> {
+        text(self.json_bytes, &JSON_BYTES, HEADER_VALUE_BYTES_MAX)
     }
 
     pub(super) fn accept(&self) -> Result<Option<&'a str>, Refusal> {

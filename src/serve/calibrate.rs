@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::error::Error;
 use super::fence::predict;
 use crate::algorithm::{Ask, Predictor};
+use crate::data::Answer;
 use crate::spec::limit::BLOCK_ROWS_MAX;
 
 /// The longest time one request may keep a connection's thread from the others.
@@ -78,16 +79,17 @@ pub(super) fn measure(predictor: &dyn Predictor, features: usize) -> Result<Cost
     Ok(Cost { call_s: (one - row_s).max(0.0), row_s })
 }
 
-/// Asks once for what every caller will be answered besides.
+/// Asks once for what every caller will be answered.
 ///
 /// # Errors
 /// When the model does not have it: better now than at the first request.
-pub(super) fn check(predictor: &dyn Predictor, features: usize, ask: &Ask) -> Result<(), Error> {
-    if ask.is_plain() {
-        return Ok(());
-    }
+pub(super) fn sample(
+    predictor: &dyn Predictor,
+    features: usize,
+    ask: &Ask,
+) -> Result<Answer, Error> {
     match predict(predictor, &vec![0.0; features], features, ask) {
-        Ok(_) => Ok(()),
+        Ok(predicted) => Ok(predicted.answer),
         Err(why) => Err(Error::Model { what: why.reason().to_owned() }),
     }
 }

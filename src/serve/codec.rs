@@ -4,9 +4,9 @@
 use hyper::StatusCode;
 
 use crate::algorithm::Ask;
-pub(super) use crate::data::media::{Accept, ContentType};
+use crate::data::media::{Accept, ContentType};
 use crate::data::request::{self, Limits};
-use crate::data::{Answer, Error, Signature, answer};
+use crate::data::{Answer, Error, Signature, answer, oip};
 use crate::fault::Fault;
 use crate::spec::train::Media;
 
@@ -49,53 +49,123 @@ impl From<Error> for Refusal {
     }
 }
 
-/// The format of a body.
-pub(super) fn content_type(header: Option<&str>) -> Result<ContentType, Refusal> {
-    match header.map(str::trim) {
-        None | Some("") => Ok(CONTENT_DEFAULT.into()),
-        Some(text) => Ok(ContentType::parse(text)?),
+/// How a request's body is to be read.
+#[derive(Debug, Clone)]
+pub(super) enum Wire {
+    /// As SageMaker's containers do: by `Content-Type` and `Accept`.
+    SageMaker { content: ContentType, accept: Accept },
+    /// The Open Inference Protocol; the length of the JSON when binary tensors follow it.
+    OpenInference { json_bytes: Option<usize> },
+}
+
+/// How the answer is to be written, which is known once the body was read.
+#[derive(Debug, Clone)]
+pub(super) enum Form {
+    SageMaker(Accept),
+    OpenInference(oip::Wanted),
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) content_type: &'static str,
+    /// Length of the JSON that binary tensors follow.
+    pub(super) json_bytes: Option<usize>,
+}
+
+impl Wire {
+    /// From the headers of an invocation.
+    pub(super) fn sagemaker(content: Option<&str>, accept: Option<&str>) -> Result<Wire, Refusal> {
+        let content = match content.map(str::trim) {
+            None | Some("") => CONTENT_DEFAULT.into(),
+            Some(text) => ContentType::parse(text)?,
+        };
+        Ok(Wire::SageMaker { content, accept: Accept::parse(accept, ACCEPT_DEFAULT)? })
+    }
+
+    /// From `Inference-Header-Content-Length`.
+    pub(super) fn open_inference(json_bytes: Option<&str>) -> Result<Wire, Refusal> {
+        let json_bytes = json_bytes.map(|text| text.trim().parse()).transpose().map_err(|_| {
+            Refusal::new(StatusCode::BAD_REQUEST, "Inference-Header-Content-Length is no number")
+                .help("set it to the length of the JSON, or leave it out")
+        })?;
+        Ok(Wire::OpenInference { json_bytes })
+    }
+
+    /// What the caller wants besides, on top of what the endpoint answers everybody.
+    pub(super) fn ask(&self, always: &Ask) -> Result<Ask, Refusal> {
+        match self {
+            Wire::SageMaker { accept, .. } if !accept.parameters.is_empty() => always
+                .with(accept)
+                .map_err(|(what, help)| Refusal::new(StatusCode::BAD_REQUEST, what).help(help)),
+            _ => Ok(always.clone()),
+        }
+    }
+
+    /// The type of an answer without a body.
+    pub(super) fn content_type(&self) -> &'static str {
+        match self {
+            Wire::SageMaker { accept, .. } => accept.content_type(),
+            Wire::OpenInference { .. } => JSON,
+        }
     }
 }
 
-/// The format of the answer.
-pub(super) fn accept(header: Option<&str>) -> Result<Accept, Refusal> {
-    Ok(Accept::parse(header, ACCEPT_DEFAULT)?)
-}
+const JSON: &str = "application/json";
+const BINARY: &str = "application/octet-stream";
 
-/// What the caller wants besides, on top of what the endpoint answers everybody.
-pub(super) fn ask(accept: &Accept, always: &Ask) -> Result<Ask, Refusal> {
-    if accept.parameters.is_empty() {
-        return Ok(always.clone());
-    }
-    always
-        .with(accept)
-        .map_err(|(what, help)| Refusal::new(StatusCode::BAD_REQUEST, what).help(help))
-}
-
-/// Appends a body's rows to `values`, row-major; returns how many.
+/// Appends a body's rows to `values`, row-major; returns how many, and how to answer.
 pub(super) fn decode(
-    content: &ContentType,
+    wire: &Wire,
     body: &[u8],
     signature: &Signature,
     values: &mut Vec<f32>,
-) -> Result<usize, Refusal> {
-    Ok(request::decode_into(content, body, signature, &Limits::default(), values)?)
+) -> Result<(usize, Form), Refusal> {
+    let limits = Limits::default();
+    match wire {
+        Wire::SageMaker { content, accept } => {
+            let rows = request::decode_into(content, body, signature, &limits, values)?;
+            Ok((rows, Form::SageMaker(accept.clone())))
+        }
+        Wire::OpenInference { json_bytes } => {
+            let (rows, wanted) = oip::decode(body, *json_bytes, signature, &limits, values)?;
+            Ok((rows, Form::OpenInference(wanted)))
+        }
+    }
 }
 
 /// Appends an answer to `out`; in CSV every field when more than the plain answer was asked for.
-pub(super) fn encode(accept: &Accept, ask: &Ask, answer: &Answer, out: &mut Vec<u8>) {
-    if ask.is_plain() {
-        answer::encode(answer, accept, out);
-    } else {
-        answer::encode_fields(answer, accept, out);
+pub(super) fn encode(
+    form: &Form,
+    ask: &Ask,
+    model: &str,
+    answer: &Answer,
+    out: &mut Vec<u8>,
+) -> Result<Written, Refusal> {
+    match form {
+        Form::SageMaker(accept) => {
+            match ask.is_plain() {
+                true => answer::encode(answer, accept, out),
+                false => answer::encode_fields(answer, accept, out),
+            }
+            Ok(Written { content_type: accept.content_type(), json_bytes: None })
+        }
+        Form::OpenInference(wanted) => {
+            let json_bytes = oip::encode(answer, wanted, model, out)?;
+            let content_type = if json_bytes.is_some() { BINARY } else { JSON };
+            Ok(Written { content_type, json_bytes })
+        }
     }
 }
 
 /// How many rows a body may hold, without reading it closely.
-pub(super) fn rows_at_most(content: &ContentType, body: &[u8], features: usize) -> usize {
-    match content.media {
-        // A value and the comma after it are two bytes or more.
-        Media::Json => body.len() / (2 * features.max(1)) + 1,
-        Media::Csv | Media::JsonLines => memchr::memchr_iter(b'\n', body).count() + 1,
+pub(super) fn rows_at_most(wire: &Wire, body: &[u8], features: usize) -> usize {
+    match wire {
+        // A value and the comma after it are two bytes or more, and in binary one.
+        Wire::OpenInference { .. } => body.len() / features.max(1) + 1,
+        Wire::SageMaker { content, .. } => match content.media {
+            Media::Json => body.len() / (2 * features.max(1)) + 1,
+            Media::Csv | Media::JsonLines => memchr::memchr_iter(b'\n', body).count() + 1,
+        },
     }
 }

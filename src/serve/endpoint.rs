@@ -13,6 +13,7 @@ use super::fence::{Failed, first_not_finite};
 use super::queue::Queue;
 use super::stats::{Gauges, Stats};
 use crate::algorithm::{Ask, Predictor};
+use crate::data::oip::Tensor;
 use crate::data::{Answer, Signature};
 use crate::http::Limits;
 use crate::model::Model;
@@ -37,6 +38,8 @@ pub(super) struct Settings {
 pub(super) struct Endpoint {
     pub(super) model: Model,
     pub(super) cost: Cost,
+    /// The tensors of its answer.
+    pub(super) outputs: Vec<Tensor>,
     pub(super) queue: Queue,
     pub(super) settings: Settings,
     /// One for each connection thread, then one for each worker.
@@ -52,6 +55,11 @@ impl Endpoint {
 
     pub(super) fn signature(&self) -> &Signature {
         &self.model.manifest.signature
+    }
+
+    /// What callers know it by.
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
     }
 
     pub(super) fn features(&self) -> usize {

@@ -12,8 +12,7 @@ use hyper::body::Bytes;
 use tokio::sync::oneshot;
 
 use super::asked::Asked;
-use super::codec::{self, Refusal};
-use super::codec::{Accept, ContentType};
+use super::codec::{self, Refusal, Wire, Written};
 use super::endpoint::Endpoint;
 use super::fence;
 use super::queue::{Full, Job, Work};
@@ -46,7 +45,7 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) status: StatusCode,
-    pub(super) content_type: &'static str,
+    pub(super) written: Written,
     pub(super) body: Bytes,
 }
 
@@ -63,23 +62,34 @@ impl Outcome {
     }
 }
 
+/// Which contract a request follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    SageMaker,
+    OpenInference,
+}
+
 /// Answers one invocation.
 pub(super) async fn invoke(
     endpoint: &Endpoint,
     stats: &Stats,
     scratch: &RefCell<Scratch>,
     asked: &Asked<'_>,
+    protocol: Protocol,
     body: Body,
     remote: std::net::IpAddr,
 ) -> Outcome {
     // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
-    let formats = asked.check().and_then(|()| {
-        let accept = codec::accept(asked.accept()?)?;
-        let ask = codec::ask(&accept, &endpoint.settings.ask)?;
-        Ok((codec::content_type(asked.content_type()?)?, accept, ask))
+    let wanted = asked.check().and_then(|()| {
+        let wire = match protocol {
+            Protocol::SageMaker => Wire::sagemaker(asked.content_type()?, asked.accept()?)?,
+            Protocol::OpenInference => Wire::open_inference(asked.json_bytes()?)?,
+        };
+        let ask = wire.ask(&endpoint.settings.ask)?;
+        Ok((wire, ask))
     });
-    let (content, accept, ask) = match formats {
-        Ok(formats) => formats,
+    let (wire, ask) = match wanted {
+        Ok(wanted) => wanted,
         Err(refusal) => return Outcome::refused(refusal),
     };
     let payload = match body.read().await {
@@ -94,7 +104,7 @@ pub(super) async fn invoke(
     let mut outcome = Outcome {
         result: Ok(Answered {
             status: StatusCode::NO_CONTENT,
-            content_type: accept.content_type(),
+            written: Written { content_type: wire.content_type(), json_bytes: None },
             body: Bytes::new(),
         }),
         bytes_in: payload.bytes.len(),
@@ -106,8 +116,7 @@ pub(super) async fn invoke(
     if payload.bytes.trim_ascii().is_empty() {
         return outcome;
     }
-    let wanted = (&accept, &ask);
-    let inline = here(endpoint, stats, scratch, &content, wanted, &payload.bytes, &mut outcome);
+    let inline = here(endpoint, stats, scratch, (&wire, &ask), &payload.bytes, &mut outcome);
     let work = match inline {
         Ok(None) => return outcome,
         Ok(Some(work)) => work,
@@ -118,16 +127,15 @@ pub(super) async fn invoke(
     };
     let deadline = begun + endpoint.settings.invocation_timeout;
     let (reply, answer) = oneshot::channel();
-    let status = StatusCode::OK;
-    let content_type = accept.content_type();
-    let job = Job { work, accept, ask, deadline, remote, reply };
+    let job = Job { work, ask, deadline, remote, reply };
     outcome.result = match endpoint.queue.push(job) {
         Err(full) => Err(no_room(full)),
         Ok(()) => match wait(answer, deadline).await {
             Ok(done) => {
                 outcome.rows = done.rows;
                 outcome.model = done.model;
-                Ok(Answered { status, content_type, body: done.body.into() })
+                let status = StatusCode::OK;
+                Ok(Answered { status, written: done.written, body: done.body.into() })
             }
             Err(refusal) => Err(refusal),
         },
@@ -141,23 +149,22 @@ fn here(
     endpoint: &Endpoint,
     stats: &Stats,
     scratch: &RefCell<Scratch>,
-    content: &ContentType,
-    (accept, ask): (&Accept, &Ask),
+    (wire, ask): (&Wire, &Ask),
     body: &Bytes,
     outcome: &mut Outcome,
 ) -> Result<Option<Work>, Refusal> {
     if body.len() > INLINE_BYTES_MAX {
-        let rows = codec::rows_at_most(content, body, endpoint.features());
-        return Ok(Some(Work::Body { bytes: body.clone(), content: content.clone(), rows }));
+        let rows = codec::rows_at_most(wire, body, endpoint.features());
+        return Ok(Some(Work::Body { bytes: body.clone(), wire: wire.clone(), rows }));
     }
     // Nothing below waits, so nobody else on this thread sees the cell borrowed.
     let Scratch { values, out } = &mut *scratch.borrow_mut();
     values.clear();
-    let rows = codec::decode(content, body, endpoint.signature(), values)?;
+    let (rows, form) = codec::decode(wire, body, endpoint.signature(), values)?;
     outcome.rows = rows;
     // What the model's plain answer costs says nothing of what an explanation does.
     if !endpoint.cost.is_inline(rows) || ask.explain.is_some() || ask.verbose {
-        return Ok(Some(Work::Rows { values: values.clone(), rows }));
+        return Ok(Some(Work::Rows { values: values.clone(), rows, form }));
     }
     let predicted = fence::predict(endpoint.predictor(), values, endpoint.features(), ask)
         .map_err(|why| endpoint.failed(stats, &why))?;
@@ -165,12 +172,9 @@ fn here(
     stats.batch_of(rows);
     endpoint.sound(stats, &predicted.answer, values)?;
     out.clear();
-    codec::encode(accept, ask, &predicted.answer, out);
-    outcome.result = Ok(Answered {
-        status: StatusCode::OK,
-        content_type: accept.content_type(),
-        body: Bytes::copy_from_slice(out),
-    });
+    let written = codec::encode(&form, ask, endpoint.name(), &predicted.answer, out)?;
+    outcome.result =
+        Ok(Answered { status: StatusCode::OK, written, body: Bytes::copy_from_slice(out) });
     Ok(None)
 }
 

@@ -38,7 +38,8 @@
 //! }
 //! ```
 //!
-//! Many models, variants, other protocols and `endpoint.toml` are not here yet.
+//! The Open Inference Protocol answers beside it, below `/v2`, with the endpoint's name as the
+//! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
 
 mod asked;
 mod calibrate;
@@ -52,6 +53,7 @@ mod queue;
 mod routes;
 mod server;
 mod stats;
+mod v2;
 mod worker;
 
 pub use calibrate::Cost;

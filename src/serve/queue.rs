@@ -12,8 +12,7 @@ use hyper::body::Bytes;
 use tokio::sync::oneshot;
 
 use super::calibrate::Cost;
-use super::codec::Refusal;
-use super::codec::{Accept, ContentType};
+use super::codec::{Form, Refusal, Wire, Written};
 use crate::algorithm::Ask;
 
 /// Rows that are decoded already, or a body to decode.
@@ -25,13 +24,15 @@ pub(super) enum Work {
         values: Vec<f32>,
         /// How many rows.
         rows: usize,
+        /// How to answer.
+        form: Form,
     },
     /// A large body.
     Body {
         /// Its bytes.
         bytes: Bytes,
         /// Its format.
-        content: ContentType,
+        wire: Wire,
         /// How many rows it may hold.
         rows: usize,
     },
@@ -49,6 +50,7 @@ impl Work {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) body: Vec<u8>,
+    pub(super) written: Written,
     pub(super) rows: usize,
     pub(super) model: Duration,
 }
@@ -57,7 +59,6 @@ pub(super) struct Done {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) work: Work,
-    pub(super) accept: Accept,
     pub(super) ask: Ask,
     /// After this nobody wants the answer.
     pub(super) deadline: Instant,
@@ -241,8 +242,11 @@ mod tests {
     fn job(rows: usize, remote: [u8; 4]) -> (Job, Answer) {
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            work: Work::Rows { values: vec![0.0; rows], rows },
-            accept: Media::Json.into(),
+            work: Work::Rows {
+                values: vec![0.0; rows],
+                rows,
+                form: Form::SageMaker(Media::Json.into()),
+            },
             ask: Ask::default(),
             deadline: Instant::now() + Duration::from_secs(60),
             remote: remote.into(),

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 
-use super::asked::{Asked, CUSTOM_ATTRIBUTES, REQUEST_ID};
+use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
 use super::codec::Refusal;
 use super::endpoint::Endpoint;
 use super::identity::RequestIds;
-use super::invoke::{self, Answered, Outcome, Scratch};
+use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
 use super::stats::{self, Gauges, Stats};
+use super::v2;
 use crate::http::{Call, Handler, Reply, Stage, reply};
 use crate::telemetry::log::ACCESS;
 
@@ -35,6 +36,7 @@ const CALLER_LEFT: u16 = 499;
 enum Door {
     Container,
     Runtime,
+    OpenInference,
 }
 
 /// What a path asks for.
@@ -47,6 +49,8 @@ enum Route<'a> {
     ExecutionParameters,
     Metrics,
     Front,
+    /// The Open Inference Protocol.
+    V2(v2::Path<'a>),
     Unknown,
 }
 
@@ -58,6 +62,7 @@ impl Route<'_> {
             "/execution-parameters" => Route::ExecutionParameters,
             "/metrics" => Route::Metrics,
             "/" => Route::Front,
+            _ if path == "/v2" || path.starts_with("/v2/") => Route::V2(v2::Path::of(&path[3..])),
             _ => path
                 .strip_prefix("/endpoints/")
                 .and_then(|rest| rest.strip_suffix("/invocations"))
@@ -70,6 +75,7 @@ impl Route<'_> {
     fn allow(&self) -> &'static str {
         match self {
             Route::Invoke | Route::InvokeNamed(_) => "POST",
+            Route::V2(path) => path.allow(),
             _ => "GET, HEAD",
         }
     }
@@ -77,6 +83,7 @@ impl Route<'_> {
     fn allows(&self, method: &Method) -> bool {
         match self {
             Route::Invoke | Route::InvokeNamed(_) => method == Method::POST,
+            Route::V2(path) => path.allows(method),
             _ => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -113,6 +120,10 @@ impl Handler for Front {
                 return self.invocation(call, Door::Runtime, &id).await;
             }
             Route::InvokeNamed(_) => unknown_endpoint(),
+            Route::V2(v2::Path::Infer(name)) if *name == self.endpoint.name() => {
+                return self.invocation(call, Door::OpenInference, &id).await;
+            }
+            Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage),
             Route::ExecutionParameters => self.execution_parameters(),
             Route::Metrics => self.metrics(),
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
@@ -124,7 +135,8 @@ impl Handler for Front {
     }
 }
 
-const PATHS: &str = "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics\n";
+const PATHS: &str =
+    "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2\n";
 
 fn not_allowed(route: &Route<'_>) -> Reply {
     let reply = reply::refusal(
@@ -180,13 +192,20 @@ impl Front {
             return reply;
         }
         let Front { endpoint, stats, scratch, .. } = self;
-        let outcome = invoke::invoke(endpoint, stats, scratch, &asked, body, remote.ip()).await;
+        let protocol = match door {
+            Door::Container | Door::Runtime => Protocol::SageMaker,
+            Door::OpenInference => Protocol::OpenInference,
+        };
+        let remote = remote.ip();
+        let outcome =
+            invoke::invoke(endpoint, stats, scratch, &asked, protocol, body, remote).await;
         line.outcome(&outcome);
         let mut reply = match outcome.result {
             Ok(answered) => success(answered, door),
             Err(refusal) => match door {
                 Door::Container => container_refusal(&refusal),
                 Door::Runtime => runtime_refusal(&refusal),
+                Door::OpenInference => v2::refusal(&refusal),
             },
         };
         if outcome.is_last {
@@ -204,10 +223,14 @@ impl Front {
 fn success(answered: Answered, door: Door) -> Reply {
     let reply = match answered.status {
         StatusCode::NO_CONTENT => reply::empty(StatusCode::NO_CONTENT),
-        status => reply::full(status, answered.content_type, answered.body),
+        status => reply::full(status, answered.written.content_type, answered.body),
+    };
+    let reply = match answered.written.json_bytes {
+        Some(length) => reply::with(reply, JSON_BYTES, HeaderValue::from(length)),
+        None => reply,
     };
     match door {
-        Door::Container => reply,
+        Door::Container | Door::OpenInference => reply,
         Door::Runtime => reply::with(reply, VARIANT, ONLY_VARIANT),
     }
 }

@@ -12,6 +12,7 @@ use super::routes::Front;
 use super::stats::Stats;
 use super::{calibrate, worker};
 use crate::algorithm::Ask;
+use crate::data::oip;
 use crate::http::{self, Gate, Limits, Stop, gate};
 use crate::model::Model;
 use crate::spec::limit;
@@ -142,7 +143,8 @@ impl Builder {
         let (threads, workers) = (or_cores(self.threads), or_cores(self.workers));
         let features = self.model.manifest.signature.features;
         let cost = calibrate::measure(&*self.model.predictor, features)?;
-        calibrate::check(&*self.model.predictor, features, &self.ask)?;
+        let outputs =
+            oip::tensors(&calibrate::sample(&*self.model.predictor, features, &self.ask)?);
         let bounds = Bounds {
             requests_max: self.queue_requests_max,
             rows_max: self.queue_rows_max,
@@ -154,6 +156,7 @@ impl Builder {
         let endpoint = Arc::new(Endpoint {
             model: self.model,
             cost,
+            outputs,
             queue: Queue::new(bounds),
             settings: Settings {
                 threads,

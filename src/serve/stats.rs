@@ -117,6 +117,33 @@ impl Stats {
     }
 }
 
+/// What all threads counted so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) invocations: u64,
+    /// Those with a status of 400 or more.
+    pub(super) failed: u64,
+    /// Of the others.
+    pub(super) rows: u64,
+    /// Calls of the model.
+    pub(super) batches: u64,
+    pub(super) model_ns: u64,
+    pub(super) overhead_ns: u64,
+}
+
+/// Adds up the counts of `threads`.
+pub(super) fn totals(threads: &[Arc<Stats>]) -> Totals {
+    let sum = |of: &dyn Fn(&Stats) -> u64| threads.iter().map(|stats| of(stats)).sum();
+    Totals {
+        invocations: sum(&|stats| stats.invocations.get()),
+        failed: sum(&|stats| stats.invocations_4xx.get() + stats.invocations_5xx.get()),
+        rows: sum(&|stats| stats.rows.get()),
+        batches: sum(&|stats| stats.batch.counts.iter().map(Count::get).sum()),
+        model_ns: sum(&|stats| stats.model.sum.get()),
+        overhead_ns: sum(&|stats| stats.overhead.sum.get()),
+    }
+}
+
 /// Numbers that are read off rather than counted.
 pub(super) trait Gauges: Send + Sync + 'static {
     /// (waiting requests, waiting rows, open connections)

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::codec::ContentType;
-use super::codec::{self, Refusal};
+use super::codec::{self, Form, Refusal, Wire};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::fence::{self, Failed, append, part};
 use super::queue::{Done, Job, Work};
 use super::stats::Stats;
+use crate::algorithm::Ask;
 use crate::data::Answer;
 use crate::spec::limit::BLOCK_ROWS_MAX;
 
@@ -76,10 +76,10 @@ impl Worker {
         self.stats.batch_of(predicted.answer.rows);
         let mut from = 0;
         for job in batch.drain(..) {
-            let Work::Rows { rows, values } = &job.work else { continue };
+            let Work::Rows { rows, values, form } = &job.work else { continue };
             let answer = part(&predicted.answer, from, from + rows);
             from += rows;
-            let done = self.encode(&job, &answer, values, predicted.time);
+            let done = self.encode(form, &job.ask, &answer, values, predicted.time);
             let _ = job.reply.send(done);
         }
     }
@@ -87,22 +87,22 @@ impl Worker {
     /// One request by itself.
     fn alone(&mut self, job: Job) {
         let result = match &job.work {
-            Work::Rows { values, .. } => self.blocks(values, &job),
-            Work::Body { bytes, content, .. } => self.whole(bytes, content, &job),
+            Work::Rows { values, form, .. } => self.blocks(values, form, &job),
+            Work::Body { bytes, wire, .. } => self.whole(bytes, wire, &job),
         };
         let _ = job.reply.send(result);
     }
 
-    fn whole(&mut self, body: &[u8], content: &ContentType, job: &Job) -> Result<Done, Refusal> {
+    fn whole(&mut self, body: &[u8], wire: &Wire, job: &Job) -> Result<Done, Refusal> {
         let mut values = std::mem::take(&mut self.values);
         values.clear();
-        let result = codec::decode(content, body, self.endpoint.signature(), &mut values)
-            .and_then(|_| self.blocks(&values, job));
+        let result = codec::decode(wire, body, self.endpoint.signature(), &mut values)
+            .and_then(|(_, form)| self.blocks(&values, &form, job));
         self.values = values;
         result
     }
 
-    fn blocks(&self, values: &[f32], job: &Job) -> Result<Done, Refusal> {
+    fn blocks(&self, values: &[f32], form: &Form, job: &Job) -> Result<Done, Refusal> {
         let features = self.endpoint.features();
         let block = self.endpoint.cost.batch_rows() * features;
         let mut whole: Option<Answer> = None;
@@ -126,20 +126,21 @@ impl Worker {
             }
         }
         let whole = whole.ok_or_else(|| Refusal::from(crate::data::Error::NoRows))?;
-        self.encode(job, &whole, values, time)
+        self.encode(form, &job.ask, &whole, values, time)
     }
 
     fn encode(
         &self,
-        job: &Job,
+        form: &Form,
+        ask: &Ask,
         answer: &Answer,
         values: &[f32],
         model: Duration,
     ) -> Result<Done, Refusal> {
         self.endpoint.sound(&self.stats, answer, values)?;
         let mut body = Vec::new();
-        codec::encode(&job.accept, &job.ask, answer, &mut body);
-        Ok(Done { body, rows: answer.rows, model })
+        let written = codec::encode(form, ask, self.endpoint.name(), answer, &mut body)?;
+        Ok(Done { body, written, rows: answer.rows, model })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The endpoint over real sockets: every status, hostile callers, overload, and going away.
 
+mod v2;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};

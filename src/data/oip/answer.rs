@@ -29,6 +29,8 @@ fn describe(field: &Field) -> Vec<Tensor> {
         Values::Number(_) => vec![one(DataType::Fp(4), None)],
         Values::Vector { width, .. } => vec![one(DataType::Fp(4), Some(*width))],
         Values::Class { names, .. } => vec![one(class_type(names), None)],
+        // The same for every row: the model's metadata, not a row's.
+        Values::Classes(_) => Vec::new(),
         Values::Contributions { width, .. } => vec![
             one(DataType::Fp(4), Some(*width)),
             Tensor {
@@ -158,7 +160,7 @@ impl<'a> Elements<'a> {
                     }
                 }
             },
-            (_, None) => Elements::Numbers(Cow::Borrowed(&[])),
+            (_, None | Some(Values::Classes(_))) => Elements::Numbers(Cow::Borrowed(&[])),
         }
     }
 

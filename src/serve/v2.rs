@@ -1,0 +1,278 @@
+//! The Open Inference Protocol over HTTP, besides inference itself: health, metadata, the model
+//! repository and statistics, as KServe's and Triton's clients ask for them.
+//!
+//! Sources: <https://github.com/kserve/open-inference-protocol>, and Triton's extensions
+//! `binary_tensor_data`, `model_repository` and `statistics`. There is one version of each model,
+//! "1". Errors are `{"error": "..."}`.
+
+use std::time::SystemTime;
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::codec::Refusal;
+use super::endpoint::Endpoint;
+use super::stats;
+use crate::data::oip::{DataType, INPUT, Tensor};
+use crate::http::{Reply, Stage, reply};
+
+/// What a path below `/v2` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Path<'a> {
+    Server,
+    Live,
+    Ready,
+    Model(&'a str, About),
+    Infer(&'a str),
+    Statistics,
+    Index,
+    Load(&'a str),
+    Unload(&'a str),
+    Unknown,
+}
+
+/// What is asked about a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    Metadata,
+    Ready,
+    Config,
+    Statistics,
+}
+
+const VERSION: &str = "1";
+
+impl Path<'_> {
+    /// Reads what follows `/v2`.
+    pub(super) fn of(rest: &str) -> Path<'_> {
+        let mut parts = rest.trim_start_matches('/').split('/');
+        let mut next = || parts.next().filter(|part| !part.is_empty());
+        let path = match (next(), next(), next()) {
+            (None, None, None) => Path::Server,
+            (Some("health"), Some("live"), None) => Path::Live,
+            (Some("health"), Some("ready"), None) => Path::Ready,
+            (Some("models"), Some("stats"), None) => Path::Statistics,
+            (Some("repository"), Some("index"), None) => Path::Index,
+            (Some("repository"), Some("models"), Some(name)) => match next() {
+                Some("load") => Path::Load(name),
+                Some("unload") => Path::Unload(name),
+                _ => Path::Unknown,
+            },
+            (Some("models"), Some(name), more) => {
+                let about = match more {
+                    Some("versions") if next() == Some(VERSION) => next(),
+                    Some("versions") => return Path::Unknown,
+                    other => other,
+                };
+                match about {
+                    None => Path::Model(name, About::Metadata),
+                    Some("infer") => Path::Infer(name),
+                    Some("ready") => Path::Model(name, About::Ready),
+                    Some("config") => Path::Model(name, About::Config),
+                    Some("stats") => Path::Model(name, About::Statistics),
+                    Some(_) => Path::Unknown,
+                }
+            }
+            _ => Path::Unknown,
+        };
+        if next().is_some() { Path::Unknown } else { path }
+    }
+
+    /// The methods it knows, as the `Allow` header names them.
+    pub(super) fn allow(&self) -> &'static str {
+        match self {
+            Path::Infer(_) | Path::Index | Path::Load(_) | Path::Unload(_) => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    pub(super) fn allows(&self, method: &Method) -> bool {
+        match self.allow() {
+            "POST" => method == Method::POST,
+            _ => method == Method::GET || method == Method::HEAD,
+        }
+    }
+}
+
+/// Answers everything but an inference.
+pub(super) fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply {
+    let known = |name: &str| name == endpoint.name();
+    match path {
+        Path::Server => ok(&server()),
+        Path::Live => reply::empty(StatusCode::OK),
+        Path::Ready | Path::Model(_, About::Ready) if stage != Stage::Open => {
+            error(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+        }
+        Path::Ready => reply::empty(StatusCode::OK),
+        Path::Model(name, _) | Path::Infer(name) | Path::Load(name) | Path::Unload(name)
+            if !known(name) =>
+        {
+            unknown_model(name)
+        }
+        Path::Model(_, About::Ready) => reply::empty(StatusCode::OK),
+        Path::Model(_, About::Metadata) => ok(&metadata(endpoint)),
+        Path::Model(_, About::Config) => ok(&config(endpoint)),
+        Path::Model(_, About::Statistics) | Path::Statistics => {
+            ok(&json!({"model_stats": [statistics(endpoint)]}))
+        }
+        Path::Index => ok(&json!([{
+            "name": endpoint.name(), "version": VERSION, "state": "READY", "reason": "",
+        }])),
+        // It is loaded already, and stays so: this endpoint serves one model.
+        Path::Load(_) => reply::empty(StatusCode::OK),
+        Path::Unload(_) => error(
+            StatusCode::BAD_REQUEST,
+            "this endpoint serves one model and cannot unload it; stop the server instead",
+        ),
+        Path::Infer(_) | Path::Unknown => {
+            error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2")
+        }
+    }
+}
+
+/// What a caller who names another model is told.
+pub(super) fn unknown_model(name: &str) -> Reply {
+    let shown: String = name.chars().take(100).collect();
+    error(StatusCode::NOT_FOUND, &format!("Request for unknown model: '{shown}' is not found"))
+}
+
+/// A refused inference in the protocol's form.
+pub(super) fn refusal(refusal: &Refusal) -> Reply {
+    let text = match &refusal.help {
+        Some(help) => format!("{}: {help}", refusal.message),
+        None => refusal.message.clone(),
+    };
+    let reply = error(refusal.status, &text);
+    match refusal.retry_after_s {
+        Some(seconds) => reply::retry_after(reply, seconds),
+        None => reply,
+    }
+}
+
+fn ok(value: &Value) -> Reply {
+    reply::full(StatusCode::OK, "application/json", value.to_string().into())
+}
+
+fn error(status: StatusCode, text: &str) -> Reply {
+    reply::full(status, "application/json", json!({ "error": text }).to_string().into())
+}
+
+fn server() -> Value {
+    json!({
+        "name": "smrt",
+        "version": env!("CARGO_PKG_VERSION"),
+        "extensions": ["binary_tensor_data", "model_repository", "statistics"],
+    })
+}
+
+/// The model's tensors: one of all features, or one for each column where some hold words.
+fn inputs(endpoint: &Endpoint) -> Vec<Value> {
+    let signature = endpoint.signature();
+    if signature.categories.is_empty() {
+        return vec![json!({
+            "name": INPUT, "datatype": DataType::Fp(4).name(), "shape": [-1, signature.features],
+        })];
+    }
+    let column = |(at, name): (usize, &String)| {
+        let words = signature.categories.contains_key(&at);
+        let kind = if words { DataType::Bytes } else { DataType::Fp(4) };
+        json!({"name": name, "datatype": kind.name(), "shape": [-1, 1]})
+    };
+    signature.columns.iter().enumerate().map(column).collect()
+}
+
+fn outputs(endpoint: &Endpoint) -> Vec<Value> {
+    let one = |Tensor { name, datatype, width }: &Tensor| {
+        let shape = width.map_or(json!([-1]), |width| json!([-1, width]));
+        json!({"name": name, "datatype": datatype.name(), "shape": shape})
+    };
+    endpoint.outputs.iter().map(one).collect()
+}
+
+fn metadata(endpoint: &Endpoint) -> Value {
+    json!({
+        "name": endpoint.name(),
+        "versions": [VERSION],
+        "platform": platform(endpoint),
+        "inputs": inputs(endpoint),
+        "outputs": outputs(endpoint),
+    })
+}
+
+fn platform(endpoint: &Endpoint) -> String {
+    format!("smrt_{}", endpoint.model.manifest.algorithm.replace('-', "_"))
+}
+
+/// As much of Triton's configuration as means something here.
+fn config(endpoint: &Endpoint) -> Value {
+    let typed = |tensors: Vec<Value>| -> Vec<Value> {
+        let one = |tensor: Value| {
+            let kind = tensor["datatype"].as_str().unwrap_or_default();
+            let kind = if kind == "BYTES" { "STRING" } else { kind };
+            let dims: Vec<Value> =
+                tensor["shape"].as_array().map_or(Vec::new(), |shape| shape[1..].to_vec());
+            json!({"name": tensor["name"], "data_type": format!("TYPE_{kind}"), "dims": dims})
+        };
+        tensors.into_iter().map(one).collect()
+    };
+    json!({
+        "name": endpoint.name(),
+        "platform": platform(endpoint),
+        "max_batch_size": endpoint.cost.batch_rows(),
+        "input": typed(inputs(endpoint)),
+        "output": typed(outputs(endpoint)),
+    })
+}
+
+fn statistics(endpoint: &Endpoint) -> Value {
+    let totals = stats::totals(&endpoint.stats);
+    let succeeded = totals.invocations.saturating_sub(totals.failed);
+    let now_ms = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
+    let took = |count: u64, ns: u64| json!({"count": count, "ns": ns});
+    json!({
+        "name": endpoint.name(),
+        "version": VERSION,
+        "last_inference": if totals.invocations > 0 { now_ms } else { 0 },
+        "inference_count": totals.rows,
+        "execution_count": totals.batches,
+        "inference_stats": {
+            "success": took(succeeded, totals.model_ns + totals.overhead_ns),
+            "fail": took(totals.failed, 0),
+            "queue": took(0, 0),
+            "compute_input": took(succeeded, 0),
+            "compute_infer": took(succeeded, totals.model_ns),
+            "compute_output": took(succeeded, totals.overhead_ns),
+        },
+        "batch_stats": [],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_protocol() {
+        for (rest, path) in [
+            ("", Path::Server),
+            ("/health/live", Path::Live),
+            ("/health/ready", Path::Ready),
+            ("/models/a", Path::Model("a", About::Metadata)),
+            ("/models/a/versions/1", Path::Model("a", About::Metadata)),
+            ("/models/a/versions/1/infer", Path::Infer("a")),
+            ("/models/a/infer", Path::Infer("a")),
+            ("/models/a/ready", Path::Model("a", About::Ready)),
+            ("/models/a/stats", Path::Model("a", About::Statistics)),
+            ("/models/stats", Path::Statistics),
+            ("/repository/index", Path::Index),
+            ("/repository/models/a/load", Path::Load("a")),
+            ("/repository/models/a/unload", Path::Unload("a")),
+            ("/models/a/versions/2/infer", Path::Unknown),
+            ("/models/a/infer/x", Path::Unknown),
+            ("/health", Path::Unknown),
+            ("/models", Path::Unknown),
+        ] {
+            assert_eq!(Path::of(rest), path, "{rest}");
+        }
+    }
+}
