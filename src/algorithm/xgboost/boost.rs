@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::bins::Bins;
@@ -16,11 +15,12 @@ use super::histogram::Scaled;
 use super::labels::Prepared;
 use super::measure::Measure;
 use super::objective::{BLOCK_ROWS, Gradient, Objective, Truth, quantile_half};
+use super::rows::Rows;
 use super::score::Scorer;
 use super::settings::Settings;
 use super::tree::Tree;
 use crate::algorithm::{Channels, Context, Error, Files, Fitted, Metric, Progress};
-use crate::data::{Dataset, LabelNames, Signature, Task};
+use crate::data::{Absent, Dataset, LabelNames, Signature, Task};
 
 /// File of a checkpoint beside the model so far.
 const STATE_FILE: &str = "state.json";
@@ -28,7 +28,7 @@ const STATE_FILE: &str = "state.json";
 /// One channel with its margins so far.
 struct Channel<'a> {
     name: &'static str,
-    features: ArrayView2<'a, f32>,
+    rows: Rows<'a>,
     labels: Vec<f32>,
     weights: Option<&'a [f32]>,
     margins: Vec<f32>,
@@ -47,13 +47,13 @@ impl Channel<'_> {
         groups: usize,
         take: impl Fn(usize) -> bool + Sync,
     ) {
-        let features = self.features;
+        let rows = self.rows;
         self.margins.par_chunks_mut(BLOCK_ROWS * groups).enumerate().for_each(
             |(block, margins)| {
                 for (at, margins) in margins.chunks_exact_mut(groups).enumerate() {
                     let row = block * BLOCK_ROWS + at;
                     if take(row) {
-                        let leaf = tree.leaf_of(|feature| features[[row, feature]]);
+                        let leaf = tree.leaf_of(|feature| rows.at(row, feature));
                         margins[group] += tree.nodes[leaf].value;
                     }
                 }
@@ -181,7 +181,7 @@ pub fn log_line(round: usize, metrics: &[Metric]) -> String {
 
 fn job(settings: &Settings, seed: u64, data: &Channels) -> String {
     let parameters = serde_json::Value::Object(settings.effective.clone());
-    let (rows, columns) = data.train.features.dim();
+    let (rows, columns) = (data.train.rows(), data.train.width());
     format!("{parameters} seed {seed} rows {rows} columns {columns}")
 }
 
@@ -217,21 +217,22 @@ impl<'a> Boosting<'a> {
         prepared: &Prepared,
     ) -> Result<Boosting<'a>, Error> {
         let mut channels = Vec::new();
-        let width = data.train.features.ncols();
+        let width = data.train.width();
         check_constraints(settings, width)?;
         let all = [("train", Some(&data.train)), ("validation", data.validation.as_ref())];
         for (name, dataset) in all.into_iter().filter_map(|(name, data)| Some((name, data?))) {
             check_width(name, dataset, width)?;
             channels.push(Channel {
                 name,
-                features: dataset.features.view(),
+                rows: Rows::of(dataset),
                 labels: prepared.labels(&settings.objective, dataset, name)?,
                 weights: super::labels::weights(dataset, name)?,
                 margins: Vec::new(),
             });
         }
         let train = &channels[0];
-        let bins = Bins::new(&train.features, train.weights, settings.max_bin)?;
+        let categories = &data.train.categories;
+        let bins = Bins::new(train.rows, categories, train.weights, settings.max_bin)?;
         let groups = settings.objective.groups();
         let base_score = match settings.base_score {
             Some(score) => vec![score; groups],
@@ -242,6 +243,7 @@ impl<'a> Boosting<'a> {
             base_score,
             features: width,
             names: names(&data.train),
+            categories: categories.clone(),
             trees: Vec::new(),
             groups: Vec::new(),
             rounds: vec![0],
@@ -393,16 +395,16 @@ fn of_test(
     }
     let channel = Channel {
         name: "test",
-        features: test.features.view(),
+        rows: Rows::of(test),
         labels: prepared.labels(&settings.objective, test, "test")?,
         weights: super::labels::weights(test, "test")?,
-        margins: Scorer::new(model).margins(&test.features.view()),
+        margins: Scorer::new(model).margins_of(&Rows::of(test)),
     };
     Ok(channel.metrics(settings))
 }
 
 fn check_width(name: &str, data: &Dataset, width: usize) -> Result<(), Error> {
-    let found = data.features.ncols();
+    let found = data.width();
     if found == width && width > 0 {
         return Ok(());
     }
@@ -428,7 +430,7 @@ fn check_constraints(settings: &Settings, width: usize) -> Result<(), Error> {
 fn names(data: &Dataset) -> Vec<String> {
     let good = |name: &String| !name.is_empty() && !name.contains(['[', ']', '<']);
     let distinct: std::collections::BTreeSet<&String> = data.columns.iter().collect();
-    let fits = data.columns.len() == data.features.ncols() && distinct.len() == data.columns.len();
+    let fits = data.columns.len() == data.width() && distinct.len() == data.columns.len();
     if fits && data.columns.iter().all(good) { data.columns.to_vec() } else { Vec::new() }
 }
 
@@ -451,8 +453,13 @@ pub fn plain_signature(model: &Ensemble, names: Option<LabelNames>) -> Signature
         _ => objective.groups().max(2),
     };
     let numbers = || LabelNames::Numbers((0..classes).map(|class| class as f32).collect());
+    let mut categories = model.categories.clone();
+    // Without words a cell is its code, a number like any other.
+    categories.retain(|_, words| !words.is_empty());
     Signature {
         columns: model.names.clone(),
+        categories,
+        absent: Absent::Missing,
         labels: (classes > 0).then(|| names.unwrap_or_else(numbers)),
         threshold: ensemble::threshold(objective),
         ..Signature::of(model.features, task)

@@ -3,21 +3,21 @@
 //! The engine is smrt's own (histograms of exact sums, on rayon); the file it leaves in the
 //! archive, `xgboost-model`, is XGBoost's UBJSON, which PyPI `xgboost` loads, and models that
 //! XGBoost wrote are opened and answered the same. Trees are grown on the CPU whatever
-//! `resources.device` says. Ranking, survival, dart, gblinear and categorical splits are refused
-//! by name.
+//! `resources.device` says. Ranking, survival, dart and gblinear are refused by name.
 
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
 use super::parameter::Parameter;
-use super::{Channels, Context, Definition, Error, Files, Fitted, Predictor, Trainer};
-use crate::data::{Answer, Field, LabelNames, Signature, Values};
+use super::{Channels, Context, Definition, Error, Files, Fitted, Predictor, Reads, Trainer};
+use crate::data::{Absent, Answer, Field, LabelNames, Signature, Values};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
 pub mod bins;
 pub mod boost;
+pub mod categories;
 pub mod document;
 pub mod draw;
 pub mod ensemble;
@@ -27,10 +27,13 @@ pub mod histogram;
 pub mod labels;
 pub mod measure;
 pub mod objective;
+pub mod part;
+pub mod rows;
 pub mod score;
 pub mod settings;
 pub mod sketch;
 pub mod split;
+pub mod tile;
 pub mod tree;
 
 use ensemble::Ensemble;
@@ -53,6 +56,10 @@ impl Definition for Xgboost {
 
     fn parameters(&self) -> &'static [Parameter] {
         settings::TABLE
+    }
+
+    fn reads(&self) -> Reads {
+        Reads { sparse: true, categories: true, absent: Absent::Missing }
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {

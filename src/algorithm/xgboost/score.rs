@@ -2,14 +2,16 @@
 //!
 //! A tree of up to eight levels becomes a complete one: node i has children 2i and 2i+1, so a
 //! step is one comparison and no pointer, and sixteen rows step together to hide each other's
-//! latency. Deeper trees keep their pointers. A row's margins are its base plus its leaves in the
-//! order of the trees, in f32, as XGBoost adds them: alone or in a batch, the bits are the same.
+//! latency. Deeper trees, and those that part categories by a set, keep their pointers. A row's
+//! margins are its base plus its leaves in the order of the trees, in f32, as XGBoost adds them:
+//! alone or in a batch, the bits are the same.
 
-use ndarray::{ArrayView2, Axis, Slice};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::ensemble::Ensemble;
-use super::tree::Tree;
+use super::rows::Rows;
+use super::tree::{NONE, Set, Tree};
 
 /// Rows that step together.
 const LANES: usize = 16;
@@ -19,14 +21,18 @@ const BLOCK_ROWS: usize = 64;
 const COMPLETE_LEVELS: usize = 8;
 /// Rows from which a batch is shared among threads.
 const SHARED_ROWS: usize = 1 << 14;
+/// Floats that sparse rows are filled up to at one time.
+const FILLED_MAX: usize = 1 << 18;
 /// Marks a cut whose missing values go left.
 const DEFAULT_LEFT: u32 = 1 << 31;
+/// Marks a cut by a set, whose number stands in the bits of the threshold.
+const BY_SET: u32 = 1 << 30;
 
 /// One comparison.
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     threshold: f32,
-    /// The column, with [`DEFAULT_LEFT`].
+    /// The column, with [`DEFAULT_LEFT`] and [`BY_SET`].
     feature: u32,
 }
 
@@ -42,6 +48,18 @@ impl Cut {
             usize::from(value >= self.threshold)
         }
     }
+
+    /// The same where the cut may be by one of `sets`.
+    fn right_of(self, sets: &[Set], row: &[f32]) -> usize {
+        if self.feature & BY_SET == 0 {
+            return self.right::<true>(row);
+        }
+        let value = row[(self.feature & !(DEFAULT_LEFT | BY_SET)) as usize];
+        if value.is_nan() {
+            return usize::from(self.feature & DEFAULT_LEFT == 0);
+        }
+        usize::from(sets[self.threshold.to_bits() as usize].has(value))
+    }
 }
 
 /// Where a tree lies.
@@ -51,6 +69,8 @@ enum Shape {
     Complete { levels: usize, cuts: usize, leaves: usize },
     /// Nodes from `start` on; at most so many steps.
     Linked { start: usize, steps: usize },
+    /// The same, with cuts by sets among them.
+    WithSets { start: usize, steps: usize },
 }
 
 /// A node of a tree too deep to be made complete. A leaf leads to itself.
@@ -70,6 +90,7 @@ pub struct Scorer {
     cuts: Vec<Cut>,
     leaves: Vec<f32>,
     links: Vec<Link>,
+    sets: Vec<Set>,
 }
 
 impl Scorer {
@@ -82,6 +103,7 @@ impl Scorer {
             cuts: Vec::new(),
             leaves: Vec::new(),
             links: Vec::new(),
+            sets: Vec::new(),
         };
         for (tree, group) in model.trees.iter().zip(&model.groups) {
             let shape = scorer.lay(tree);
@@ -93,8 +115,11 @@ impl Scorer {
     fn lay(&mut self, tree: &Tree) -> Shape {
         let levels = tree.depth();
         let leaves = tree.nodes.iter().filter(|node| node.is_leaf()).count();
+        if !tree.sets.is_empty() {
+            return Shape::WithSets { start: self.link(tree), steps: levels };
+        }
         if levels > COMPLETE_LEVELS || (levels > 6 && 1 << levels > 8 * leaves) {
-            return self.link(tree, levels);
+            return Shape::Linked { start: self.link(tree), steps: levels };
         }
         let (cuts, leaves) = (self.cuts.len(), self.leaves.len());
         // The unused place 0 lets node i be found at i. Where a branch ends early, both ways
@@ -118,14 +143,21 @@ impl Scorer {
         Shape::Complete { levels, cuts, leaves }
     }
 
-    fn link(&mut self, tree: &Tree, steps: usize) -> Shape {
+    fn link(&mut self, tree: &Tree) -> usize {
         let start = self.links.len();
+        let first_set = self.sets.len();
+        self.sets.extend(tree.sets.iter().cloned());
         for (at, node) in tree.nodes.iter().enumerate() {
             let own = at as u32;
             let next = if node.is_leaf() { [own, own] } else { [node.left, node.right] };
-            self.links.push(Link { cut: cut_of(node), next, value: node.value });
+            let mut cut = cut_of(node);
+            if node.set != NONE {
+                cut.feature |= BY_SET;
+                cut.threshold = f32::from_bits((first_set + node.set as usize) as u32);
+            }
+            self.links.push(Link { cut, next, value: node.value });
         }
-        Shape::Linked { start, steps }
+        start
     }
 
     /// Margins per row.
@@ -135,24 +167,27 @@ impl Scorer {
 
     /// The margins of rows × features, `groups` per row. Large batches are shared among threads.
     pub fn margins(&self, rows: &ArrayView2<'_, f32>) -> Vec<f32> {
+        self.margins_of(&Rows::Dense(*rows))
+    }
+
+    /// The same of rows of either kind; sparse ones are filled up a few at a time.
+    pub fn margins_of(&self, rows: &Rows<'_>) -> Vec<f32> {
         let groups = self.groups();
-        let mut out = vec![0.0; rows.nrows() * groups];
-        let block = |(at, out): (usize, &mut [f32])| {
-            let count = out.len() / groups;
-            let first = at * BLOCK_ROWS;
-            let rows = rows.slice_axis(Axis(0), Slice::from(first..first + count));
-            match rows.as_slice() {
-                Some(values) => self.block(values, out),
-                None => {
-                    let copy: Vec<f32> = rows.iter().copied().collect();
-                    self.block(&copy, out);
-                }
-            }
+        let mut out = vec![0.0; rows.count() * groups];
+        let each = match rows {
+            Rows::Dense(_) => BLOCK_ROWS,
+            Rows::Sparse(_) => (FILLED_MAX / self.features.max(1)).clamp(1, BLOCK_ROWS),
         };
-        if rows.nrows() >= SHARED_ROWS {
-            out.par_chunks_mut(BLOCK_ROWS * groups).enumerate().for_each(block);
+        let block = |scratch: &mut Vec<f32>, (at, out): (usize, &mut [f32])| {
+            let values = rows.block(at * each, out.len() / groups, scratch);
+            self.block(values, out);
+        };
+        if rows.count() >= SHARED_ROWS {
+            let blocks = out.par_chunks_mut(each * groups).enumerate();
+            blocks.for_each_init(Vec::new, block);
         } else {
-            out.chunks_mut(BLOCK_ROWS * groups).enumerate().for_each(block);
+            let mut scratch = Vec::new();
+            out.chunks_mut(each * groups).enumerate().for_each(|own| block(&mut scratch, own));
         }
         out
     }
@@ -218,7 +253,12 @@ impl Scorer {
                 }
             }
             Shape::Linked { start, steps } => {
-                linked::<ROWS, MISSING>(&self.links[start..], steps, rows)
+                let right = |cut: Cut, row: &[f32]| cut.right::<MISSING>(row);
+                linked(&self.links[start..], steps, rows, right)
+            }
+            Shape::WithSets { start, steps } => {
+                let right = |cut: Cut, row: &[f32]| cut.right_of(&self.sets, row);
+                linked(&self.links[start..], steps, rows, right)
             }
         }
     }
@@ -247,17 +287,18 @@ fn complete<const LEVELS: usize, const LEAVES: usize, const ROWS: usize, const M
     std::array::from_fn(|lane| leaves[at[lane] & (LEAVES - 1)])
 }
 
-fn linked<const ROWS: usize, const MISSING: bool>(
+fn linked<const ROWS: usize>(
     links: &[Link],
     steps: usize,
     rows: &[&[f32]; ROWS],
+    right: impl Fn(Cut, &[f32]) -> usize,
 ) -> [f32; ROWS] {
     let mut at = [0u32; ROWS];
     for _ in 0..steps {
         let before = at;
         for (at, row) in at.iter_mut().zip(rows) {
             let link = &links[*at as usize];
-            *at = link.next[link.cut.right::<MISSING>(row)];
+            *at = link.next[right(link.cut, row)];
         }
         if at == before {
             break;
@@ -270,15 +311,16 @@ fn linked<const ROWS: usize, const MISSING: bool>(
 mod tests {
     use std::collections::BTreeMap;
 
-    use ndarray::Array2;
+    use ndarray::{Array2, Axis, Slice};
 
     use super::super::objective::Objective;
-    use super::super::tree::{NONE, Node};
+    use super::super::tree::Node;
     use super::*;
 
     /// A tree that grows `nodes` splits at places a counter chooses.
     fn tree(splits: usize, seed: usize, chain: bool) -> Tree {
         let mut nodes = vec![Node::leaf(NONE, 0.5, 1.0)];
+        let mut sets: Vec<Set> = Vec::new();
         for step in 0..splits {
             let leaves: Vec<usize> = (0..nodes.len()).filter(|at| nodes[*at].is_leaf()).collect();
             let pick = if chain { leaves.len() - 1 } else { (step * 31 + seed) % leaves.len() };
@@ -292,8 +334,12 @@ mod tests {
             nodes[at].feature = ((step * 5 + seed) % 4) as u32;
             nodes[at].value = ((step * 13 + seed) % 10) as f32 / 10.0;
             nodes[at].default_left = step % 2 == 0;
+            if seed % 4 == 3 && step % 3 == 0 {
+                nodes[at].set = sets.len() as u32;
+                sets.push((0..3).map(|code| (code * 7 + step as u32) % 40).collect());
+            }
         }
-        Tree { nodes }
+        Tree { nodes, sets }
     }
 
     #[test]
@@ -306,6 +352,7 @@ mod tests {
             base_score: vec![0.1, -0.2],
             features: 4,
             names: Vec::new(),
+            categories: BTreeMap::new(),
             groups: (0..24).map(|at| at % 2).collect(),
             rounds: vec![0, 24],
             parallel: 1,
@@ -315,7 +362,8 @@ mod tests {
         let scorer = Scorer::new(&model);
         for holes in [false, true] {
             let x = Array2::from_shape_fn((203, 4), |(row, column)| {
-                let value = ((row * 37 + column * 11) % 23) as f32 / 20.0;
+                let value = ((row * 37 + column * 11) % 23) as f32;
+                let value = if column < 2 { value / 20.0 } else { value * 2.0 - 1.0 };
                 if holes && (row + column) % 5 == 0 { f32::NAN } else { value }
             });
             let all = scorer.margins(&x.view());
