@@ -16,4 +16,5 @@ mod seal;
 mod serve;
 mod store;
 mod train;
+mod trees;
 mod xgboost;

@@ -27,6 +27,8 @@ const PACKED_BITS: i32 = 17;
 const WIDE_BITS: i32 = 30;
 /// Rows up to which nothing is packed.
 const WIDE_ROWS: usize = 1 << 12;
+/// More than any gradient.
+const ABOVE: f64 = (1u64 << 31) as f64;
 /// The mean size of a packed gradient, in units, below which too much would be lost.
 const PACKED_MEAN_MIN: f64 = 4.0;
 
@@ -204,8 +206,10 @@ impl Scaled {
                 // their fractions ask for.
                 let turn = ((block * BLOCK_ROWS + at) as u32).wrapping_mul(0x9e37_79b9);
                 let chance = f64::from(turn) / 4_294_967_296.0;
+                // Rounded towards 0 from above 0 is rounded down, in one instruction.
                 let whole = |x: f32, scale: f64| {
-                    ((f64::from(x) * scale + chance).floor() as i32).clamp(-most, most)
+                    let above = f64::from(x) * scale + (chance + ABOVE);
+                    ((above as i64 - ABOVE as i64) as i32).clamp(-most, most)
                 };
                 *out = pack(whole(*g, scale[0]), whole(*h, scale[1]));
             }
