@@ -19,6 +19,7 @@ pub mod device;
 pub mod error;
 pub mod kmeans;
 pub mod label;
+pub mod lightgbm;
 pub mod linear_learner;
 pub mod metric;
 pub mod mlp;
@@ -294,6 +295,7 @@ impl Table {
                 Arc::new(linear_learner::LinearLearner),
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
+                Arc::new(lightgbm::Lightgbm),
                 Arc::new(kmeans::KMeans),
             ],
         }

@@ -50,11 +50,12 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 fn surroundings(job: &TrainingJob) -> Problems {
     let mut problems = Problems::default();
     let store = Store::new(&job.storage);
-    for (name, channel) in &job.channels {
-        if !matches!(channel.uri, Uri::File(_)) {
+    let rows = job.channels.iter().map(|(name, channel)| (name.as_str(), &channel.uri));
+    for (name, uri) in rows.chain(job.model.as_ref().map(|uri| ("model", uri))) {
+        if !matches!(uri, Uri::File(_)) {
             continue;
         }
-        if let Err(error) = store.list(&channel.uri) {
+        if let Err(error) = store.list(uri) {
             problems.add(format!("channels.{name}.uri"), None, error.to_string(), error.help());
         }
     }
@@ -73,6 +74,9 @@ fn summary(file: &str, job: &TrainingJob) -> String {
     facts.row(["algorithm", &job.algorithm]);
     for (name, channel) in &job.channels {
         facts.row([name.as_str(), &format!("{} ({})", channel.uri, channel.format)]);
+    }
+    if let Some(uri) = &job.model {
+        facts.row(["model", &format!("{uri} (an earlier model to go on from)")]);
     }
     facts.row(["artifact", &job.artifact().to_string()]);
     facts.row(["key", &job.output.key.to_string()]);

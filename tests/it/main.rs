@@ -18,5 +18,6 @@ mod seal;
 mod serve;
 mod store;
 mod train;
+mod trees;
 mod unlabelled;
 mod xgboost;
