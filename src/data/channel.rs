@@ -17,9 +17,11 @@ use super::block::{BOM, Block, Cutter, Failure, Pool, Records, lines};
 use super::error::{Broken, Error, Place, shown};
 use super::label::LabelRows;
 use super::rows::{Layout, Rows};
+use super::schema::Absent;
+use super::sparse::{Entries, Fill};
 pub use super::stored::Object;
 use super::stored::Stored;
-use super::{csv, jsonl};
+use super::{csv, jsonl, libsvm};
 use crate::spec::train::{Format, Media};
 
 /// How to read a channel.
@@ -34,6 +36,11 @@ pub struct Options {
     /// Features a row must have, where that is known before: a validation channel beside its
     /// train channel, a file to predict from.
     pub features: Option<usize>,
+    /// What a cell means that a sparse row leaves out.
+    pub absent: Absent,
+    /// Whether sparse rows are wanted whole, with `absent` where they leave a cell out. Takes that
+    /// `features` are known; such rows stay sparse otherwise.
+    pub fill: bool,
     /// Bytes of text decoded at a time. The result does not depend on it.
     pub block_bytes: usize,
 }
@@ -46,6 +53,8 @@ impl Options {
             threads: 0,
             memory_bytes_max: crate::spec::limit::JOB_MEMORY_BYTES_MAX,
             features: None,
+            absent: Absent::Zero,
+            fill: false,
             block_bytes: BLOCK_BYTES,
         }
     }
@@ -55,6 +64,11 @@ impl Options {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         }
+    }
+
+    fn fill(&self) -> Option<Fill> {
+        let fill = Fill { width: self.features?, absent: self.absent };
+        self.fill.then_some(fill)
     }
 }
 
@@ -75,15 +89,40 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
         table.append(rows, &stream, options, stored_bytes)?;
     }
     let (layout, sources) = stream.finish()?;
-    table.features.shrink_to_fit();
-    let features = Array2::from_shape_vec((table.rows, layout.features()), table.features)
-        .expect("every row was appended whole");
+    let (features, sparse) = match table.entries {
+        Some(entries) => {
+            (Array2::zeros((table.rows, 0)), Some(entries.finish(options.features.unwrap_or(0))))
+        }
+        None => {
+            table.features.shrink_to_fit();
+            let features = Array2::from_shape_vec((table.rows, layout.features()), table.features);
+            (features.expect("every row was appended whole"), None)
+        }
+    };
+    if let Some((what, help)) = scattered(&table.group) {
+        return Err(Error::whole(options.channel.clone(), what, help));
+    }
     Ok(Dataset {
+        sparse,
         label: layout.has_label().then(|| table.label.finish()),
+        weight: layout.has_weight().then_some(table.weight),
+        group: layout.has_group().then_some(table.group),
         columns: layout.feature_names().into(),
         sources,
         ..Dataset::of(features)
     })
+}
+
+/// What is wrong with query groups whose rows do not stand together.
+fn scattered(group: &[u32]) -> Option<(String, String)> {
+    let mut seen = std::collections::HashSet::new();
+    for (row, query) in group.iter().enumerate() {
+        if (row == 0 || group[row - 1] != *query) && !seen.insert(*query) {
+            let what = format!("the query {query} comes back in row {} after others", row + 1);
+            return Some((what, "sort the rows by query, so that each stands together".into()));
+        }
+    }
+    None
 }
 
 /// Starts reading a channel piece by piece.
@@ -125,7 +164,10 @@ impl Batches {
         self.stream.check_complete().map(|()| None)
     }
 
-    fn columnar(&mut self, rows: Rows) -> Result<Batch, Error> {
+    fn columnar(&mut self, mut rows: Rows) -> Result<Batch, Error> {
+        let layout = self.stream.layout.clone();
+        let expected = self.stream.options.features.unwrap_or(0);
+        let sparse = rows.entries.take().map(|entries| entries.finish(expected));
         let width = rows.features.len() / rows.count;
         let mut columns = vec![0.0; rows.features.len()];
         transpose(&rows.features, width, &mut columns);
@@ -133,12 +175,13 @@ impl Batches {
             .expect("every row was decoded whole");
         self.stream.spent.put(rows.features);
         self.label.append(rows.label).map_err(|refused| self.stream.label_error(refused))?;
-        let labelled = self.stream.layout.as_ref().is_some_and(|layout| layout.has_label());
+        let has = |what: fn(&Layout) -> bool| layout.as_deref().is_some_and(what);
         Ok(Batch {
             features,
-            label: labelled.then(|| self.label.take_rows()),
-            weight: None,
-            group: None,
+            sparse,
+            label: has(Layout::has_label).then(|| self.label.take_rows()),
+            weight: has(Layout::has_weight).then_some(rows.weight),
+            group: has(Layout::has_group).then_some(rows.group),
         })
     }
 }
@@ -175,7 +218,10 @@ fn transpose(rows: &[f32], width: usize, columns: &mut [f32]) {
 #[derive(Default)]
 struct Table {
     features: Vec<f32>,
+    entries: Option<Entries>,
     label: LabelRows,
+    weight: Vec<f32>,
+    group: Vec<u32>,
     rows: usize,
 }
 
@@ -187,8 +233,12 @@ impl Table {
         options: &Options,
         stored_bytes: Option<u64>,
     ) -> Result<(), Error> {
-        let held = self.features.len() + rows.features.len();
-        let needed_bytes = 4 * (held + self.rows + rows.count) as u64 + stream.in_flight_bytes;
+        let entry_bytes = |entries: &Option<Entries>| entries.as_ref().map_or(0, Entries::bytes);
+        let beside = self.weight.len() + rows.weight.len() + self.group.len() + rows.group.len();
+        let held = self.features.len() + rows.features.len() + beside;
+        let sparse_bytes = entry_bytes(&self.entries) + entry_bytes(&rows.entries);
+        let needed_bytes =
+            (4 * (held + self.rows + rows.count) + sparse_bytes) as u64 + stream.in_flight_bytes;
         let refused = |needed_bytes: u64| Error::Memory {
             channel: options.channel.clone(),
             needed_bytes: projected(needed_bytes, stream.bytes_before_block, stored_bytes),
@@ -201,6 +251,13 @@ impl Table {
         // the end is not resident.
         self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
         self.features.extend_from_slice(&rows.features);
+        if let Some(next) = &rows.entries
+            && !self.entries.get_or_insert_default().append(next)
+        {
+            return Err(refused(needed_bytes));
+        }
+        self.weight.extend_from_slice(&rows.weight);
+        self.group.extend_from_slice(&rows.group);
         self.rows += rows.count;
         stream.spent.put(rows.features);
         self.label.append(rows.label).map_err(|refused| stream.label_error(refused))
@@ -260,6 +317,12 @@ struct Stream {
 impl Stream {
     fn start(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Stream, Error> {
         let threads = options.threads();
+        let fill = options.fill();
+        let sparse = format.media == Media::Libsvm;
+        let mut options = options.clone();
+        if let Some(fill) = fill.filter(|_| sparse) {
+            options.block_bytes = fill.block_bytes(options.block_bytes);
+        }
         let in_flight = threads + 2;
         let (ordered, pieces) = sync_channel(in_flight);
         let (work, works) = sync_channel::<Work>(in_flight);
@@ -271,7 +334,7 @@ impl Stream {
         for _ in 0..threads {
             let (works, texts, spent) = (works.clone(), texts.clone(), spent.clone());
             thread("decode")
-                .spawn(move || decode_blocks(&works, &texts, &spent))
+                .spawn(move || decode_blocks(&works, &texts, &spent, fill))
                 .map_err(refused)?;
         }
         let feeder = Feeder {
@@ -287,7 +350,9 @@ impl Stream {
         thread("read").spawn(move || feeder.run(objects)).map_err(refused)?;
         Ok(Stream {
             pieces,
-            options: options.clone(),
+            // A block is text and at most twice as many bytes of numbers.
+            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
+            options,
             spent,
             layout: None,
             sources: Vec::new(),
@@ -295,8 +360,6 @@ impl Stream {
             lines: 0,
             rows: 0,
             bytes_before_block: 0,
-            // A block is text and at most twice as many bytes of numbers.
-            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
         })
     }
 
@@ -363,7 +426,12 @@ impl Stream {
     }
 }
 
-fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f32>) {
+fn decode_blocks(
+    works: &Mutex<Receiver<Work>>,
+    texts: &Pool<u8>,
+    spent: &Pool<f32>,
+    fill: Option<Fill>,
+) {
     loop {
         let next = match works.lock() {
             Ok(works) => works.recv(),
@@ -380,7 +448,13 @@ fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f
             Layout::JsonLines(layout) => {
                 jsonl::decode(&block.bytes[block.start..block.end], layout, &mut rows)
             }
+            Layout::Libsvm(layout) => {
+                libsvm::decode(&block.bytes, block.start, block.end, layout, &mut rows)
+            }
         };
+        if let Some(fill) = fill {
+            fill.apply(&mut rows);
+        }
         texts.put(block.bytes);
         // Nobody waits any more when reading ended early.
         let _ = answer.send(outcome.map(|()| rows));
@@ -423,7 +497,7 @@ impl Feeder {
         };
         let records = match self.format.media {
             Media::Csv => Records::Csv { delimiter: self.format.delimiter },
-            Media::JsonLines | Media::Json => Records::Lines,
+            Media::JsonLines | Media::Json | Media::Libsvm => Records::Lines,
         };
         let mut cutter = Cutter::new(stored, records, self.options.block_bytes);
         let (mut first_block, mut begun) = (true, false);
@@ -456,8 +530,15 @@ impl Feeder {
             Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel)
                 .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
             Media::JsonLines | Media::Json => {
-                jsonl::Layout::detect(text, block.start, &self.format)
-                    .map(|found| found.map(|layout| (Layout::JsonLines(layout), block.start)))
+                jsonl::Layout::detect(text, block.start, &self.format).map(|found| {
+                    let absent = self.options.absent;
+                    let layout = found.map(|layout| layout.absent(absent));
+                    layout.map(|layout| (Layout::JsonLines(layout), block.start))
+                })
+            }
+            Media::Libsvm => {
+                libsvm::Layout::detect(text, block.start, &self.format, self.options.features)
+                    .map(|found| found.map(|layout| (Layout::Libsvm(layout), block.start)))
             }
         };
         let (layout, start) = match found {
@@ -484,6 +565,9 @@ impl Feeder {
 
     /// Whether an object is like the ones before, and like what is expected.
     fn fits(&self, layout: &Layout) -> Result<(), (String, String)> {
+        if let Layout::Libsvm(ours) = layout {
+            return self.fits_libsvm(ours);
+        }
         let found = layout.features();
         if matches!((&self.first, layout), (Some(_), Layout::JsonLines(_))) {
             return Ok(());
@@ -517,6 +601,19 @@ impl Feeder {
             return Err((what, help.into()));
         }
         Ok(())
+    }
+
+    /// Rows of libsvm have no common width; what else a line holds is the same in all objects.
+    fn fits_libsvm(&self, ours: &libsvm::Layout) -> Result<(), (String, String)> {
+        let Some((first, first_uri)) = &self.first else { return Ok(()) };
+        let same = |what: &str, ours: bool, theirs: bool| match (ours, theirs) {
+            (true, false) => Err(format!("the line has a {what} where {first_uri} has none")),
+            (false, true) => Err(format!("the line has no {what} where {first_uri} has one")),
+            _ => Ok(()),
+        };
+        same("weight", ours.weight, first.has_weight())
+            .and_then(|()| same("query", ours.group, first.has_group()))
+            .map_err(|what| (what, "give all objects of a channel the same columns".into()))
     }
 
     fn block(&mut self, block: Block, begun: bool, read_bytes: u64) -> Result<(), Stop> {

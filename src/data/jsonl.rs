@@ -13,6 +13,7 @@ use super::error::{Broken, shown};
 use super::label::LabelRows;
 use super::number;
 use super::rows::Rows;
+use super::schema::Absent;
 use crate::spec::limit::COLUMNS_MAX;
 use crate::spec::problem::nearest;
 use crate::spec::train::{Format, LabelColumn};
@@ -27,9 +28,15 @@ pub(crate) struct Layout {
     /// Keys of the features in order; empty when they stand in a list.
     pub(crate) names: Vec<String>,
     index: HashMap<String, usize>,
+    /// What stands where a row with `keys` leaves a cell out.
+    absent: f32,
 }
 
 impl Layout {
+    pub(crate) fn absent(self, absent: Absent) -> Layout {
+        Layout { absent: absent.value(), ..self }
+    }
+
     /// Reads the first line of an object. `None` when there are only blank lines.
     pub(crate) fn detect(
         text: &[u8],
@@ -82,13 +89,13 @@ impl Layout {
             }
         };
         bounded(features)?;
-        Ok(Layout { label, features, names: Vec::new(), index: HashMap::new() })
+        Ok(Layout { label, features, names: Vec::new(), index: HashMap::new(), absent: 0.0 })
     }
 
     fn named(label: Option<String>, names: Vec<String>) -> Result<Layout, (String, String)> {
         bounded(names.len())?;
         let index = names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
-        Ok(Layout { label, features: names.len(), names, index })
+        Ok(Layout { label, features: names.len(), names, index, absent: 0.0 })
     }
 }
 
@@ -275,7 +282,7 @@ impl Line<'_> {
             }
             None => self.filled = values.values.len(),
             Some(keys) if keys.len() == values.values.len() => {
-                self.row.fill(0.0);
+                self.row.fill(self.layout.absent);
                 for (key, value) in keys.iter().zip(numbers) {
                     match usize::try_from(*key).ok().and_then(|key| self.row.get_mut(key)) {
                         Some(slot) => *slot = value,

@@ -13,8 +13,10 @@ mod block;
 mod csv;
 mod jsonl;
 mod label;
+mod libsvm;
 mod number;
 mod rows;
+mod sparse;
 mod stored;
 
 pub use answer::{Answer, Field, Values};

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::algorithm::Channels;
+use crate::algorithm::{Channels, Reads};
 use crate::data::{self, Dataset};
 use crate::spec::train::{Channel, TrainingJob};
 use crate::spec::uri::Uri;
@@ -12,7 +12,8 @@ use crate::store::{self, Store};
 use super::error::Error;
 use super::report::ChannelReport;
 
-/// Reads every channel of the job whole. They share `resources.memory_bytes_max`.
+/// Reads every channel of the job whole. They share `resources.memory_bytes_max`. Sparse rows are
+/// filled up where the algorithm does not read them.
 ///
 /// # Errors
 /// When a channel is missing or empty, its data are not what the job says, or two channels do not
@@ -21,6 +22,7 @@ pub(super) fn read(
     spec: &TrainingJob,
     store: &Store,
     threads: usize,
+    reads: Reads,
 ) -> Result<(Channels, Vec<ChannelReport>), Error> {
     // All of them are looked up before the first is read: a typing error in the last one should
     // not cost the time of the others.
@@ -39,6 +41,7 @@ pub(super) fn read(
             threads,
             memory_bytes_max: left,
             features,
+            absent: reads.absent,
             ..data::channel::Options::new(format!("channels.{name}"))
         };
         let dataset =
@@ -48,7 +51,7 @@ pub(super) fn read(
                     source: Box::new(source),
                 })?;
         left = left.saturating_sub(bytes_of(&dataset));
-        features = Some(dataset.features.ncols());
+        features = Some(dataset.width());
         reports.push(ChannelReport {
             name: name.to_owned(),
             objects: dataset.sources.len(),
@@ -56,6 +59,14 @@ pub(super) fn read(
             rows: dataset.rows(),
         });
         *slot = Some((name, dataset));
+    }
+    // All channels go to the algorithm in one shape.
+    let whole =
+        |slot: &Option<(_, Dataset)>| slot.as_ref().is_some_and(|(_, d)| d.sparse.is_none());
+    if !reads.sparse || datasets.iter().any(whole) {
+        for (name, dataset) in datasets.iter_mut().flatten() {
+            fill(name, dataset, reads.absent, &mut left, spec)?;
+        }
     }
     let mut take = |wanted: &str| {
         datasets.iter_mut().find_map(|slot| slot.take_if(|(name, _)| *name == wanted)).map(|d| d.1)
@@ -110,10 +121,40 @@ fn shown(object: &Uri, channel: &Uri) -> String {
     name.map_or_else(|| object.to_string(), |name| name.display().to_string())
 }
 
+/// Makes sparse rows whole, if they fit into the memory that is left.
+fn fill(
+    name: &str,
+    dataset: &mut Dataset,
+    absent: data::Absent,
+    left: &mut u64,
+    spec: &TrainingJob,
+) -> Result<(), Error> {
+    let Some(sparse) = dataset.sparse.take() else { return Ok(()) };
+    let whole_bytes = 4 * sparse.rows() as u64 * sparse.width as u64;
+    if whole_bytes > *left {
+        return Err(Error::Whole {
+            channel: name.to_owned(),
+            rows: sparse.rows(),
+            features: sparse.width,
+            bytes: whole_bytes,
+            needed_bytes: spec.resources.memory_bytes_max - *left + whole_bytes,
+            limit_bytes: spec.resources.memory_bytes_max,
+        });
+    }
+    dataset.features = sparse.dense(absent.value());
+    *left = (*left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
+    Ok(())
+}
+
 /// What a dataset holds in memory.
 fn bytes_of(dataset: &Dataset) -> u64 {
-    let columns = dataset.features.ncols() + 2;
-    (dataset.rows() * columns * size_of::<f32>()) as u64
+    let columns = dataset.features.ncols() + 3;
+    let sparse = dataset.sparse.as_ref().map_or(0, sparse_bytes);
+    (dataset.rows() * columns * size_of::<f32>()) as u64 + sparse
+}
+
+fn sparse_bytes(sparse: &data::Sparse) -> u64 {
+    (sparse.offsets.len() * size_of::<usize>() + sparse.columns.len() * 8) as u64
 }
 
 fn same_columns(train: &Dataset, name: &str, other: &Dataset) -> Result<(), Error> {
