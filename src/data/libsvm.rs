@@ -9,6 +9,7 @@ use memchr::memchr;
 
 use super::error::{Broken, shown};
 use super::number::{self, Cell, NotNumber};
+use super::roles::{Role, Roles};
 use super::rows::Rows;
 use super::sparse::{Entries, Width};
 use crate::spec::train::{Format, LabelColumn};
@@ -19,16 +20,28 @@ pub(crate) struct Layout {
     /// Whether lines must begin with a label; one that is not wanted is passed over.
     pub(crate) label: bool,
     /// Whether the label carries a weight.
-    pub(crate) weight: bool,
+    weight: bool,
     /// Whether lines name their query.
-    pub(crate) group: bool,
-    pub(crate) width: Width,
+    group: bool,
+    width: Width,
+    pub(crate) roles: Roles,
 }
 
 impl Layout {
     /// For lines to predict from: a label is welcome and not needed, a query as well.
     pub(crate) fn unlabelled(features: usize) -> Layout {
-        Layout { label: false, weight: false, group: false, width: Width::AtMost(features) }
+        Layout::of(false, None, Width::AtMost(features))
+    }
+
+    /// For lines that begin like this one, if they are to have labels.
+    fn of(label: bool, head: Option<&Head>, width: Width) -> Layout {
+        let head = head.filter(|_| label);
+        let weight = head.is_some_and(|head| head.weight.is_some());
+        let group = head.is_some_and(|head| head.group.is_some());
+        let has = [(label, Role::Label), (weight, Role::Weight), (group, Role::Group)];
+        let list = has.into_iter().filter(|(has, _)| *has).map(|(_, role)| role).collect();
+        let roles = Roles { list, features: width.expected(), ..Roles::default() };
+        Layout { label, weight, group, width, roles }
     }
 
     /// Looks at the first record of an object. `None` when there are only blank lines and comments.
@@ -47,12 +60,7 @@ impl Layout {
             if !cursor.pass_blank_line() {
                 let label = format.label != LabelColumn::None;
                 return match cursor.head(label) {
-                    Ok(head) => Ok(Some(Layout {
-                        label,
-                        weight: label && head.weight.is_some(),
-                        group: label && head.group.is_some(),
-                        width: Width::of(features),
-                    })),
+                    Ok(head) => Ok(Some(Layout::of(label, Some(&head), Width::of(features)))),
                     Err((what, help)) => Err(Broken { line, column: None, what, help }),
                 };
             }
@@ -95,7 +103,8 @@ type Wrong = (String, String);
 struct Head {
     label: Option<Label>,
     weight: Option<f32>,
-    group: Option<u32>,
+    /// The query, from here to there.
+    group: Option<(usize, usize)>,
 }
 
 /// A label as it stands there.
@@ -209,7 +218,7 @@ impl Cursor<'_> {
             (found, _) => return Err(some_only(found.is_some(), "weight", "label:weight")),
         }
         match (head.group, layout.group) {
-            (Some(group), true) => rows.group.push(group),
+            (Some((from, to)), true) => rows.group.push(&self.bytes[from..to], rows.lines)?,
             (None, false) => {}
             (found, _) => return Err(some_only(found.is_some(), "query", "qid:query")),
         }
@@ -280,16 +289,15 @@ impl Cursor<'_> {
         Ok(())
     }
 
-    fn query(&mut self) -> Result<u32, Wrong> {
-        let end = self.word_end();
-        let text = &self.bytes[self.at + b"qid:".len()..end];
-        let query = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u32>().ok());
-        let query = query.ok_or_else(|| {
+    fn query(&mut self) -> Result<(usize, usize), Wrong> {
+        let (start, end) = (self.at + b"qid:".len(), self.word_end());
+        let text = &self.bytes[start..end];
+        if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
             let what = format!("the query {} is not a whole number", shown(text));
-            (what, format!("number queries from 0 to {}", u32::MAX))
-        })?;
+            return Err((what, "number queries from 0: 1 qid:7 3:0.5".into()));
+        }
         self.at = end;
-        Ok(query)
+        Ok((start, end))
     }
 
     /// `index:value`

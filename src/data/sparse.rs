@@ -113,6 +113,14 @@ impl Width {
         expected.map_or(Width::Free, Width::AtMost)
     }
 
+    /// Features of a row; 0 where it holds what it likes.
+    pub(crate) fn expected(self) -> usize {
+        match self {
+            Width::Free => 0,
+            Width::AtMost(width) => width,
+        }
+    }
+
     /// The column as a number, or what is wrong with it.
     #[inline]
     pub(crate) fn column(self, index: u64) -> Result<u32, (String, String)> {

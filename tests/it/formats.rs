@@ -11,7 +11,7 @@ use smrt::spec::train::{Format, LabelColumn, Media};
 mod libsvm;
 
 fn format(media: Media) -> Format {
-    Format { media, header: false, delimiter: b',', label: LabelColumn::First }
+    Format::new(media)
 }
 
 fn object(bytes: &[u8]) -> Object {
