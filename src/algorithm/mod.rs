@@ -17,6 +17,7 @@ pub mod ask;
 pub mod calibrate;
 pub mod device;
 pub mod error;
+pub mod expand;
 pub mod kmeans;
 pub mod label;
 pub mod lightgbm;

@@ -82,6 +82,7 @@ impl<'a> Job<'a> {
     pub fn check(&self) -> Result<(), Error> {
         let (algorithm, trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
+        self.weighted(&*trainer)?;
         device::open(self.spec.resources.device)?;
         Ok(())
     }
@@ -94,6 +95,7 @@ impl<'a> Job<'a> {
         let started = Instant::now();
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
+        self.spec = self.weighted(&*trainer)?;
         let device = device::open(self.spec.resources.device)?;
         let threads = match self.spec.resources.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -115,11 +117,22 @@ impl<'a> Job<'a> {
             })?;
         let earlier = self.earlier(trainer.as_mut())?;
         let (spec, store) = (&self.spec, &self.store);
-        let (channels, read) = pool.install(|| channels::read(spec, store, threads))?;
+        let reads = self.table.get(algorithm).map(|found| found.reads()).unwrap_or_default();
+        let (channels, read) = pool.install(|| channels::read(spec, store, threads, reads))?;
         let read_s = started.elapsed().as_secs_f64();
 
         let mut inputs = inputs(&channels);
         inputs.extend(earlier.map(|source| ("model".to_owned(), source)));
+        let (columns, categories) =
+            (channels.train.columns.clone(), channels.train.categories.clone());
+        let features = channels.train.width();
+        let channels = match reads.categories {
+            true => channels,
+            false => {
+                let memory_bytes_max = self.spec.resources.memory_bytes_max;
+                pool.install(|| channels::expand(channels, memory_bytes_max))?
+            }
+        };
         let effective = trainer.effective();
         let device_name = device::name(&device).to_owned();
         let identity = identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
@@ -155,7 +168,14 @@ impl<'a> Job<'a> {
         drop(channels);
 
         let writing = Instant::now();
-        let Fitted { files, signature, metrics, epochs } = fitted;
+        let Fitted { files, mut signature, metrics, epochs } = fitted;
+        if !categories.is_empty() {
+            // Outside, a model takes the rows as they were given.
+            signature.features = features;
+            signature.columns = columns.to_vec();
+            signature.categories = categories;
+        }
+        signature.absent = reads.absent;
         let manifest = Manifest {
             smrt_format: model::FORMAT,
             job: self.spec.name.to_string(),
@@ -236,6 +256,12 @@ impl<'a> Job<'a> {
         })?;
         let uri = channels::shown(&object.uri, uri);
         Ok(Some(data::Source { uri, bytes: bytes.len() as u64, sha256 }))
+    }
+
+    /// The job with the weights that the hyperparameters ask for.
+    fn weighted(&self, trainer: &dyn Trainer) -> Result<TrainingJob, Error> {
+        channels::csv_weights(&self.spec, &trainer.effective())
+            .map_err(|problems| Error::Spec(Mistakes::new(self.spec.name.as_str(), problems)))
     }
 
     /// Packs, seals and uploads; returns size and SHA-256 of what was stored.

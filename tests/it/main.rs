@@ -7,6 +7,7 @@ mod algorithm;
 mod boosted;
 mod cli;
 mod data;
+mod formats;
 mod hostile;
 mod kmeans;
 mod linear;
