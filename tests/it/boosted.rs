@@ -452,8 +452,12 @@ fn a_job_goes_on_from_the_sealed_artifact_of_another() {
     let inputs =
         contents.provenance["predicate"]["buildDefinition"]["resolvedDependencies"].clone();
     assert!(inputs.to_string().contains("first.tar.gz"), "{inputs}");
-    let said =
-        user.run(user.job("linear-learner", &more.replace("num_round = 3", ""))).unwrap_err();
+    let said = user
+        .run(user.job(
+            "linear-learner",
+            &more.replace("num_round = 3", "predictor_type = \"binary_classifier\""),
+        ))
+        .unwrap_err();
     assert!(said.to_string().contains("cannot go on"), "{said}");
 }
 
