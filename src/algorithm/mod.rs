@@ -22,6 +22,7 @@ pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
+pub mod random_cut_forest;
 pub mod standardise;
 pub mod weights;
 pub mod xgboost;
@@ -219,6 +220,7 @@ impl Table {
                 Arc::new(linear_learner::LinearLearner),
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
+                Arc::new(random_cut_forest::RandomCutForest),
             ],
         }
     }

@@ -9,6 +9,7 @@ mod data;
 mod hostile;
 mod linear;
 mod model;
+mod random_cut_forest;
 mod rooms;
 mod s3;
 mod seal;
