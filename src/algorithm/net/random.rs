@@ -24,6 +24,12 @@ pub enum Purpose {
     Cut = 5,
     /// A row learned after training; the index is the number of rows seen before it.
     Update = 6,
+    /// First centres of k-means; the index is the trial.
+    Centres = 11,
+    /// Directions a randomized PCA begins with.
+    Sketch = 12,
+    /// Pairs that were not seen; the index is the step.
+    Negatives = 13,
 }
 
 /// One stream of random numbers.
