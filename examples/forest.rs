@@ -16,7 +16,9 @@ use std::time::Instant;
 use ndarray::{Array2, Axis, Slice};
 use smrt::algorithm::device::Device;
 use smrt::algorithm::random_cut_forest::{Forest, PointsOf, RandomCutForest};
-use smrt::algorithm::{Channels, Checkpoints, Context, Definition, Files, Metric, Observer, Progress};
+use smrt::algorithm::{
+    Channels, Checkpoints, Context, Definition, Files, Metric, Observer, Progress,
+};
 use smrt::data::Dataset;
 use smrt::spec::parameter::{Raw, RawParameters, RawValue};
 use smrt::spec::problem::Problems;

@@ -66,7 +66,11 @@ fn only(train: Dataset) -> Channels {
 }
 
 fn open(fitted: &Fitted) -> Box<dyn Predictor> {
-    Table::builtin().get("random-cut-forest").unwrap().open(&fitted.signature, &fitted.files).unwrap()
+    Table::builtin()
+        .get("random-cut-forest")
+        .unwrap()
+        .open(&fitted.signature, &fitted.files)
+        .unwrap()
 }
 
 fn metric(fitted: &Fitted, name: &str) -> f64 {
@@ -360,7 +364,8 @@ fn a_target_rate_is_met() {
 fn a_rows_answer_does_not_depend_on_the_rows_beside_it_or_on_threads() {
     for columns in [1, 3, 10, 48, 49, 100] {
         let data = cloud(700, columns.max(2), 7);
-        let data = Dataset::of(data.features.slice_axis(Axis(1), Slice::from(0..columns)).to_owned());
+        let data =
+            Dataset::of(data.features.slice_axis(Axis(1), Slice::from(0..columns)).to_owned());
         let fitted = train(&[("num_samples_per_tree", "64")], &only(data.clone())).unwrap();
         let opened = open(&fitted);
         let rows = data.features.view();
@@ -424,7 +429,8 @@ fn missing_values_and_constant_columns_are_taken() {
 
 #[test]
 fn one_row_one_column_and_ten_thousand_columns_are_forests() {
-    let fitted = train(&[("num_samples_per_tree", "1")], &only(Dataset::of(arr2(&[[3.0]])))).unwrap();
+    let fitted =
+        train(&[("num_samples_per_tree", "1")], &only(Dataset::of(arr2(&[[3.0]])))).unwrap();
     let answer = open(&fitted).predict(arr2(&[[3.0], [4.0], [f32::NAN]]).view()).unwrap();
     assert!(scores(&answer).iter().all(|score| score.is_finite()), "{answer:?}");
     let wide = cloud(40, 10_000, 1);
@@ -507,6 +513,16 @@ fn a_break_in_a_series_is_found_by_shingles_alone() {
     assert_eq!(all[708 - 7], scores(&answer)[0]);
 }
 
+// The shipped data.
+
+#[test]
+fn the_shipped_transactions_are_the_generators() {
+    let mut expected = smrt::data::generate::TRANSACTION_COLUMNS.join(",").into_bytes();
+    expected.push(b'\n');
+    smrt::data::generate::transactions(4_000, 7, &mut expected).unwrap();
+    assert!(std::fs::read("datasets/transactions/train.csv").unwrap() == expected);
+}
+
 // What is refused.
 
 #[test]
@@ -518,8 +534,8 @@ fn what_cannot_be_learned_from_is_refused_with_a_way_out() {
     };
     type Case<'a> = (Channels, &'a [(&'a str, &'a str)], &'a str);
     let cases: Vec<Case<'_>> = vec![
-        (only(numbers(0, 3)), &[], "0 rows"),
-        (only(numbers(3, 0)), &[], "no point"),
+        (only(numbers(0, 3)), &[], "has no rows"),
+        (only(numbers(3, 0)), &[], "no features"),
         (only(numbers(3, 2)), &[("shingle_size", "4")], "shingles of 4 rows"),
         (only(numbers(3, 10_001)), &[], "at most 10000"),
         (only(numbers(30, 500)), &[("shingle_size", "21")], "10500 numbers"),
@@ -533,15 +549,11 @@ fn what_cannot_be_learned_from_is_refused_with_a_way_out() {
             &[],
             "\"paid\" was read as a label",
         ),
-        (
-            Channels { test: Some(numbers(3, 2)), ..only(numbers(3, 2)) },
-            &[],
-            "test has no labels",
-        ),
+        (Channels { test: Some(numbers(3, 2)), ..only(numbers(3, 2)) }, &[], "test has no labels"),
         (
             Channels { test: Some(labelled(vec![0.0])), ..only(numbers(3, 3)) },
             &[],
-            "test has 2 features where train has 3",
+            "channel test has 2 features and channel train has 3",
         ),
         (only(Dataset::of(arr2(&[[1.0, f32::INFINITY]]))), &[], "row 1, feature 2 is infinite"),
     ];

@@ -52,7 +52,8 @@ impl Scorer {
             }
             let (low, high) = self.corners(tree, step);
             let outside = |at: usize| {
-                let (value, low, high) = (f64::from(row[at]), f64::from(low[at]), f64::from(high[at]));
+                let (value, low, high) =
+                    (f64::from(row[at]), f64::from(low[at]), f64::from(high[at]));
                 (low - value).max(value - high).max(0.0)
             };
             let total: f64 = (0..row.len()).map(outside).sum();

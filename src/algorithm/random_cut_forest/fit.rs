@@ -6,7 +6,7 @@ use super::score::{PointsOf, Scorer};
 use super::settings::Settings;
 use crate::algorithm::metric::{Confusion, roc_auc};
 use crate::algorithm::net::random::{Purpose, Stream};
-use crate::algorithm::{Channels, Context, Error, Fitted, Metric, Progress};
+use crate::algorithm::{Channels, Context, Error, Fitted, Metric, Progress, unsupervised};
 use crate::data::{Dataset, Labels, Signature, Task};
 
 /// Points the threshold is fitted to, at most: drawn from all, so that fitting does not take as
@@ -21,15 +21,8 @@ pub(super) fn fit(
     data: &Channels,
     context: &mut Context<'_>,
 ) -> Result<Fitted, Error> {
-    let channels: Vec<(&str, &Dataset)> = [
-        ("train", Some(&data.train)),
-        ("validation", data.validation.as_ref()),
-        ("test", data.test.as_ref()),
-    ]
-    .into_iter()
-    .filter_map(|(name, dataset)| Some((name, dataset?)))
-    .collect();
-    let columns = data.train.features.ncols();
+    unsupervised::width(data, settings.feature_dim)?;
+    let channels: Vec<(&str, &Dataset)> = unsupervised::named(data).collect();
     // All labels are looked at before any work.
     let mut truths = Vec::new();
     for (name, dataset) in &channels {
@@ -40,22 +33,7 @@ pub(super) fn fit(
                 help: "give it a first column of 0 (normal) and 1 (anomalous) and the content type text/csv;label_size=1, or leave the channel out".into(),
             });
         }
-        if dataset.features.ncols() != columns {
-            return Err(Error::Data {
-                what: format!(
-                    "the channel {name} has {} features where train has {columns}",
-                    dataset.features.ncols()
-                ),
-                help: "give both the same columns".into(),
-            });
-        }
         truths.push(truth);
-    }
-    if let Some(wanted) = settings.feature_dim.filter(|wanted| *wanted != columns) {
-        return Err(Error::Data {
-            what: format!("feature_dim is {wanted} and the rows have {columns} features"),
-            help: "leave feature_dim out, or give the rows that many features".into(),
-        });
     }
     let plan = Plan {
         trees: settings.trees,
@@ -75,7 +53,13 @@ pub(super) fn fit(
         if let Some(truth) = truth {
             // A point of a series is judged by its newest row.
             let truth = &truth[settings.shingle.min(truth.len() + 1) - 1..];
-            metrics.extend(measured(settings, name, &score_all(&scorer, dataset), truth, threshold));
+            metrics.extend(measured(
+                settings,
+                name,
+                &score_all(&scorer, dataset),
+                truth,
+                threshold,
+            ));
             stop(context)?;
         }
     }
@@ -97,7 +81,9 @@ fn stop(context: &Context<'_>) -> Result<(), Error> {
 /// Whether each row is anomalous, when the channel says so.
 fn truth(channel: &str, dataset: &Dataset) -> Result<Option<Vec<bool>>, Error> {
     let wrong = |what: String| Error::Data {
-        what: format!("channels.{channel}: {what}, and a label here is 0 (normal) or 1 (anomalous)"),
+        what: format!(
+            "channels.{channel}: {what}, and a label here is 0 (normal) or 1 (anomalous)"
+        ),
         help: "if the first column is no label, say content_type = \"text/csv;label_size=0\""
             .into(),
     };

@@ -214,9 +214,11 @@ impl Forest {
     /// cuts lie within boxes, rows lie on their side, parents know their children. For tests of
     /// one's own.
     pub fn is_sound(&self) -> bool {
-        let masses = self.trees.iter().map(Tree::mass).all(|mass| {
-            mass as u64 == self.seen.min(self.samples as u64)
-        });
+        let masses = self
+            .trees
+            .iter()
+            .map(Tree::mass)
+            .all(|mass| mass as u64 == self.seen.min(self.samples as u64));
         let held = |tree: &Tree| tree.members.iter().all(|point| self.points.is_held(*point));
         masses && self.trees.iter().all(|tree| held(tree) && tree.is_sound(&self.points))
     }
@@ -228,7 +230,11 @@ fn check(count: usize, columns: usize, plan: &Plan) -> Result<(), Error> {
         return Err(Error::Data {
             what: format!(
                 "{count} rows of {columns} features are no point for a forest{}",
-                if plan.shingle > 1 { format!(" of shingles of {} rows", plan.shingle) } else { String::new() }
+                if plan.shingle > 1 {
+                    format!(" of shingles of {} rows", plan.shingle)
+                } else {
+                    String::new()
+                }
             ),
             help: "give more rows, or a smaller shingle_size".into(),
         });

@@ -149,17 +149,28 @@ impl Scorer {
         }
         let threads = rayon::current_num_threads();
         let rows = fitting.min(points.count.div_ceil(threads)).max(BLOCK_ROWS_MIN);
-        scores.par_chunks_mut(rows).enumerate().for_each_init(Scratch::default, |scratch, (at, scores)| {
-            self.block(points, at * rows, scores, scratch);
-        });
+        scores.par_chunks_mut(rows).enumerate().for_each_init(
+            Scratch::default,
+            |scratch, (at, scores)| {
+                self.block(points, at * rows, scores, scratch);
+            },
+        );
         scores
     }
 
     /// Scores the points from `first` on.
-    fn block(&self, points: &PointsOf<'_>, first: usize, scores: &mut [f32], scratch: &mut Scratch) {
+    fn block(
+        &self,
+        points: &PointsOf<'_>,
+        first: usize,
+        scores: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
         let count = scores.len();
         scratch.fit(count, self);
-        for (at, scaled) in scratch.rows[..count * self.width].chunks_exact_mut(self.width).enumerate() {
+        for (at, scaled) in
+            scratch.rows[..count * self.width].chunks_exact_mut(self.width).enumerate()
+        {
             self.scaled(points, first + at, scaled);
         }
         scores.fill(0.0);
@@ -193,14 +204,19 @@ impl Scorer {
 
     /// Depth still to come at a leaf. One row has no depth below it, whichever it is.
     fn at_leaf(&self, leaf: &Step, row: &[f32]) -> f32 {
-        if leaf.mass > 1 && self.leaf_row(leaf) == row { ((leaf.mass + 1) as f32).log2() } else { 1.0 }
+        if leaf.mass > 1 && self.leaf_row(leaf) == row {
+            ((leaf.mass + 1) as f32).log2()
+        } else {
+            1.0
+        }
     }
 }
 
 fn lay(tree: &Tree, points: &Points, padded: usize) -> Laid {
     let mut laid = Laid { steps: Vec::with_capacity(2 * tree.mass()), corners: Vec::new() };
     // A node, and the step whose right child it is.
-    let mut waiting: Vec<(At, Option<usize>)> = tree.root().map(|at| (at, None)).into_iter().collect();
+    let mut waiting: Vec<(At, Option<usize>)> =
+        tree.root().map(|at| (at, None)).into_iter().collect();
     let mut boxes = 0;
     while let Some((at, right_of)) = waiting.pop() {
         let number = laid.steps.len();
@@ -212,7 +228,8 @@ fn lay(tree: &Tree, points: &Points, padded: usize) -> Laid {
             At::Leaf(leaf) => (LEAF, 0.0, tree.leaf(leaf).point, 0.0),
             At::Inner(inner) => {
                 let (low, high) = tree.corners(points, at);
-                let sides = low.iter().zip(high).map(|(l, h)| f64::from(*h) - f64::from(*l)).sum::<f64>();
+                let sides =
+                    low.iter().zip(high).map(|(l, h)| f64::from(*h) - f64::from(*l)).sum::<f64>();
                 for side in [low, high] {
                     laid.corners.extend_from_slice(side);
                     laid.corners.resize(laid.corners.len() + padded - side.len(), 0.0);
@@ -336,12 +353,21 @@ impl pulp::WithSimd for Boxes<'_> {
             let (low, high) = scorer.corners(tree, step);
             let (from, to) = (*from as usize, *to as usize);
             if narrow {
-                narrow_box(low, high, step.sides, &scratch.columns, scratch.stride, from, &mut scratch.depths[from..to]);
+                narrow_box(
+                    low,
+                    high,
+                    step.sides,
+                    &scratch.columns,
+                    scratch.stride,
+                    from,
+                    &mut scratch.depths[from..to],
+                );
             } else {
                 let ids = &scratch.ids[from..to];
                 for (id, depth) in ids.iter().zip(&mut scratch.depths[from..to]) {
                     let start = *id as usize * scorer.width;
-                    let outside = wide_outside(low, high, &scratch.rows[start..start + scorer.width]);
+                    let outside =
+                        wide_outside(low, high, &scratch.rows[start..start + scorer.width]);
                     *depth = 1.0 + step.sides / (step.sides + outside) * *depth;
                 }
             }

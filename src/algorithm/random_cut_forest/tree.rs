@@ -258,8 +258,7 @@ impl Tree {
     ) {
         let row = points.row(point);
         let leaf = At::Leaf(self.new_leaf(Leaf { parent: None, point, mass: 1 }));
-        let (left, right) =
-            if row[dimension as usize] <= cut { (leaf, at) } else { (at, leaf) };
+        let (left, right) = if row[dimension as usize] <= cut { (leaf, at) } else { (at, leaf) };
         let (low, high) = self.corners(points, at);
         let mut corners = [low, high].concat();
         widen(corners.split_at_mut(points.width()), row);
@@ -332,7 +331,8 @@ impl Tree {
     /// See [`Forest::is_sound`](super::forest::Forest::is_sound).
     pub(super) fn is_sound(&self, points: &Points) -> bool {
         let mut mass = 0;
-        let mut waiting: Vec<(At, Option<u32>)> = self.root.map(|at| (at, None)).into_iter().collect();
+        let mut waiting: Vec<(At, Option<u32>)> =
+            self.root.map(|at| (at, None)).into_iter().collect();
         while let Some((at, above)) = waiting.pop() {
             let (parent, sound) = match at {
                 At::Leaf(leaf) => {
@@ -472,7 +472,8 @@ fn cut_apart(low: &[f32], high: &[f32], row: &[f32], random: &mut Stream) -> Opt
     if extra <= 0.0 {
         return None;
     }
-    let sides: f64 = low.iter().zip(high).map(|(low, high)| f64::from(*high) - f64::from(*low)).sum();
+    let sides: f64 =
+        low.iter().zip(high).map(|(low, high)| f64::from(*high) - f64::from(*low)).sum();
     let mut left = random.unit_f64() * (sides + extra);
     if left >= extra {
         return None;
