@@ -2,8 +2,9 @@
 //! block by block; rows come out in order. [`read`] gathers them into one [`Dataset`],
 //! [`batches`] hands them over piece by piece in bounded memory.
 //!
-//! Where the objects come from is the store's matter. Today a training job loads its channels
-//! whole; `memory_bytes_max` bounds that.
+//! Where the objects come from is the store's matter. `memory_bytes_max` bounds what a dataset may
+//! hold in memory; rows beyond it go to disk where that is allowed ([`Options::spill`]), in the
+//! same one pass.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,6 +17,7 @@ use super::batch::{Batch, Dataset, Source};
 use super::block::{BOM, Block, Cutter, Failure, Pool, Records, lines};
 use super::error::{Broken, Error, Place, shown};
 use super::label::LabelRows;
+use super::pages::{PageWriter, Pages, Scratches};
 use super::rows::{Layout, Rows};
 pub use super::stored::Object;
 use super::stored::Stored;
@@ -34,9 +36,26 @@ pub struct Options {
     /// Features a row must have, where that is known before: a validation channel beside its
     /// train channel, a file to predict from.
     pub features: Option<usize>,
+    /// What to do with rows that do not fit; without it they are an error.
+    pub spill: Option<Spill>,
     /// Bytes of text decoded at a time. The result does not depend on it.
     pub block_bytes: usize,
 }
+
+/// Where rows go that do not fit into memory.
+#[derive(Debug, Clone)]
+pub struct Spill {
+    /// Makes the files.
+    pub scratches: Arc<dyn Scratches>,
+    /// Bytes of a window of pages; two are held.
+    pub window_bytes: u64,
+}
+
+/// What a training holds of each row besides its features: label and target, weight, place in the
+/// order of the epoch, scores.
+pub const ROW_BYTES: u64 = 40;
+/// Stored bytes after which it can be told how large the rest will be.
+const EARLY_BYTES: u64 = 4 << 20;
 
 impl Options {
     /// For the channel that messages call `channel` (`channels.train`).
@@ -46,8 +65,18 @@ impl Options {
             threads: 0,
             memory_bytes_max: crate::spec::limit::JOB_MEMORY_BYTES_MAX,
             features: None,
+            spill: None,
             block_bytes: BLOCK_BYTES,
         }
+    }
+
+    /// What the blocks being decoded take at most: text, and twice as many bytes of numbers.
+    pub fn in_flight_bytes(&self) -> u64 {
+        3 * ((self.threads() + 2) * self.block_bytes) as u64
+    }
+
+    fn unspilled(&self, source: std::io::Error) -> Error {
+        Error::Scratch { channel: self.channel.clone(), source }
     }
 
     fn threads(&self) -> usize {
@@ -75,10 +104,13 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
         table.append(rows, &stream, options, stored_bytes)?;
     }
     let (layout, sources) = stream.finish()?;
+    let pages = table.pages(options)?.map(Arc::new);
     table.features.shrink_to_fit();
-    let features = Array2::from_shape_vec((table.rows, layout.features()), table.features)
+    let width = if pages.is_some() { 0 } else { layout.features() };
+    let features = Array2::from_shape_vec((table.rows, width), table.features)
         .expect("every row was appended whole");
     Ok(Dataset {
+        pages,
         label: layout.has_label().then(|| table.label.finish()),
         columns: layout.feature_names().into(),
         sources,
@@ -175,6 +207,8 @@ fn transpose(rows: &[f32], width: usize, columns: &mut [f32]) {
 #[derive(Default)]
 struct Table {
     features: Vec<f32>,
+    /// Where the features go once they do not fit.
+    spilled: Option<PageWriter>,
     label: LabelRows,
     rows: usize,
 }
@@ -187,8 +221,11 @@ impl Table {
         options: &Options,
         stored_bytes: Option<u64>,
     ) -> Result<(), Error> {
-        let held = self.features.len() + rows.features.len();
-        let needed_bytes = 4 * (held + self.rows + rows.count) as u64 + stream.in_flight_bytes;
+        self.spill(&rows, stream, options, stored_bytes)?;
+        let paged = self.spilled.is_some();
+        let held = if paged { 0 } else { self.features.len() + rows.features.len() };
+        let rows_bytes = if paged { ROW_BYTES } else { 4 } * (self.rows + rows.count) as u64;
+        let needed_bytes = 4 * held as u64 + rows_bytes + stream.in_flight_bytes;
         let refused = |needed_bytes: u64| Error::Memory {
             channel: options.channel.clone(),
             needed_bytes: projected(needed_bytes, stream.bytes_before_block, stored_bytes),
@@ -197,13 +234,55 @@ impl Table {
         if needed_bytes > options.memory_bytes_max {
             return Err(refused(needed_bytes));
         }
-        // Growing moves pages, not bytes, on the systems that matter, and what is reserved beyond
-        // the end is not resident.
-        self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
-        self.features.extend_from_slice(&rows.features);
+        if let Some(pages) = &mut self.spilled {
+            pages.push(&rows.features).map_err(|source| options.unspilled(source))?;
+        } else {
+            // Growing moves pages, not bytes, on the systems that matter, and what is reserved
+            // beyond the end is not resident.
+            self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
+            self.features.extend_from_slice(&rows.features);
+        }
         self.rows += rows.count;
         stream.spent.put(rows.features);
         self.label.append(rows.label).map_err(|refused| stream.label_error(refused))
+    }
+}
+
+impl Table {
+    /// Turns to disk when `rows` do not fit any more, or all that follow will not.
+    fn spill(
+        &mut self,
+        rows: &Rows,
+        stream: &Stream,
+        options: &Options,
+        stored_bytes: Option<u64>,
+    ) -> Result<(), Error> {
+        let (Some(spill), None) = (&options.spill, &self.spilled) else { return Ok(()) };
+        if rows.count == 0 || rows.features.is_empty() {
+            return Ok(());
+        }
+        let values = self.features.len() + rows.features.len();
+        let needed = 4 * (values + self.rows + rows.count) as u64 + stream.in_flight_bytes;
+        let read = stream.bytes_before_block;
+        let told = read >= EARLY_BYTES;
+        let expected = if told { projected(needed, read, stored_bytes) } else { needed };
+        if expected <= options.memory_bytes_max {
+            return Ok(());
+        }
+        let scratch = spill.scratches.make().map_err(|source| options.unspilled(source))?;
+        let mut writer = PageWriter::new(scratch, rows.features.len() / rows.count);
+        writer.push(&self.features).map_err(|source| options.unspilled(source))?;
+        self.features = Vec::new();
+        self.spilled = Some(writer);
+        Ok(())
+    }
+
+    /// The rows on disk, if they went there.
+    fn pages(&mut self, options: &Options) -> Result<Option<Pages>, Error> {
+        let (Some(spill), Some(writer)) = (&options.spill, self.spilled.take()) else {
+            return Ok(None);
+        };
+        writer.finish(spill.window_bytes).map(Some).map_err(|source| options.unspilled(source))
     }
 }
 
@@ -295,8 +374,7 @@ impl Stream {
             lines: 0,
             rows: 0,
             bytes_before_block: 0,
-            // A block is text and at most twice as many bytes of numbers.
-            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
+            in_flight_bytes: options.in_flight_bytes(),
         })
     }
 

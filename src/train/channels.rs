@@ -2,17 +2,21 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::algorithm::Channels;
 use crate::data::{self, Dataset};
-use crate::spec::train::{Channel, TrainingJob};
+use crate::spec::train::{Channel, Compression, TrainingJob};
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 
 use super::error::Error;
+use super::objects::{Chosen, choose};
 use super::report::ChannelReport;
+use super::scratch::Scratches;
 
-/// Reads every channel of the job whole. They share `resources.memory_bytes_max`.
+/// Reads every channel of the job, each object once. They share `resources.memory_bytes_max`; rows
+/// that do not fit go to disk when the algorithm `streams`.
 ///
 /// # Errors
 /// When a channel is missing or empty, its data are not what the job says, or two channels do not
@@ -21,39 +25,66 @@ pub(super) fn read(
     spec: &TrainingJob,
     store: &Store,
     threads: usize,
+    streams: bool,
 ) -> Result<(Channels, Vec<ChannelReport>), Error> {
     // All of them are looked up before the first is read: a typing error in the last one should
     // not cost the time of the others.
     let mut listed = Vec::new();
     for name in ["train", "validation", "test"] {
         if let Some(channel) = spec.channels.get(name) {
-            listed.push((name, channel, store.list(&channel.uri)?));
+            listed.push((name, channel, choose(store, name, channel, &spec.resources.hosts)?));
         }
     }
-    let mut left = spec.resources.memory_bytes_max;
+    let limit = spec.resources.memory_bytes_max;
+    let scratches: Arc<dyn data::pages::Scratches> =
+        Arc::new(Scratches::new(&spec.resources, &spec.output.key));
+    let stored = |chosen: &Chosen| chosen.objects.iter().map(|object| object.bytes).sum::<u64>();
+    let all_bytes = listed.iter().map(|(_, _, chosen)| stored(chosen)).sum::<u64>().max(1);
+    let mut left = limit;
     let mut features = None;
     let mut reports = Vec::new();
     let mut datasets = [None, None, None];
-    for (slot, (name, channel, objects)) in datasets.iter_mut().zip(listed) {
-        let options = data::channel::Options {
+    for (slot, (name, channel, chosen)) in datasets.iter_mut().zip(listed) {
+        let mut options = data::channel::Options {
             threads,
             memory_bytes_max: left,
             features,
             ..data::channel::Options::new(format!("channels.{name}"))
         };
+        let part = stored(&chosen) as f64 / all_bytes as f64;
+        if streams {
+            // A channel that may go to disk gets a part of the memory as large as its part of the
+            // data, so that those after it find theirs; channels are read one after the other.
+            let reading = options.in_flight_bytes();
+            let share = (limit.saturating_sub(reading) as f64 * part) as u64;
+            options.memory_bytes_max = share + reading;
+            let window_bytes = share / WINDOWS;
+            options.spill =
+                Some(data::channel::Spill { scratches: scratches.clone(), window_bytes });
+        }
         let dataset =
-            data::channel::read(readers(store, channel, objects), &channel.format, &options)
+            data::channel::read(readers(store, channel, chosen), &channel.format, &options)
                 .map_err(|source| Error::Data {
                     channel: name.to_owned(),
-                    source: Box::new(source),
+                    source: Box::new(of_the_job(source, &options, part, limit)),
                 })?;
         left = left.saturating_sub(bytes_of(&dataset));
-        features = Some(dataset.features.ncols());
+        features = Some(dataset.width());
+        if let Some(pages) = &dataset.pages {
+            tracing::info!(
+                channel = name,
+                rows = pages.rows(),
+                window_rows = pages.window_rows(),
+                memory_bytes_max = limit,
+                "channel does not fit into memory: it is read from disk epoch by epoch"
+            );
+        }
         reports.push(ChannelReport {
             name: name.to_owned(),
             objects: dataset.sources.len(),
             bytes: dataset.sources.iter().map(|source| source.bytes).sum(),
             rows: dataset.rows(),
+            streamed: dataset.pages.is_some(),
         });
         *slot = Some((name, dataset));
     }
@@ -73,12 +104,13 @@ pub(super) fn read(
 fn readers(
     store: &Store,
     channel: &Channel,
-    objects: Vec<store::Object>,
+    Chosen { objects, below }: Chosen,
 ) -> Vec<data::channel::Object> {
+    let gzip = channel.selection.compression == Compression::Gzip;
     let lazy = |object: store::Object| data::channel::Object {
-        uri: shown(&object.uri, &channel.uri),
+        uri: shown(&object.uri, &below),
         bytes: Some(object.bytes),
-        reader: Box::new(Lazy { store: store.clone(), object, open: None }),
+        reader: Box::new(Lazy { store: store.clone(), object, gzip, open: None }),
     };
     objects.into_iter().map(lazy).collect()
 }
@@ -88,14 +120,36 @@ fn readers(
 struct Lazy {
     store: Store,
     object: store::Object,
+    /// Whether it has to be gzip.
+    gzip: bool,
     open: Option<Box<dyn Read + Send>>,
+}
+
+impl Lazy {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        let mut reader = self.store.open(&self.object).map_err(io::Error::other)?;
+        if !self.gzip || self.object.bytes == 0 {
+            return Ok(reader);
+        }
+        let mut head = Vec::new();
+        (&mut reader).take(2).read_to_end(&mut head)?;
+        if head != [0x1f, 0x8b] {
+            return Err(io::Error::other(
+                "it is not gzip, and the channel says compression = \"Gzip\"",
+            ));
+        }
+        Ok(Box::new(io::Cursor::new(head).chain(reader)))
+    }
 }
 
 impl Read for Lazy {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let reader = match &mut self.open {
             Some(reader) => reader,
-            none => none.insert(self.store.open(&self.object).map_err(io::Error::other)?),
+            None => {
+                let open = self.open()?;
+                self.open.insert(open)
+            }
         };
         reader.read(into)
     }
@@ -109,6 +163,27 @@ fn shown(object: &Uri, channel: &Uri) -> String {
     let name = below.or_else(|| path.file_name().map(Path::new));
     name.map_or_else(|| object.to_string(), |name| name.display().to_string())
 }
+
+/// What a channel lacks, told as what the job lacks: the memory grows for all channels together.
+fn of_the_job(
+    error: data::Error,
+    options: &data::channel::Options,
+    part: f64,
+    limit: u64,
+) -> data::Error {
+    match error {
+        data::Error::Memory { channel, needed_bytes, .. } if options.spill.is_some() => {
+            let reading = options.in_flight_bytes();
+            let own = needed_bytes.saturating_sub(reading) as f64;
+            let needed_bytes = (own / part.max(f64::MIN_POSITIVE)) as u64 + reading;
+            data::Error::Memory { channel, needed_bytes, limit_bytes: limit }
+        }
+        other => other,
+    }
+}
+
+/// Of its part of the memory a channel on disk uses so much for each of two windows.
+const WINDOWS: u64 = 16;
 
 /// What a dataset holds in memory.
 fn bytes_of(dataset: &Dataset) -> u64 {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod channels;
 mod cli;
 mod data;
 mod hostile;
@@ -14,5 +15,6 @@ mod s3;
 mod seal;
 mod serve;
 mod store;
+mod streamed;
 mod train;
 mod xgboost;

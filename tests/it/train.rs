@@ -63,7 +63,7 @@ const BINARY: &str = "[hyperparameters]\npredictor_type = \"binary_classifier\"\
                       mini_batch_size = 100\n";
 
 /// What is inside a sealed artifact, as the bytes of the archive.
-fn inside(user: &User) -> Vec<u8> {
+pub(crate) fn inside(user: &User) -> Vec<u8> {
     let sealed = std::fs::File::open(user.artifact()).unwrap();
     let context = smrt::seal::Context::new();
     smrt::seal::open_to_vec(sealed, user.keys.as_ref(), &context, 1 << 30).unwrap()
@@ -109,9 +109,9 @@ fn the_same_job_leaves_the_same_bytes_inside() {
 }
 
 /// Asks for a stop after some steps.
-struct StopAfter {
-    steps: usize,
-    stop: Stop,
+pub(crate) struct StopAfter {
+    pub(crate) steps: usize,
+    pub(crate) stop: Stop,
 }
 
 impl Observer for StopAfter {

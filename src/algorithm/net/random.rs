@@ -20,6 +20,10 @@ pub enum Purpose {
     Dropout = 3,
     /// Drawing a sample of the rows.
     Sample = 4,
+    /// The order of a channel's objects.
+    Objects = 20,
+    /// The order of the pages of rows on disk; the index is the epoch.
+    Pages = 21,
 }
 
 /// One stream of random numbers.
