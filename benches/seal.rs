@@ -15,6 +15,7 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use criterion::{BatchSize, Criterion, Throughput};
 use rayon::prelude::*;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use smrt::seal::{Context, RawKey, Reader, Settings, Writer, open_file, seal_file};
 
 const FRAME: usize = 1 << 20;
@@ -60,6 +61,19 @@ fn raw_seal(cipher: &Aes256Gcm, buffer: &mut [u8]) {
         let tag = cipher.encrypt_inout_detached(&nonce(at).into(), &[0; 80], frame.into());
         black_box(tag.expect("a frame is short"));
     });
+}
+
+/// The same with ring's cipher, which is what frames go through.
+fn ring_seal(cipher: &LessSafeKey, buffer: &mut [u8]) {
+    buffer.par_chunks_mut(FRAME).enumerate().for_each(|(at, frame)| {
+        let nonce = Nonce::assume_unique_for_key(nonce(at));
+        let tag = cipher.seal_in_place_separate_tag(nonce, Aad::from([0; 80]), frame);
+        let _ = black_box(tag.expect("a frame is short"));
+    });
+}
+
+fn ring_key() -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32]).expect("a key has 32 bytes"))
 }
 
 fn nonce(at: usize) -> [u8; 12] {
@@ -129,6 +143,8 @@ fn with_criterion(place: &Place, criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(place.bytes as u64)).sample_size(10);
     let mut buffer = place.plain.clone();
     group.bench_function("raw cipher, all cores", |b| b.iter(|| raw_seal(&cipher, &mut buffer)));
+    let ring = ring_key();
+    group.bench_function("ring's cipher, all cores", |b| b.iter(|| ring_seal(&ring, &mut buffer)));
     drop(buffer);
     group.bench_function("writer, memory", |b| b.iter(|| seal_stream(&place.plain)));
     group.bench_function("reader, memory", |b| b.iter(|| open_stream(&place.sealed)));
@@ -167,13 +183,15 @@ fn warm(place: &Place) {
 /// Everything in turn, so that a disturbance meets all alike; medians of several rounds.
 fn in_turn(place: &Place, rounds: usize) {
     let cipher = Aes256Gcm::new(&[1; 32].into());
-    let names = ["raw", "copy", "writer", "reader", "seal", "open"];
+    let ring = ring_key();
+    let names = ["raw", "ring", "copy", "writer", "reader", "seal", "open"];
     let mut seconds = vec![(Vec::new(), Vec::new()); names.len()];
-    let mut buffer = place.plain.clone();
+    let buffer = std::cell::RefCell::new(place.plain.clone());
     seal_path(place, &place.target);
     for _ in 0..rounds {
-        let mut works: [&mut dyn FnMut(); 6] = [
-            &mut || raw_seal(&cipher, &mut buffer),
+        let mut works: [&mut dyn FnMut(); 7] = [
+            &mut || raw_seal(&cipher, &mut buffer.borrow_mut()),
+            &mut || ring_seal(&ring, &mut buffer.borrow_mut()),
             &mut || copy_path(&place.source, &place.opened),
             &mut || seal_stream(&place.plain),
             &mut || open_stream(&place.sealed),

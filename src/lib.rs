@@ -46,6 +46,7 @@ pub mod data;
 pub mod model;
 
 // The engines.
+pub mod load;
 pub mod serve;
 pub mod train;
 

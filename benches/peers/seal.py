@@ -1,4 +1,4 @@
-"""Sealing beside its peers, in one run: the raw aes-gcm crate, openssl, and PyPI's SDK.
+"""Sealing beside its peers, in one run: the raw aes-gcm crate and ring, openssl, and PyPI's SDK.
 
 usage: seal.py BENCH [MEBIBYTES [ROUNDS]]
 

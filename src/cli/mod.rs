@@ -12,6 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::fault::Fault;
 
 mod algorithms;
+mod bench;
 mod check;
 mod completions;
 mod error;
@@ -71,6 +72,7 @@ enum Command {
     Serve(serve::Options),
     Predict(predict::Options),
     Inspect(inspect::Options),
+    Bench(bench::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -114,6 +116,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Serve(options) => serve::run(options, logging),
         Command::Predict(options) => predict::run(options),
         Command::Inspect(options) => inspect::run(options),
+        Command::Bench(options) => bench::run_command(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

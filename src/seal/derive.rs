@@ -19,7 +19,7 @@ use super::secret::{DataKey, same};
 
 /// What a data key yields for one message.
 struct Derived {
-    cipher: Aes256Gcm,
+    message_key: Zeroizing<[u8; 32]>,
     commitment: [u8; 32],
 }
 
@@ -31,7 +31,14 @@ fn derive(key: &DataKey, suite: Suite, message_id: &[u8; 32]) -> Derived {
     let parts = [&suite.id().to_be_bytes()[..], b"DERIVEKEY"];
     hkdf.expand_multi_info(&parts, &mut message_key[..]).expect("32 bytes are one block");
     hkdf.expand(b"COMMITKEY", &mut commitment).expect("32 bytes are one block");
-    Derived { cipher: Aes256Gcm::new((&*message_key).into()), commitment }
+    Derived { message_key, commitment }
+}
+
+impl Derived {
+    /// For the header, whose IV is 0.
+    fn header_cipher(&self) -> Aes256Gcm {
+        Aes256Gcm::new((&*self.message_key).into())
+    }
 }
 
 /// The commitment to put into a new header.
@@ -47,12 +54,13 @@ pub(super) fn sign_header(
     body: &[u8],
     required: &Context,
 ) -> ([u8; TAG_BYTES], Cipher) {
-    let cipher = derive(key, suite, message_id).cipher;
+    let derived = derive(key, suite, message_id);
     let covered = [body, &required.serialize()].concat();
-    let tag = cipher
+    let tag = derived
+        .header_cipher()
         .encrypt_inout_detached(&[0; 12].into(), &covered, (&mut [][..]).into())
         .expect("a header is far below the cipher's limit");
-    (tag.into(), Cipher::new(cipher, *message_id))
+    (tag.into(), Cipher::new(&derived.message_key, *message_id))
 }
 
 /// The cipher for the frames, once commitment and tag are proved.
@@ -71,8 +79,8 @@ pub(super) fn verify_header(
     }
     let covered = [&read.body[..], &required.serialize()].concat();
     derived
-        .cipher
+        .header_cipher()
         .decrypt_inout_detached(&[0; 12].into(), &covered, (&mut [][..]).into(), &read.tag.into())
         .map_err(|_| Error::tampered("the header, or the required context,"))?;
-    Ok(Cipher::new(derived.cipher, header.message_id))
+    Ok(Cipher::new(&derived.message_key, header.message_id))
 }

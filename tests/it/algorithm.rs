@@ -569,14 +569,9 @@ fn on_real_data_it_is_as_good_as_scikit_learns_network() {
 #[test]
 fn a_gpu_learns_what_the_cpu_learns() {
     let data = only(curve(600));
-    // A bias before batch norm has no gradient but rounding, which Adam scales up to whole steps;
-    // the running mean follows them late, so there two devices agree less closely.
-    let (plain, normed) = (1e-3, 2e-2);
-    for (more, allowed) in [
-        (&[][..], plain),
-        (&[("batch_norm", "true")], normed),
-        (&[("dropout", "0.1"), ("optimizer", "rmsprop")], plain),
-    ] {
+    for more in
+        [&[][..], &[("batch_norm", "true")], &[("dropout", "0.1"), ("optimizer", "rmsprop")]]
+    {
         let parameters = with(&[more, &[("epochs", "3")]].concat());
         let cpu = Job::new(&parameters, &data);
         let gpu = Job { device: DeviceChoice::Wgpu(0), ..Job::new(&parameters, &data) };
@@ -584,6 +579,7 @@ fn a_gpu_learns_what_the_cpu_learns() {
         let answers = [cpu, gpu].map(|job| open(&job.run().unwrap()).predict(rows).unwrap());
         let pairs = scores(&answers[0]).iter().zip(scores(&answers[1]));
         let away = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(away < allowed, "{more:?}: {away}");
+        eprintln!("mlp {more:?}: the scores are at most {away} apart");
+        assert!(away < 1e-3, "{more:?}: {away}");
     }
 }

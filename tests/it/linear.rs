@@ -135,18 +135,22 @@ fn fit_with(
     stop: &(dyn Fn() -> bool + Sync),
     checkpoints: &mut Kept,
 ) -> Result<Fitted, Error> {
+    fit_on(Device::flex(), raw, data, stop, checkpoints)
+}
+
+fn fit_on(
+    device: Device,
+    raw: &RawParameters,
+    data: &Channels,
+    stop: &(dyn Fn() -> bool + Sync),
+    checkpoints: &mut Kept,
+) -> Result<Fitted, Error> {
     let mut problems = Problems::default();
     let trainer = LinearLearner.trainer(raw, &mut problems);
     let trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
     let mut observer = Heard::default();
-    let mut context = Context {
-        device: Device::flex(),
-        threads: 2,
-        seed: 7,
-        stop,
-        observer: &mut observer,
-        checkpoints,
-    };
+    let mut context =
+        Context { device, threads: 2, seed: 7, stop, observer: &mut observer, checkpoints };
     trainer.fit(data, &mut context)
 }
 
@@ -581,5 +585,33 @@ fn on_real_data_it_is_as_good_as_logistic_and_linear_regression() {
             eprintln!("{set} {name}: reference {reference:.4}, ours {found:.4}");
             assert!((found - reference).abs() <= 0.005, "{set} {name} {found}");
         }
+    }
+}
+
+/// Needs a build with `--features wgpu` and a Vulkan driver; Mesa's software one will do.
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_gpu_learns_what_the_cpu_learns() {
+    use smrt::algorithm::device::open;
+    use smrt::spec::train::DeviceChoice::{Cpu, Wgpu};
+    for (pairs, data) in [
+        (&[BINARY][..], two_classes(600)),
+        (&[MULTICLASS], three_classes(600)),
+        (&[REGRESSOR], quantity(600)),
+        (&[REGRESSOR, ("loss", "huber_loss"), ("optimizer", "rmsprop")], quantity(600)),
+    ] {
+        let rows = data.features.clone();
+        let data = only(data);
+        // One model: among several, two that are equally good may change places.
+        let raw = raw(&[pairs, &[("epochs", "3"), ("num_models", "1")]].concat());
+        let answers = [Cpu, Wgpu(0)].map(|choice| {
+            let kept = &mut Kept::default();
+            let fitted = fit_on(open(choice).unwrap(), &raw, &data, &|| false, kept).unwrap();
+            numbers(&answer(&fitted, &rows)).to_vec()
+        });
+        let pairs_of = answers[0].iter().zip(&answers[1]);
+        let away = pairs_of.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        eprintln!("linear-learner {pairs:?}: the scores are at most {away} apart");
+        assert!(away < 1e-3, "{pairs:?}: {away}");
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod data;
 mod hostile;
 mod linear;
+mod load;
 mod model;
 mod rooms;
 mod s3;

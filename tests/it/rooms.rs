@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("algorithm", &["data", "telemetry", "spec", "fault"]),
     ("model", &["algorithm", "data", "seal", "telemetry", "spec", "fault"]),
     ("train", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
+    ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",
         &["model", "algorithm", "data", "store", "seal", "http", "telemetry", "spec", "fault"],
@@ -26,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "train",
             "serve",
+            "load",
             "model",
             "algorithm",
             "data",
@@ -51,6 +53,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("object_store", &["store"]),
     ("reqwest", &["store"]),
     ("aes_gcm", &["seal"]),
+    ("ring", &["seal"]),
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
     ("zeroize", &["seal"]),
@@ -58,7 +61,8 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("hyper", &["http", "serve"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),
-    ("tokio", &["store", "http", "serve"]),
+    ("httparse", &["load"]),
+    ("tokio", &["store", "http", "serve", "load"]),
     ("rustls", &["store", "http"]),
     ("tar", &["model", "train"]),
     ("flate2", &["model", "data"]),
@@ -73,7 +77,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms in which waiting is allowed.
-const ASYNC: &[&str] = &["store", "http", "serve"];
+const ASYNC: &[&str] = &["store", "http", "serve", "load"];
 
 struct File {
     room: String,

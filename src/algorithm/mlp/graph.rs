@@ -91,7 +91,12 @@ impl<'a> Graph<'a> {
             Tensor::from_data(TensorData::new(features, [batch.len(), shape.inputs]), &self.device);
         let last = self.layers.len() - 1;
         for (at, layer) in self.layers.iter_mut().enumerate() {
-            values = values.matmul(layer.weight.clone()) + layer.bias.clone();
+            // Before batch norm a bias has no slope, and must not learn from rounding: see `host`.
+            let bias = match layer.norm {
+                None => layer.bias.clone(),
+                Some(_) => layer.bias.clone().detach(),
+            };
+            values = values.matmul(layer.weight.clone()) + bias;
             if at == last {
                 break;
             }
@@ -414,7 +419,7 @@ mod tests {
             assert!(away < 1e-5, "{activation:?} with dropout: {away}");
             let normed = Shape { batch_norm: true, dropout: 0.2, ..shape };
             let away = apart(&normed, Loss::Softmax, sgd(), true);
-            assert!(away < 1e-4, "{activation:?} with batch norm: {away}");
+            assert!(away < 1e-5, "{activation:?} with batch norm: {away}");
         }
     }
 
@@ -441,6 +446,13 @@ mod tests {
             let away = apart(&shape(Activation::Silu, 3), Loss::Softmax, settings, false);
             assert!(away < 1e-4, "{rule:?}: {away}");
         }
+    }
+
+    #[test]
+    fn adam_makes_nothing_of_the_rounding_before_batch_norm() {
+        let normed = Shape { batch_norm: true, ..shape(Activation::Tanh, 3) };
+        let away = apart(&normed, Loss::Softmax, Settings::default(), false);
+        assert!(away < 1e-3, "{away}");
     }
 
     #[test]

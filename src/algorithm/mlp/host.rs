@@ -403,7 +403,13 @@ impl Step<'_> {
         for at in (0..self.layers.len()).rev() {
             let Trace { input, .. } = traces.pop().expect("every layer left a trace");
             let gradient = &mut part.gradients[at];
-            column_sums(numbers_of(&slopes), self.layers[at].bias.len(), &mut gradient.bias);
+            let units = self.layers[at].bias.len();
+            match self.layers[at].norm {
+                None => column_sums(numbers_of(&slopes), units, &mut gradient.bias),
+                // Batch norm takes a bias before it away again: its slope is 0. What a sum would
+                // give is rounding, which Adam scales up to whole steps, on each device others.
+                Some(_) => gradient.bias.resize(units, 0.0),
+            }
             let behind = matrix(slopes, self.device);
             let weight = input.clone().transpose().matmul(behind.clone());
             gradient.weight = Some(weight.into_data());
