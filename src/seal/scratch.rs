@@ -11,8 +11,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, KeyInit};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 
 use super::error::Error;
 use super::header::TAG_BYTES;
@@ -23,7 +22,7 @@ pub struct Scratch {
     file: File,
     /// The folder, for messages.
     place: String,
-    cipher: Option<Aes256Gcm>,
+    cipher: Option<LessSafeKey>,
     pieces: Vec<Piece>,
     end: u64,
     buffer: Vec<u8>,
@@ -45,7 +44,11 @@ impl Scratch {
         let file = tempfile::tempfile_in(folder)
             .map_err(|source| Error::Io { what: format!("a scratch file in {place}"), source })?;
         let cipher = match sealed {
-            true => Some(Aes256Gcm::new(DataKey::generate()?.expose().into())),
+            true => {
+                let key = DataKey::generate()?;
+                let key = UnboundKey::new(&AES_256_GCM, key.expose()).expect("32 bytes are a key");
+                Some(LessSafeKey::new(key))
+            }
             false => None,
         };
         Ok(Scratch { file, place, cipher, pieces: Vec::new(), end: 0, buffer: Vec::new() })
@@ -61,10 +64,12 @@ impl Scratch {
         self.buffer.extend_from_slice(piece);
         let tag = match &self.cipher {
             None => [0; TAG_BYTES],
-            Some(cipher) => cipher
-                .encrypt_inout_detached(&nonce(number).into(), b"", (&mut self.buffer[..]).into())
-                .expect("a piece is far below the cipher's limit")
-                .into(),
+            Some(cipher) => {
+                let tag = cipher
+                    .seal_in_place_separate_tag(nonce(number), Aad::empty(), &mut self.buffer)
+                    .expect("a piece is far below the cipher's limit");
+                tag.as_ref().try_into().expect("a tag has 16 bytes")
+            }
         };
         self.file.write_all_at(&self.buffer, self.end).map_err(|source| self.failed(source))?;
         self.pieces.push(Piece { at: self.end, bytes: piece.len(), tag });
@@ -82,11 +87,12 @@ impl Scratch {
         self.file.read_exact_at(&mut bytes, piece.at).map_err(|source| self.failed(source))?;
         if let Some(cipher) = &self.cipher {
             cipher
-                .decrypt_inout_detached(
-                    &nonce(number).into(),
-                    b"",
-                    (&mut bytes[..]).into(),
-                    &piece.tag.into(),
+                .open_in_place_separate_tag(
+                    nonce(number),
+                    Aad::empty(),
+                    Tag::from(piece.tag),
+                    &mut bytes,
+                    0..,
                 )
                 .map_err(|_| Error::tampered(format!("piece {number} of a scratch file")))?;
         }
@@ -98,10 +104,10 @@ impl Scratch {
     }
 }
 
-fn nonce(number: usize) -> [u8; 12] {
+fn nonce(number: usize) -> Nonce {
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&(number as u64).to_be_bytes());
-    nonce
+    Nonce::assume_unique_for_key(nonce)
 }
 
 impl fmt::Debug for Scratch {

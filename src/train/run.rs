@@ -118,7 +118,7 @@ impl<'a> Job<'a> {
         let mut identity =
             identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
         identity.insert("memory_bytes_max".into(), windows(&channels));
-        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec.checkpoints(), identity);
+        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec, identity)?;
         if self.resume {
             keeper.resume()?;
         }
