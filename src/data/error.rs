@@ -46,6 +46,13 @@ pub enum Error {
         /// `resources.memory_bytes_max`
         limit_bytes: u64,
     },
+    /// Words were met in columns taken for numbers, while `categorical = "auto"` was still finding
+    /// out; [`super::channel::settle_words`] reads again.
+    #[error("features {columns:?} hold words")]
+    Words {
+        /// The features, from 0.
+        columns: std::collections::BTreeSet<usize>,
+    },
     /// A request's body cannot be read as rows for this model.
     #[error("{what}")]
     Request {
@@ -133,7 +140,7 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::Bad { .. } => Kind::Data,
+            Error::Bad { .. } | Error::Words { .. } => Kind::Data,
             Error::Read { .. } | Error::Scratch { .. } => Kind::Unreachable,
             Error::Corrupt { .. } => Kind::Corrupt,
             Error::Memory { .. } => Kind::Caller,
@@ -149,7 +156,7 @@ impl Fault for Error {
     fn help(&self) -> Option<String> {
         match self {
             Error::Bad { help, .. } | Error::Request { help, .. } => Some(help.clone()),
-            Error::Read { .. } => None,
+            Error::Read { .. } | Error::Words { .. } => None,
             Error::Scratch { .. } => Some(
                 "make room there, or set `resources.scratch` to a folder with room or \
                  `resources.memory_bytes_max` higher"

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::algorithm::Channels;
-use crate::data::{self, Dataset};
+use crate::data::{self, Categories, Dataset, Vocabulary};
 use crate::spec::train::{Channel, Compression, TrainingJob};
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 
 use super::error::Error;
+use super::memory::Memory;
 use super::objects::{Chosen, choose};
 use super::report::ChannelReport;
-use super::scratch::Scratches;
 
 /// Reads every channel of the job, each object once. They share `resources.memory_bytes_max`; rows
 /// that do not fit go to disk when the algorithm `streams`.
@@ -35,49 +35,52 @@ pub(super) fn read(
             listed.push((name, channel, choose(store, name, channel, &spec.resources.hosts)?));
         }
     }
-    let limit = spec.resources.memory_bytes_max;
-    let scratches: Arc<dyn data::pages::Scratches> =
-        Arc::new(Scratches::new(&spec.resources, &spec.output.key));
-    let stored = |chosen: &Chosen| chosen.objects.iter().map(|object| object.bytes).sum::<u64>();
-    let all_bytes = listed.iter().map(|(_, _, chosen)| stored(chosen)).sum::<u64>().max(1);
-    let mut left = limit;
-    let mut features = None;
+    let mut memory = Memory::new(spec, streams, &listed);
+    let (mut features, mut categories) = (None, None);
+    let mut words: Option<Categories> = None;
     let mut reports = Vec::new();
     let mut datasets = [None, None, None];
     for (slot, (name, channel, chosen)) in datasets.iter_mut().zip(listed) {
-        let mut options = data::channel::Options {
-            threads,
-            memory_bytes_max: left,
-            features,
-            ..data::channel::Options::new(format!("channels.{name}"))
-        };
-        let part = stored(&chosen) as f64 / all_bytes as f64;
-        if streams {
-            // A channel that may go to disk gets a part of the memory as large as its part of the
-            // data, so that those after it find theirs; channels are read one after the other.
-            let reading = options.in_flight_bytes();
-            let share = (limit.saturating_sub(reading) as f64 * part) as u64;
-            options.memory_bytes_max = share + reading;
-            let window_bytes = share / WINDOWS;
-            options.spill =
-                Some(data::channel::Spill { scratches: scratches.clone(), window_bytes });
-        }
-        let dataset =
-            data::channel::read(readers(store, channel, chosen), &channel.format, &options)
-                .map_err(|source| Error::Data {
-                    channel: name.to_owned(),
-                    source: Box::new(of_the_job(source, &options, part, limit)),
-                })?;
-        left = left.saturating_sub(bytes_of(&dataset));
+        let options = memory.grant(
+            &chosen,
+            data::channel::Options {
+                threads,
+                features,
+                categories: categories.clone(),
+                ..data::channel::Options::new(format!("channels.{name}"))
+            },
+        );
+        let mut dataset = data::channel::settle_words(&options, |options| {
+            data::channel::read(readers(store, channel, &chosen), &channel.format, options)
+        })
+        .map_err(|source| Error::Data {
+            channel: name.to_owned(),
+            source: Box::new(memory.of_the_job(source, &options, &chosen)),
+        })?;
+        memory.take(&dataset);
         features = Some(dataset.width());
         if let Some(pages) = &dataset.pages {
             tracing::info!(
                 channel = name,
                 rows = pages.rows(),
                 window_rows = pages.window_rows(),
-                memory_bytes_max = limit,
+                memory_bytes_max = memory.limit,
                 "channel does not fit into memory: it is read from disk epoch by epoch"
             );
+        }
+        if !dataset.categories.is_empty() {
+            return Err(Error::Channels {
+                what: format!("channel {name} has columns of words, which no algorithm takes yet"),
+                help: "turn the words into numbers, or name the columns under `ignore`".into(),
+            });
+        }
+        // What a word means is learned from the train channel alone.
+        match &words {
+            None => {
+                words = Some(dataset.categories.clone());
+                categories = Some(Arc::new(Vocabulary::of(&dataset.categories)));
+            }
+            Some(words) => dataset.categories.clone_from(words),
         }
         reports.push(ChannelReport {
             name: name.to_owned(),
@@ -104,15 +107,15 @@ pub(super) fn read(
 fn readers(
     store: &Store,
     channel: &Channel,
-    Chosen { objects, below }: Chosen,
+    Chosen { objects, below }: &Chosen,
 ) -> Vec<data::channel::Object> {
     let gzip = channel.selection.compression == Compression::Gzip;
     let lazy = |object: store::Object| data::channel::Object {
-        uri: shown(&object.uri, &below),
+        uri: shown(&object.uri, below),
         bytes: Some(object.bytes),
         reader: Box::new(Lazy { store: store.clone(), object, gzip, open: None }),
     };
-    objects.into_iter().map(lazy).collect()
+    objects.iter().cloned().map(lazy).collect()
 }
 
 /// An object that is opened when it is read first: a prefix may hold more objects than a process
@@ -162,33 +165,6 @@ fn shown(object: &Uri, channel: &Uri) -> String {
     let below = path.strip_prefix(base).ok().filter(|below| !below.as_os_str().is_empty());
     let name = below.or_else(|| path.file_name().map(Path::new));
     name.map_or_else(|| object.to_string(), |name| name.display().to_string())
-}
-
-/// What a channel lacks, told as what the job lacks: the memory grows for all channels together.
-fn of_the_job(
-    error: data::Error,
-    options: &data::channel::Options,
-    part: f64,
-    limit: u64,
-) -> data::Error {
-    match error {
-        data::Error::Memory { channel, needed_bytes, .. } if options.spill.is_some() => {
-            let reading = options.in_flight_bytes();
-            let own = needed_bytes.saturating_sub(reading) as f64;
-            let needed_bytes = (own / part.max(f64::MIN_POSITIVE)) as u64 + reading;
-            data::Error::Memory { channel, needed_bytes, limit_bytes: limit }
-        }
-        other => other,
-    }
-}
-
-/// Of its part of the memory a channel on disk uses so much for each of two windows.
-const WINDOWS: u64 = 16;
-
-/// What a dataset holds in memory.
-fn bytes_of(dataset: &Dataset) -> u64 {
-    let columns = dataset.features.ncols() + 2;
-    (dataset.rows() * columns * size_of::<f32>()) as u64
 }
 
 fn same_columns(train: &Dataset, name: &str, other: &Dataset) -> Result<(), Error> {

@@ -7,6 +7,7 @@
 mod channels;
 mod checkpoint;
 mod error;
+mod memory;
 mod objects;
 mod read;
 mod report;

@@ -25,6 +25,13 @@ pub(super) struct Chosen {
     pub(super) below: Uri,
 }
 
+impl Chosen {
+    /// Their stored size together.
+    pub(super) fn bytes(&self) -> u64 {
+        self.objects.iter().map(|object| object.bytes).sum()
+    }
+}
+
 /// Finds the objects of the channel called `name`.
 ///
 /// Shuffling comes before sharding, as SageMaker has it, so that another seed gives a host another

@@ -13,6 +13,7 @@ mod load;
 mod model;
 mod rooms;
 mod s3;
+mod schema;
 mod seal;
 mod serve;
 mod store;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Channel, LabelColumn, Resources, S3, TrainingJob};
+use super::{Categorical, Channel, LabelColumn, Resources, S3, TrainingJob, WeightColumn};
 use crate::spec::parameter::RawValue;
 
 impl TrainingJob {
@@ -78,6 +78,22 @@ fn effective_channel(channel: &Channel) -> Value {
     entry.insert("input_mode".into(), selection.input_mode.to_string().into());
     entry.insert("compression".into(), selection.compression.to_string().into());
     entry.insert("record_wrapper".into(), selection.record_wrapper.to_string().into());
+    if let Some(WeightColumn::Named(name)) = &format.weight {
+        entry.insert("weight".into(), name.clone().into());
+    }
+    if let Some(name) = &format.group {
+        entry.insert("group".into(), name.clone().into());
+    }
+    match &format.categorical {
+        Categorical::None => {}
+        Categorical::Auto => drop(entry.insert("categorical".into(), "auto".into())),
+        Categorical::Named(names) => {
+            entry.insert("categorical".into(), names.clone().into());
+        }
+    }
+    if !format.ignore.is_empty() {
+        entry.insert("ignore".into(), format.ignore.clone().into());
+    }
     Value::Object(entry)
 }
 

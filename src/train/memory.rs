@@ -1,0 +1,93 @@
+//! How the channels of a job share its memory.
+
+use std::sync::Arc;
+
+use crate::data::channel::{Options, Spill};
+use crate::data::{self, Dataset, pages};
+use crate::spec::train::{Channel, TrainingJob};
+
+use super::objects::Chosen;
+use super::scratch::Scratches;
+
+/// `resources.memory_bytes_max`, and what is left of it.
+pub(super) struct Memory {
+    /// All of it.
+    pub(super) limit: u64,
+    left: u64,
+    /// Bytes of all channels as they are stored.
+    stored: u64,
+    /// Where rows go that do not fit; `None` when the algorithm wants them in memory.
+    scratches: Option<Arc<dyn pages::Scratches>>,
+}
+
+/// Of its part of the memory a channel on disk uses so much for each of two windows of pages.
+const WINDOWS: u64 = 16;
+
+impl Memory {
+    /// For these channels; `streams` when the algorithm takes rows from disk.
+    pub(super) fn new(
+        spec: &TrainingJob,
+        streams: bool,
+        channels: &[(&str, &Channel, Chosen)],
+    ) -> Memory {
+        let limit = spec.resources.memory_bytes_max;
+        let scratches = || -> Arc<dyn pages::Scratches> {
+            Arc::new(Scratches::new(&spec.resources, &spec.output.key))
+        };
+        Memory {
+            limit,
+            left: limit,
+            stored: channels.iter().map(|(_, _, chosen)| chosen.bytes()).sum::<u64>().max(1),
+            scratches: streams.then(scratches),
+        }
+    }
+
+    /// What one channel may take. One that may go to disk gets a part of the memory as large as
+    /// its part of the data, so that those after it find theirs; one that may not gets all that is
+    /// left. Channels are read one after the other, so what reading itself takes counts once.
+    pub(super) fn grant(&self, chosen: &Chosen, mut options: Options) -> Options {
+        options.memory_bytes_max = self.left;
+        if let Some(scratches) = &self.scratches {
+            let reading = options.in_flight_bytes();
+            let share = (self.limit.saturating_sub(reading) as f64 * self.part(chosen)) as u64;
+            options.memory_bytes_max = share + reading;
+            options.spill =
+                Some(Spill { scratches: scratches.clone(), window_bytes: share / WINDOWS });
+        }
+        options
+    }
+
+    /// A channel was read.
+    pub(super) fn take(&mut self, dataset: &Dataset) {
+        self.left = self.left.saturating_sub(bytes_of(dataset));
+    }
+
+    /// What a channel lacks, told as what the job lacks: its memory is for all channels together.
+    pub(super) fn of_the_job(
+        &self,
+        error: data::Error,
+        options: &Options,
+        chosen: &Chosen,
+    ) -> data::Error {
+        match error {
+            data::Error::Memory { channel, needed_bytes, .. } if options.spill.is_some() => {
+                let reading = options.in_flight_bytes();
+                let own = needed_bytes.saturating_sub(reading) as f64;
+                let needed_bytes = (own / self.part(chosen).max(1e-9)) as u64 + reading;
+                data::Error::Memory { channel, needed_bytes, limit_bytes: self.limit }
+            }
+            other => other,
+        }
+    }
+
+    fn part(&self, chosen: &Chosen) -> f64 {
+        chosen.bytes() as f64 / self.stored as f64
+    }
+}
+
+/// What a dataset holds in memory.
+fn bytes_of(dataset: &Dataset) -> u64 {
+    let beside = [dataset.label.is_some(), dataset.weight.is_some(), dataset.group.is_some()];
+    let columns = dataset.features.ncols() + beside.into_iter().filter(|is| *is).count();
+    (dataset.rows() * columns * size_of::<f32>()) as u64
+}
