@@ -55,8 +55,8 @@ pub struct Options {
 pub struct Spill {
     /// Makes the files.
     pub scratches: Arc<dyn Scratches>,
-    /// Bytes of a window of pages; two are held.
-    pub window_bytes: u64,
+    /// What work on them may take of the memory.
+    pub room_bytes: u64,
 }
 
 /// What a training holds of each row besides its features: label and target, weight, place in the
@@ -359,8 +359,9 @@ impl Table {
         if expected <= options.memory_bytes_max {
             return Ok(());
         }
-        let scratch = spill.scratches.make().map_err(|source| options.unspilled(source))?;
-        let mut writer = PageWriter::new(scratch, rows.features.len() / rows.count);
+        let width = rows.features.len() / rows.count;
+        let mut writer = PageWriter::new(spill.scratches.clone(), width)
+            .map_err(|source| options.unspilled(source))?;
         writer.push(&self.features).map_err(|source| options.unspilled(source))?;
         self.features = Vec::new();
         self.spilled = Some(writer);
@@ -372,7 +373,7 @@ impl Table {
         let (Some(spill), Some(writer)) = (&options.spill, self.spilled.take()) else {
             return Ok(None);
         };
-        writer.finish(spill.window_bytes).map(Some).map_err(|source| options.unspilled(source))
+        writer.finish(spill.room_bytes).map(Some).map_err(|source| options.unspilled(source))
     }
 }
 

@@ -12,7 +12,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
@@ -52,9 +52,13 @@ fn page_rows(width: usize) -> usize {
     1 << fitting.ilog2()
 }
 
+/// Of the memory that rows on disk may take, each of two windows of pages takes this part.
+const WINDOWS: u64 = 16;
+
 /// Takes rows in and writes them page by page.
 #[derive(Debug)]
 pub struct PageWriter {
+    scratches: Arc<dyn Scratches>,
     scratch: Box<dyn Scratch>,
     width: usize,
     page_rows: usize,
@@ -66,9 +70,13 @@ pub struct PageWriter {
 
 impl PageWriter {
     /// For rows of `width` numbers.
-    pub fn new(scratch: Box<dyn Scratch>, width: usize) -> PageWriter {
-        let page_rows = page_rows(width);
-        PageWriter { scratch, width, page_rows, rows: 0, open: Vec::new(), bytes: Vec::new() }
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub fn new(scratches: Arc<dyn Scratches>, width: usize) -> io::Result<PageWriter> {
+        let (scratch, page_rows) = (scratches.make()?, page_rows(width));
+        let (open, bytes) = (Vec::new(), Vec::new());
+        Ok(PageWriter { scratches, scratch, width, page_rows, rows: 0, open, bytes })
     }
 
     /// Takes whole rows.
@@ -97,21 +105,24 @@ impl PageWriter {
         Ok(())
     }
 
-    /// After the last row. Windows take `window_bytes` at most, but a page at least.
+    /// After the last row. `room_bytes` is the memory that they may take from now on; a page at
+    /// least is taken.
     ///
     /// # Errors
     /// When the last page cannot be written.
-    pub fn finish(mut self, window_bytes: u64) -> io::Result<Pages> {
+    pub fn finish(mut self, room_bytes: u64) -> io::Result<Pages> {
         if !self.open.is_empty() {
             let last = std::mem::take(&mut self.open);
             self.write(&last)?;
         }
         let count = self.rows.div_ceil(self.page_rows);
         let page_bytes = (4 * self.page_rows * self.width.max(1)) as u64;
-        let window = usize::try_from(window_bytes / page_bytes).unwrap_or(usize::MAX);
+        let window = usize::try_from(room_bytes / WINDOWS / page_bytes).unwrap_or(usize::MAX);
         let held = Held { pages: Vec::new(), used: vec![0; count], clock: 0 };
         let mut pages = Pages {
+            scratches: self.scratches,
             scratch: self.scratch,
+            room_bytes,
             rows: self.rows,
             width: self.width,
             page_rows: self.page_rows,
@@ -135,7 +146,9 @@ impl PageWriter {
 /// Rows on disk.
 #[derive(Debug)]
 pub struct Pages {
+    scratches: Arc<dyn Scratches>,
     scratch: Box<dyn Scratch>,
+    room_bytes: u64,
     rows: usize,
     width: usize,
     page_rows: usize,
@@ -162,6 +175,19 @@ impl Pages {
     /// Numbers in each.
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The memory that work on them may take.
+    pub fn room_bytes(&self) -> u64 {
+        self.room_bytes
+    }
+
+    /// A new file of the same kind, for what is made of the rows.
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub fn aside(&self) -> io::Result<Box<dyn Scratch>> {
+        self.scratches.make()
     }
 
     /// Rows of a page; a power of two, and [`BLOCK_ROWS`] at most. The last page may have fewer.
@@ -294,7 +320,7 @@ impl Held {
 pub(crate) mod tests {
     use super::*;
 
-    /// Pieces in memory, and how many were fetched.
+    /// Pieces in memory.
     #[derive(Debug, Default)]
     pub(crate) struct Kept {
         pieces: Vec<Vec<u8>>,
@@ -311,14 +337,24 @@ pub(crate) mod tests {
         }
     }
 
+    /// Makes them.
+    #[derive(Debug)]
+    pub(crate) struct Keeps;
+
+    impl Scratches for Keeps {
+        fn make(&self) -> io::Result<Box<dyn Scratch>> {
+            Ok(Box::new(Kept::default()))
+        }
+    }
+
     /// `rows` rows of `width` numbers, each telling its place.
-    fn pages(rows: usize, width: usize, step: usize, window_bytes: u64) -> Pages {
+    fn pages(rows: usize, width: usize, step: usize, room_bytes: u64) -> Pages {
         let values: Vec<f32> = (0..rows * width).map(|at| at as f32).collect();
-        let mut writer = PageWriter::new(Box::new(Kept::default()), width);
+        let mut writer = PageWriter::new(Arc::new(Keeps), width).unwrap();
         for piece in values.chunks(step * width) {
             writer.push(piece).unwrap();
         }
-        writer.finish(window_bytes).unwrap()
+        writer.finish(room_bytes).unwrap()
     }
 
     #[test]
@@ -338,7 +374,7 @@ pub(crate) mod tests {
 
     #[test]
     fn shuffled_rows_are_found_and_two_windows_stay() {
-        let pages = pages(50_000, 2, 100, 3 * 4096 * 8);
+        let pages = pages(50_000, 2, 100, 16 * 3 * 4096 * 8);
         assert_eq!(pages.window_rows(), 3 * 4096);
         for from in (0..50_000_u32).step_by(500) {
             let rows: Vec<u32> = (from..(from + 500).min(50_000)).rev().collect();

@@ -20,9 +20,6 @@ pub(super) struct Memory {
     scratches: Option<Arc<dyn pages::Scratches>>,
 }
 
-/// Of its part of the memory a channel on disk uses so much for each of two windows of pages.
-const WINDOWS: u64 = 16;
-
 impl Memory {
     /// For these channels; `streams` when the algorithm takes rows from disk.
     pub(super) fn new(
@@ -51,8 +48,7 @@ impl Memory {
             let reading = options.in_flight_bytes();
             let share = (self.limit.saturating_sub(reading) as f64 * self.part(chosen)) as u64;
             options.memory_bytes_max = share + reading;
-            options.spill =
-                Some(Spill { scratches: scratches.clone(), window_bytes: share / WINDOWS });
+            options.spill = Some(Spill { scratches: scratches.clone(), room_bytes: share });
         }
         options
     }

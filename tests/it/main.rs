@@ -8,6 +8,7 @@ mod channels;
 mod cli;
 mod data;
 mod hostile;
+mod killed;
 mod linear;
 mod load;
 mod model;
