@@ -21,10 +21,12 @@ use super::label::LabelRows;
 use super::pages::{PageWriter, Pages, Scratches};
 use super::roles::{Before, Role, Roles};
 use super::rows::{Layout, Rows};
+use super::schema::Absent;
+use super::sparse::{Entries, Fill};
 pub use super::stored::Object;
 use super::stored::Stored;
 use super::words::{Dictionary, Vocabulary};
-use super::{csv, jsonl};
+use super::{csv, jsonl, libsvm};
 use crate::spec::train::{Format, Media};
 
 /// How to read a channel.
@@ -41,6 +43,11 @@ pub struct Options {
     pub features: Option<usize>,
     /// What to do with rows that do not fit; without it they are an error.
     pub spill: Option<Spill>,
+    /// What a cell means that a sparse row leaves out.
+    pub absent: Absent,
+    /// Whether sparse rows are wanted whole, with `absent` where they leave a cell out. Takes that
+    /// `features` are known; such rows stay sparse otherwise.
+    pub fill: bool,
     /// The words of each column that holds words, where training found them before: those of the
     /// train channel, or a model's.
     pub categories: Option<Arc<Vocabulary>>,
@@ -74,6 +81,8 @@ impl Options {
             memory_bytes_max: crate::spec::limit::JOB_MEMORY_BYTES_MAX,
             features: None,
             spill: None,
+            absent: Absent::Zero,
+            fill: false,
             categories: None,
             words_met: BTreeSet::new(),
             block_bytes: BLOCK_BYTES,
@@ -99,6 +108,11 @@ impl Options {
             threads => threads,
         }
     }
+
+    fn fill(&self) -> Option<Fill> {
+        let fill = Fill { width: self.features?, absent: self.absent };
+        self.fill.then_some(fill)
+    }
 }
 
 /// A block and its numbers fit into a core's second-level cache.
@@ -123,11 +137,19 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
     let (layout, sources) = stream.finish()?;
     let pages = table.pages(options)?.map(Arc::new);
     let roles = layout.roles();
-    table.features.shrink_to_fit();
-    let width = if pages.is_some() { 0 } else { layout.features() };
-    let features = Array2::from_shape_vec((table.rows, width), table.features)
-        .expect("every row was appended whole");
+    let (features, sparse) = match table.entries {
+        Some(entries) => {
+            (Array2::zeros((table.rows, 0)), Some(entries.finish(options.features.unwrap_or(0))))
+        }
+        None => {
+            table.features.shrink_to_fit();
+            let width = if pages.is_some() { 0 } else { layout.features() };
+            let features = Array2::from_shape_vec((table.rows, width), table.features);
+            (features.expect("every row was appended whole"), None)
+        }
+    };
     Ok(Dataset {
+        sparse,
         pages,
         label: layout.has_label().then(|| table.label.finish()),
         weight: roles.has(Role::Weight).then_some(table.weight),
@@ -220,6 +242,8 @@ impl Batches {
     }
 
     fn columnar(&mut self, mut rows: Rows) -> Result<Batch, Error> {
+        let expected = self.stream.options.features.unwrap_or(0);
+        let sparse = rows.entries.take().map(|entries| entries.finish(expected));
         let width = rows.features.len() / rows.count;
         self.stream.take_words(&mut self.dictionary, &mut rows)?;
         let group = std::mem::take(&mut rows.group);
@@ -233,6 +257,7 @@ impl Batches {
         let has = |role| self.stream.layout.as_ref().is_some_and(|layout| layout.roles().has(role));
         Ok(Batch {
             features,
+            sparse,
             label: has(Role::Label).then(|| self.label.take_rows()),
             weight: has(Role::Weight).then_some(rows.weight),
             group: has(Role::Group).then(|| self.groups.take_rows()),
@@ -274,6 +299,7 @@ struct Table {
     features: Vec<f32>,
     /// Where the features go once they do not fit.
     spilled: Option<PageWriter>,
+    entries: Option<Entries>,
     label: LabelRows,
     weight: Vec<f32>,
     groups: Groups,
@@ -317,6 +343,11 @@ impl Table {
             self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
             self.features.extend_from_slice(&rows.features);
         }
+        if let Some(next) = &rows.entries
+            && !self.entries.get_or_insert_default().append(next)
+        {
+            return Err(refused(needed_bytes));
+        }
         self.rows += rows.count;
         stream.spent.put(rows.features);
         self.weight.append(&mut rows.weight);
@@ -336,7 +367,9 @@ impl Table {
                 4 * (held + beside as u64 * count)
             }
         };
-        values + self.groups.bytes as u64 + stream.in_flight_bytes
+        let entry_bytes = |entries: &Option<Entries>| entries.as_ref().map_or(0, Entries::bytes);
+        let sparse_bytes = entry_bytes(&self.entries) + entry_bytes(&rows.entries);
+        values + (self.groups.bytes + sparse_bytes) as u64 + stream.in_flight_bytes
     }
 
     /// Turns to disk when `rows` do not fit any more, or all that follow will not.
@@ -431,6 +464,11 @@ struct Stream {
 impl Stream {
     fn start(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Stream, Error> {
         let threads = options.threads();
+        let fill = options.fill();
+        let mut options = options.clone();
+        if let Some(fill) = fill.filter(|_| format.media == Media::Libsvm) {
+            options.block_bytes = fill.block_bytes(options.block_bytes);
+        }
         let in_flight = threads + 2;
         let (ordered, pieces) = sync_channel(in_flight);
         let (work, works) = sync_channel::<Work>(in_flight);
@@ -442,7 +480,7 @@ impl Stream {
         for _ in 0..threads {
             let (works, texts, spent) = (works.clone(), texts.clone(), spent.clone());
             thread("decode")
-                .spawn(move || decode_blocks(&works, &texts, &spent))
+                .spawn(move || decode_blocks(&works, &texts, &spent, fill))
                 .map_err(refused)?;
         }
         let feeder = Feeder {
@@ -458,7 +496,9 @@ impl Stream {
         thread("read").spawn(move || feeder.run(objects)).map_err(refused)?;
         Ok(Stream {
             pieces,
-            options: options.clone(),
+            // A block is text and at most twice as many bytes of numbers.
+            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
+            options,
             spent,
             layout: None,
             sources: Vec::new(),
@@ -467,7 +507,6 @@ impl Stream {
             lines: 0,
             rows: 0,
             bytes_before_block: 0,
-            in_flight_bytes: options.in_flight_bytes(),
         })
     }
 
@@ -569,7 +608,12 @@ impl Stream {
     }
 }
 
-fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f32>) {
+fn decode_blocks(
+    works: &Mutex<Receiver<Work>>,
+    texts: &Pool<u8>,
+    spent: &Pool<f32>,
+    fill: Option<Fill>,
+) {
     loop {
         let next = match works.lock() {
             Ok(works) => works.recv(),
@@ -585,7 +629,13 @@ fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f
             Layout::JsonLines(layout) => {
                 jsonl::decode(&block.bytes[block.start..block.end], layout, &mut rows)
             }
+            Layout::Libsvm(layout) => {
+                libsvm::decode(&block.bytes, block.start, block.end, layout, &mut rows)
+            }
         };
+        if let Some(fill) = fill {
+            fill.apply(&mut rows);
+        }
         texts.put(block.bytes);
         // Nobody waits any more when reading ended early.
         let _ = answer.send(outcome.map(|()| rows));
@@ -628,7 +678,7 @@ impl Feeder {
         };
         let records = match self.format.media {
             Media::Csv => Records::Csv { delimiter: self.format.delimiter },
-            Media::JsonLines | Media::Json => Records::Lines,
+            Media::JsonLines | Media::Json | Media::Libsvm => Records::Lines,
         };
         let mut cutter = Cutter::new(stored, records, self.options.block_bytes);
         let (mut first_block, mut begun) = (true, false);
@@ -667,14 +717,21 @@ impl Feeder {
         let found = match self.format.media {
             Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel, &before)
                 .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
-            Media::JsonLines | Media::Json if self.format.has_roles() => {
+            Media::JsonLines | Media::Json | Media::Libsvm if self.format.has_roles() => {
                 let what = "weight, group, categorical and ignore are read from CSV only so far";
                 let help = "leave them out, or give the channel as text/csv with a header";
                 Err(Broken { line: 0, column: None, what: what.into(), help: help.into() })
             }
             Media::JsonLines | Media::Json => {
-                jsonl::Layout::detect(text, block.start, &self.format)
-                    .map(|found| found.map(|layout| (Layout::JsonLines(layout), block.start)))
+                jsonl::Layout::detect(text, block.start, &self.format).map(|found| {
+                    let absent = self.options.absent;
+                    let layout = found.map(|layout| layout.absent(absent));
+                    layout.map(|layout| (Layout::JsonLines(layout), block.start))
+                })
+            }
+            Media::Libsvm => {
+                libsvm::Layout::detect(text, block.start, &self.format, self.options.features)
+                    .map(|found| found.map(|layout| (Layout::Libsvm(layout), block.start)))
             }
         };
         let (layout, start) = match found {
@@ -720,6 +777,9 @@ impl Feeder {
 
     /// Whether an object is like the ones before, and like what is expected.
     fn fits(&self, layout: &Layout) -> Result<(), (String, String)> {
+        if matches!(layout, Layout::Libsvm(_)) {
+            return self.fits_sparsely(layout);
+        }
         let found = layout.features();
         if matches!((&self.first, layout), (Some(_), Layout::JsonLines(_))) {
             return Ok(());
@@ -751,6 +811,20 @@ impl Feeder {
             let what = format!("feature {} is named {ours} where {first_uri} has {theirs}", at + 1);
             let help = "give all objects of a channel the same columns in the same order";
             return Err((what, help.into()));
+        }
+        Ok(())
+    }
+
+    /// Rows of libsvm have no common width; what else a line holds is the same in all objects.
+    fn fits_sparsely(&self, layout: &Layout) -> Result<(), (String, String)> {
+        let Some((first, first_uri)) = &self.first else { return Ok(()) };
+        for (role, thing) in [(Role::Weight, "weight"), (Role::Group, "query")] {
+            let what = match (layout.roles().has(role), first.roles().has(role)) {
+                (true, false) => format!("the line has a {thing} where {first_uri} has none"),
+                (false, true) => format!("the line has no {thing} where {first_uri} has one"),
+                _ => continue,
+            };
+            return Err((what, "give all objects of a channel the same columns".into()));
         }
         Ok(())
     }

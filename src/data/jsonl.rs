@@ -14,6 +14,7 @@ use super::label::LabelRows;
 use super::number;
 use super::roles::Roles;
 use super::rows::Rows;
+use super::schema::Absent;
 use crate::spec::limit::COLUMNS_MAX;
 use crate::spec::problem::nearest;
 use crate::spec::train::{Format, LabelColumn};
@@ -30,9 +31,15 @@ pub(crate) struct Layout {
     /// Keys of the features in order; empty when they stand in a list.
     pub(crate) names: Vec<String>,
     index: HashMap<String, usize>,
+    /// What stands where a row with `keys` leaves a cell out.
+    absent: f32,
 }
 
 impl Layout {
+    pub(crate) fn absent(self, absent: Absent) -> Layout {
+        Layout { absent: absent.value(), ..self }
+    }
+
     /// Reads the first line of an object. `None` when there are only blank lines.
     pub(crate) fn detect(
         text: &[u8],
@@ -86,14 +93,15 @@ impl Layout {
         };
         bounded(features)?;
         let roles = roles(features, label.as_ref());
-        Ok(Layout { label, features, roles, names: Vec::new(), index: HashMap::new() })
+        let (names, index) = (Vec::new(), HashMap::new());
+        Ok(Layout { label, features, roles, names, index, absent: 0.0 })
     }
 
     fn named(label: Option<String>, names: Vec<String>) -> Result<Layout, (String, String)> {
         bounded(names.len())?;
         let index = names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
         let roles = roles(names.len(), label.as_ref());
-        Ok(Layout { label, features: names.len(), roles, names, index })
+        Ok(Layout { label, features: names.len(), roles, names, index, absent: 0.0 })
     }
 }
 
@@ -284,7 +292,7 @@ impl Line<'_> {
             }
             None => self.filled = values.values.len(),
             Some(keys) if keys.len() == values.values.len() => {
-                self.row.fill(0.0);
+                self.row.fill(self.layout.absent);
                 for (key, value) in keys.iter().zip(numbers) {
                     match usize::try_from(*key).ok().and_then(|key| self.row.get_mut(key)) {
                         Some(slot) => *slot = value,

@@ -16,6 +16,7 @@ use crate::spec::train::Media;
 mod json;
 mod plain;
 mod scan;
+mod sparse;
 
 /// What one request may make a server hold.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,9 @@ impl Default for Limits {
 ///   `{"data": {"features": {"values": [..]}}}`, the same with `keys` and `shape` where zeros are
 ///   left out, `[1.5, 2]`, or a value under each column's name where the model knows names.
 /// - `application/jsonlines`: one such entry on each line.
+/// - `text/libsvm`: `[label] index:value …` on each line, indices from 0; a label is passed over.
+///
+/// A cell that a sparse row leaves out is what [`Signature::absent`] says.
 ///
 /// # Errors
 /// [`Error::Request`] with row and column; [`Error::NoRows`]; [`Error::TooManyRows`].
@@ -60,6 +64,7 @@ pub fn decode(
             }
         }
         Media::JsonLines => json::lines(body, signature, rows_max)?,
+        Media::Libsvm => sparse::libsvm(body, signature, rows_max)?,
     };
     let rows = values.len().checked_div(signature.features).unwrap_or(0);
     match rows {

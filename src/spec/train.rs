@@ -90,6 +90,8 @@ pub enum Media {
     JsonLines,
     /// `application/json`; requests and answers only.
     Json,
+    /// `text/libsvm`
+    Libsvm,
 }
 
 /// Where the label stands.
@@ -269,6 +271,7 @@ impl std::fmt::Display for Media {
             Media::Csv => "text/csv",
             Media::JsonLines => "application/jsonlines",
             Media::Json => "application/json",
+            Media::Libsvm => "text/libsvm",
         })
     }
 }

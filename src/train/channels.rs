@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::algorithm::Channels;
+use crate::algorithm::{Channels, Reads};
 use crate::data::{self, Categories, Dataset, Vocabulary};
 use crate::spec::train::{Channel, Compression, TrainingJob};
 use crate::spec::uri::Uri;
@@ -16,7 +16,8 @@ use super::objects::{Chosen, choose};
 use super::report::ChannelReport;
 
 /// Reads every channel of the job, each object once. They share `resources.memory_bytes_max`; rows
-/// that do not fit go to disk when the algorithm `streams`.
+/// that do not fit go to disk when the algorithm `streams`. Sparse rows are filled up where the
+/// algorithm does not read them.
 ///
 /// # Errors
 /// When a channel is missing or empty, its data are not what the job says, or two channels do not
@@ -25,6 +26,7 @@ pub(super) fn read(
     spec: &TrainingJob,
     store: &Store,
     threads: usize,
+    reads: Reads,
     streams: bool,
 ) -> Result<(Channels, Vec<ChannelReport>), Error> {
     // All of them are looked up before the first is read: a typing error in the last one should
@@ -46,6 +48,7 @@ pub(super) fn read(
             data::channel::Options {
                 threads,
                 features,
+                absent: reads.absent,
                 categories: categories.clone(),
                 ..data::channel::Options::new(format!("channels.{name}"))
             },
@@ -90,6 +93,14 @@ pub(super) fn read(
             streamed: dataset.pages.is_some(),
         });
         *slot = Some((name, dataset));
+    }
+    // All channels go to the algorithm in one shape.
+    let whole =
+        |slot: &Option<(_, Dataset)>| slot.as_ref().is_some_and(|(_, d)| d.sparse.is_none());
+    if !reads.sparse || datasets.iter().any(whole) {
+        for (name, dataset) in datasets.iter_mut().flatten() {
+            memory.fill(name, dataset, reads.absent)?;
+        }
     }
     let mut take = |wanted: &str| {
         datasets.iter_mut().find_map(|slot| slot.take_if(|(name, _)| *name == wanted)).map(|d| d.1)

@@ -6,6 +6,7 @@ use crate::data::channel::{Options, Spill};
 use crate::data::{self, Dataset, pages};
 use crate::spec::train::{Channel, TrainingJob};
 
+use super::error::Error;
 use super::objects::Chosen;
 use super::scratch::Scratches;
 
@@ -76,6 +77,33 @@ impl Memory {
         }
     }
 
+    /// Makes sparse rows whole, if they fit into the memory that is left.
+    ///
+    /// # Errors
+    /// [`Error::Whole`] when they do not.
+    pub(super) fn fill(
+        &mut self,
+        name: &str,
+        dataset: &mut Dataset,
+        absent: data::Absent,
+    ) -> Result<(), Error> {
+        let Some(sparse) = dataset.sparse.take() else { return Ok(()) };
+        let whole_bytes = 4 * sparse.rows() as u64 * sparse.width as u64;
+        if whole_bytes > self.left {
+            return Err(Error::Whole {
+                channel: name.to_owned(),
+                rows: sparse.rows(),
+                features: sparse.width,
+                bytes: whole_bytes,
+                needed_bytes: self.limit - self.left + whole_bytes,
+                limit_bytes: self.limit,
+            });
+        }
+        dataset.features = sparse.dense(absent.value());
+        self.left = (self.left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
+        Ok(())
+    }
+
     fn part(&self, chosen: &Chosen) -> f64 {
         chosen.bytes() as f64 / self.stored as f64
     }
@@ -85,5 +113,10 @@ impl Memory {
 fn bytes_of(dataset: &Dataset) -> u64 {
     let beside = [dataset.label.is_some(), dataset.weight.is_some(), dataset.group.is_some()];
     let columns = dataset.features.ncols() + beside.into_iter().filter(|is| *is).count();
-    (dataset.rows() * columns * size_of::<f32>()) as u64
+    let sparse = dataset.sparse.as_ref().map_or(0, sparse_bytes);
+    (dataset.rows() * columns * size_of::<f32>()) as u64 + sparse
+}
+
+fn sparse_bytes(sparse: &data::Sparse) -> u64 {
+    (sparse.offsets.len() * size_of::<usize>() + sparse.columns.len() * 8) as u64
 }

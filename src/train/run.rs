@@ -109,7 +109,9 @@ impl<'a> Job<'a> {
                 help: "lower resources.threads".into(),
             })?;
         let (spec, store, streams) = (&self.spec, &self.store, trainer.streams());
-        let (channels, read) = pool.install(|| channels::read(spec, store, threads, streams))?;
+        let reads = self.table.get(algorithm).map(|found| found.reads()).unwrap_or_default();
+        let (channels, read) =
+            pool.install(|| channels::read(spec, store, threads, reads, streams))?;
         let read_s = started.elapsed().as_secs_f64();
 
         let inputs = inputs(&channels);
@@ -150,7 +152,8 @@ impl<'a> Job<'a> {
         drop(channels);
 
         let writing = Instant::now();
-        let Fitted { files, signature, metrics, epochs } = fitted;
+        let Fitted { files, mut signature, metrics, epochs } = fitted;
+        signature.absent = reads.absent;
         let manifest = Manifest {
             smrt_format: model::FORMAT,
             job: self.spec.name.to_string(),

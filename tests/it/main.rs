@@ -7,6 +7,7 @@ mod algorithm;
 mod channels;
 mod cli;
 mod data;
+mod formats;
 mod hostile;
 mod killed;
 mod kmeans;

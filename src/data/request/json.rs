@@ -345,7 +345,7 @@ impl State<'_> {
             );
         }
         let start = self.values.len();
-        self.values.resize(start + features, 0.0);
+        self.values.resize(start + features, self.signature.absent.value());
         for (key, value) in keys.iter().zip(numbers) {
             let slot = usize::try_from(*key).ok().and_then(|key| self.values[start..].get_mut(key));
             match slot {
