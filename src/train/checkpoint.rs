@@ -95,8 +95,8 @@ impl<'a> Keeper<'a> {
         };
         self.kept = self.list()?;
         let mut damaged = None;
-        for number in self.kept.iter().rev() {
-            let uri = self.object(*number);
+        for at in (0..self.kept.len()).rev() {
+            let uri = self.object(self.kept[at]);
             let mut files = match self.open(&uri) {
                 Ok(files) => files,
                 Err(error) if error.kind() == Kind::Corrupt => {
@@ -119,6 +119,8 @@ impl<'a> Keeper<'a> {
             tracing::info!(%uri, "checkpoint found");
             self.start_from = Some(files);
             self.own = true;
+            // A process that was killed may have left some that it was about to remove.
+            self.remove_oldest((at + 1).saturating_sub(self.keep));
             return Ok(());
         }
         Err(match damaged {
@@ -129,12 +131,11 @@ impl<'a> Keeper<'a> {
 
     /// Removes the states of a job that is done.
     pub(super) fn discard(&mut self) {
-        self.remove_all_but(0);
+        self.remove_oldest(self.kept.len());
     }
 
-    fn remove_all_but(&mut self, keep: usize) {
-        let surplus = self.kept.len().saturating_sub(keep);
-        for number in self.kept.drain(..surplus) {
+    fn remove_oldest(&mut self, count: usize) {
+        for number in self.kept.drain(..count) {
             let uri = self.folder.join(&name(&self.job, number));
             if let Err(error) = self.store.delete(&uri) {
                 tracing::warn!(%uri, %error, "a checkpoint could not be removed");
@@ -222,7 +223,7 @@ impl Checkpoints for Keeper<'_> {
         self.kept.push(number);
         self.own = true;
         self.last = Instant::now();
-        self.remove_all_but(self.keep);
+        self.remove_oldest(self.kept.len().saturating_sub(self.keep));
         Ok(())
     }
 
