@@ -133,6 +133,7 @@ impl Options {
         };
         let options = channel::Options {
             features: Some(model.manifest.signature.features),
+            categories: Some(model.manifest.signature.vocabulary().clone()),
             absent: model.manifest.signature.absent,
             fill: true,
             memory_bytes_max: JOB_MEMORY_BYTES_MAX,

@@ -19,7 +19,7 @@ use super::error::{Broken, Error, Place, shown};
 use super::group::Groups;
 use super::label::LabelRows;
 use super::pages::{PageWriter, Pages, Scratches};
-use super::roles::{Before, Role, Roles};
+use super::roles::{Before, Role};
 use super::rows::{Layout, Rows};
 use super::schema::Absent;
 use super::sparse::{Entries, Fill};
@@ -574,7 +574,7 @@ impl Stream {
         let roles = layout.roles();
         let joined = dictionary.take(&rows.words, &roles.words, &mut rows.features, roles.features);
         joined.map_err(|(feature, (what, help))| {
-            let column = roles.column_of(feature).unwrap_or(feature);
+            let column = layout.column_of(feature);
             let place = Place {
                 uri: self.uri.clone(),
                 line: None,
@@ -622,23 +622,25 @@ fn decode_blocks(
         let Ok(Work { block, layout, answer }) = next else { return };
         let mut rows = Rows::of(layout.roles(), spent.take());
         rows.lines = block.lines_before;
-        let outcome = match &*layout {
-            Layout::Csv(layout) => {
-                csv::decode(&block.bytes, block.start, block.end, layout, &mut rows)
-            }
-            Layout::JsonLines(layout) => {
-                jsonl::decode(&block.bytes[block.start..block.end], layout, &mut rows)
-            }
-            Layout::Libsvm(layout) => {
-                libsvm::decode(&block.bytes, block.start, block.end, layout, &mut rows)
-            }
-        };
+        let outcome = decode(&block, &layout, &mut rows);
         if let Some(fill) = fill {
             fill.apply(&mut rows);
         }
         texts.put(block.bytes);
         // Nobody waits any more when reading ended early.
         let _ = answer.send(outcome.map(|()| rows));
+    }
+}
+
+fn decode(block: &Block, layout: &Layout, rows: &mut Rows) -> Result<(), Broken> {
+    match layout {
+        Layout::Csv(layout) => csv::decode(&block.bytes, block.start, block.end, layout, rows),
+        Layout::JsonLines(layout) => {
+            jsonl::decode(&block.bytes[block.start..block.end], layout, rows)
+        }
+        Layout::Libsvm(layout) => {
+            libsvm::decode(&block.bytes, block.start, block.end, layout, rows)
+        }
     }
 }
 
@@ -717,17 +719,19 @@ impl Feeder {
         let found = match self.format.media {
             Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel, &before)
                 .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
-            Media::JsonLines | Media::Json | Media::Libsvm if self.format.has_roles() => {
-                let what = "weight, group, categorical and ignore are read from CSV only so far";
-                let help = "leave them out, or give the channel as text/csv with a header";
+            Media::Libsvm if self.format.has_roles() => {
+                let what = "libsvm holds label, weight and query in its own way, and no words";
+                let help = "leave weight, group, categorical and ignore out";
                 Err(Broken { line: 0, column: None, what: what.into(), help: help.into() })
             }
             Media::JsonLines | Media::Json => {
-                jsonl::Layout::detect(text, block.start, &self.format).map(|found| {
-                    let absent = self.options.absent;
-                    let layout = found.map(|layout| layout.absent(absent));
-                    layout.map(|layout| (Layout::JsonLines(layout), block.start))
-                })
+                jsonl::Layout::detect(text, block.start, &self.format, channel, &before).map(
+                    |found| {
+                        let absent = self.options.absent;
+                        let layout = found.map(|layout| layout.absent(absent));
+                        layout.map(|layout| (Layout::JsonLines(layout), block.start))
+                    },
+                )
             }
             Media::Libsvm => {
                 libsvm::Layout::detect(text, block.start, &self.format, self.options.features)
@@ -759,20 +763,14 @@ impl Feeder {
 
     /// The layout with the columns of words that the channel's first block shows.
     fn with_words(&self, block: &Block, layout: Layout) -> Layout {
-        let Layout::Csv(csv) = &layout else { return layout };
-        if !csv.roles.survey {
+        if !layout.roles().survey {
             return layout;
         }
-        let mut rows = Rows::of(&csv.roles, Vec::new());
+        let mut rows = Rows::of(layout.roles(), Vec::new());
         // What is wrong with the block is told when it is decoded in its turn.
-        let _ = csv::decode(&block.bytes, block.start, block.end, csv, &mut rows);
-        let met = &rows.surprises | &self.options.words_met;
-        let before = Before { met, ..self.options.before() };
-        let roles = Roles::resolve(csv.columns, &csv.names, &self.format, &before, &csv.channel);
-        match roles {
-            Ok(roles) => Layout::Csv(csv::Layout { roles, ..csv.clone() }),
-            Err(_) => layout,
-        }
+        let _ = decode(block, &layout, &mut rows);
+        let roles = layout.roles().with_words(&rows.surprises);
+        layout.with_roles(roles)
     }
 
     /// Whether an object is like the ones before, and like what is expected.

@@ -190,6 +190,14 @@ impl Pages {
         self.scratches.make()
     }
 
+    /// Takes rows of another width in, beside these.
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub fn like(&self, width: usize) -> io::Result<PageWriter> {
+        PageWriter::new(self.scratches.clone(), width)
+    }
+
     /// Rows of a page; a power of two, and [`BLOCK_ROWS`] at most. The last page may have fewer.
     pub fn page_rows(&self) -> usize {
         self.page_rows

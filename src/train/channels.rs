@@ -4,14 +4,16 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::algorithm::expand::Expansion;
 use crate::algorithm::{Channels, Reads};
 use crate::data::{self, Categories, Dataset, Vocabulary};
-use crate::spec::train::{Channel, Compression, TrainingJob};
+use crate::spec::problem::Problems;
+use crate::spec::train::{Channel, Compression, LabelColumn, Media, TrainingJob, WeightColumn};
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 
 use super::error::Error;
-use super::memory::Memory;
+use super::memory::{Memory, bytes_of};
 use super::objects::{Chosen, choose};
 use super::report::ChannelReport;
 
@@ -71,12 +73,6 @@ pub(super) fn read(
                 "channel does not fit into memory: it is read from disk epoch by epoch"
             );
         }
-        if !dataset.categories.is_empty() {
-            return Err(Error::Channels {
-                what: format!("channel {name} has columns of words, which no algorithm takes yet"),
-                help: "turn the words into numbers, or name the columns under `ignore`".into(),
-            });
-        }
         // What a word means is learned from the train channel alone.
         match &words {
             None => {
@@ -113,6 +109,106 @@ pub(super) fn read(
         }
     }
     Ok((channels, reports))
+}
+
+/// The channels as an algorithm sees them that reads numbers only; `None` where they hold nothing
+/// else already.
+///
+/// # Errors
+/// When the words make too many columns, or the rows do not fit into memory then.
+pub(super) fn expand(channels: Channels, memory_bytes_max: u64) -> Result<Channels, Error> {
+    let Channels { train, validation, test } = channels;
+    let Some(expansion) = Expansion::of(train.width(), &train.categories)? else {
+        return Ok(Channels { train, validation, test });
+    };
+    let mut left = memory_bytes_max;
+    let mut wide = |name: &str, dataset: Dataset| {
+        if dataset.pages.is_some() {
+            let refused = |source| Error::Data {
+                channel: name.to_owned(),
+                source: Box::new(data::Error::Scratch {
+                    channel: format!("channels.{name}"),
+                    source,
+                }),
+            };
+            return widen(dataset, &expansion).map_err(refused);
+        }
+        // While a channel is expanded, both forms of it stand in memory.
+        let rows = dataset.rows() as u64;
+        let wide_bytes = 4 * rows * expansion.width() as u64;
+        let needed_bytes = wide_bytes + bytes_of(&dataset);
+        if needed_bytes > left {
+            let source = data::Error::Memory {
+                channel: format!("channels.{name}, with a column for each word,"),
+                needed_bytes: memory_bytes_max - left + needed_bytes,
+                limit_bytes: memory_bytes_max,
+            };
+            return Err(Error::Data { channel: name.to_owned(), source: Box::new(source) });
+        }
+        left -= wide_bytes;
+        Ok(expansion.dataset(dataset))
+    };
+    let train = wide("train", train)?;
+    let validation = validation.map(|dataset| wide("validation", dataset)).transpose()?;
+    let test = test.map(|dataset| wide("test", dataset)).transpose()?;
+    Ok(Channels { train, validation, test })
+}
+
+/// The same for rows on disk: they are written anew.
+fn widen(mut dataset: Dataset, expansion: &Expansion) -> io::Result<Dataset> {
+    const RANGE_BYTES: usize = 1 << 20;
+    let Some(pages) = dataset.pages.take() else { return Ok(dataset) };
+    let mut writer = pages.like(expansion.width())?;
+    for range in pages.ranges(RANGE_BYTES) {
+        let wide = expansion.rows(pages.block(range)?.view());
+        writer.push(wide.as_slice().expect("rows stand one after the other"))?;
+    }
+    let columns = expansion.names(&dataset.columns, &dataset.categories).into();
+    Ok(Dataset {
+        columns,
+        categories: Categories::new(),
+        pages: Some(Arc::new(writer.finish(pages.room_bytes())?)),
+        ..dataset
+    })
+}
+
+/// `csv_weights = 1`, SageMaker's hyperparameter: in CSV the column after the label is the weight.
+///
+/// # Errors
+/// When a channel says otherwise.
+pub(super) fn csv_weights(
+    spec: &TrainingJob,
+    effective: &serde_json::Map<String, serde_json::Value>,
+) -> Result<TrainingJob, Problems> {
+    let mut spec = spec.clone();
+    if effective.get("csv_weights").and_then(serde_json::Value::as_i64) != Some(1) {
+        return Ok(spec);
+    }
+    let mut problems = Problems::default();
+    for (name, channel) in &mut spec.channels {
+        let format = &mut channel.format;
+        if format.media != Media::Csv {
+            continue;
+        }
+        let what = match (&format.weight, &format.label) {
+            (None, LabelColumn::First) => {
+                format.weight = Some(WeightColumn::Second);
+                continue;
+            }
+            (Some(_), _) => "says where the weight stands, and channels.{}.weight does too",
+            (None, LabelColumn::Named(_)) => {
+                "counts columns from a label that comes first, and channels.{} names its own"
+            }
+            (None, LabelColumn::None) => {
+                "means the column after the label, and channels.{} has no label"
+            }
+        };
+        let help =
+            format!("leave csv_weights out, and write `weight = \"…\"` under channels.{name}");
+        let what = format!("csv_weights = 1 {}", what.replace("{}", name.as_str()));
+        problems.add("hyperparameters.csv_weights", None, what, Some(help));
+    }
+    if problems.is_empty() { Ok(spec) } else { Err(problems) }
 }
 
 fn readers(

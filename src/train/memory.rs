@@ -110,7 +110,7 @@ impl Memory {
 }
 
 /// What a dataset holds in memory.
-fn bytes_of(dataset: &Dataset) -> u64 {
+pub(super) fn bytes_of(dataset: &Dataset) -> u64 {
     let beside = [dataset.label.is_some(), dataset.weight.is_some(), dataset.group.is_some()];
     let columns = dataset.features.ncols() + beside.into_iter().filter(|is| *is).count();
     let sparse = dataset.sparse.as_ref().map_or(0, sparse_bytes);
