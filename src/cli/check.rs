@@ -12,6 +12,7 @@ use crate::spec::problem::Problems;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::Store;
+use crate::train;
 
 /// Find every mistake in a job file, without running it
 ///
@@ -50,14 +51,13 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 fn surroundings(job: &TrainingJob) -> Problems {
     let mut problems = Problems::default();
     let store = Store::new(&job.storage);
-    let rows = job.channels.iter().map(|(name, channel)| (name.as_str(), &channel.uri));
-    for (name, uri) in rows.chain(job.model.as_ref().map(|uri| ("model", uri))) {
-        if !matches!(uri, Uri::File(_)) {
-            continue;
-        }
-        if let Err(error) = store.list(uri) {
-            problems.add(format!("channels.{name}.uri"), None, error.to_string(), error.help());
-        }
+    for (name, channel) in &job.channels {
+        train::check_local(&store, name.as_str(), channel, &mut problems);
+    }
+    if let Some(uri @ Uri::File(_)) = &job.model
+        && let Err(error) = store.list(uri)
+    {
+        problems.add("channels.model.uri", None, error.to_string(), error.help());
     }
     if let Err(error) = algorithm::device::open(job.resources.device) {
         let what = error.to_string();

@@ -202,7 +202,7 @@ pub fn pack<W: Write>(
     let manifest = serde_json::to_value(manifest).expect("a manifest has string keys only");
     files.insert(MANIFEST.into(), json(&manifest));
     files.insert(PROVENANCE.into(), json(&provenance));
-    archive::write(&files, to).map_err(Error::Write)
+    archive::write(archive::entries(&files), to).map_err(Error::Write)
 }
 
 /// Reads a tar.gz that is no longer sealed.
@@ -251,7 +251,10 @@ fn unpack_for(archive: &[u8], place: &str, table: &Table) -> Result<Contents, Er
 ///
 /// # Errors
 /// When `to` cannot be written.
-pub fn write_files<W: Write>(files: &Files, to: W) -> Result<W, Error> {
+pub fn write_files<'f, W: Write>(
+    files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+    to: W,
+) -> Result<W, Error> {
     archive::write(files, to).map_err(Error::Write)
 }
 

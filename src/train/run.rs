@@ -116,9 +116,10 @@ impl<'a> Job<'a> {
                 help: "lower resources.threads".into(),
             })?;
         let earlier = self.earlier(trainer.as_mut())?;
-        let (spec, store) = (&self.spec, &self.store);
+        let (spec, store, streams) = (&self.spec, &self.store, trainer.streams());
         let reads = self.table.get(algorithm).map(|found| found.reads()).unwrap_or_default();
-        let (channels, read) = pool.install(|| channels::read(spec, store, threads, reads))?;
+        let (channels, read) =
+            pool.install(|| channels::read(spec, store, threads, reads, streams))?;
         let read_s = started.elapsed().as_secs_f64();
 
         let mut inputs = inputs(&channels);
@@ -135,8 +136,10 @@ impl<'a> Job<'a> {
         };
         let effective = trainer.effective();
         let device_name = device::name(&device).to_owned();
-        let identity = identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
-        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec.checkpoints(), identity);
+        let mut identity =
+            identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
+        identity.insert("memory_bytes_max".into(), windows(&channels));
+        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec, identity)?;
         if self.resume {
             keeper.resume()?;
         }
@@ -301,6 +304,14 @@ fn inputs(channels: &Channels) -> Vec<(String, data::Source)> {
         .flat_map(|(name, dataset)| {
             dataset.sources.iter().map(move |source| (name.to_owned(), source.clone()))
         })
+        .collect()
+}
+
+/// The windows of channels on disk: with others the rows come in another order.
+fn windows(channels: &Channels) -> Value {
+    [Some(&channels.train), channels.validation.as_ref(), channels.test.as_ref()]
+        .into_iter()
+        .map(|data| data.and_then(|data| data.pages.as_ref()).map(|pages| pages.window_rows()))
         .collect()
 }
 
