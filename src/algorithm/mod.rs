@@ -17,13 +17,17 @@ pub mod ask;
 pub mod calibrate;
 pub mod device;
 pub mod error;
+pub mod expand;
+pub mod features;
 pub mod kmeans;
 pub mod label;
+pub mod lightgbm;
 pub mod linear_learner;
 pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
+pub mod random_cut_forest;
 pub mod standardise;
 pub mod unsupervised;
 pub mod weights;
@@ -31,6 +35,7 @@ pub mod xgboost;
 
 pub use ask::{Ask, Selected};
 pub use error::Error;
+pub use features::Features;
 
 /// The tensor library, for programs that bring their own network.
 pub use burn;
@@ -135,6 +140,13 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub trait Trainer: Send {
     /// The parameters in effect, defaults filled in, for the manifest.
     fn effective(&self) -> serde_json::Map<String, serde_json::Value>;
+
+    /// Whether [`fit`](Self::fit) takes channels whose rows lie on disk ([`Dataset::pages`]): it
+    /// then reads features through [`Features`] alone. Otherwise a job whose data do not fit
+    /// into its memory is refused.
+    fn streams(&self) -> bool {
+        false
+    }
 
     /// Fits a model.
     ///
@@ -294,6 +306,8 @@ impl Table {
                 Arc::new(linear_learner::LinearLearner),
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
+                Arc::new(lightgbm::Lightgbm),
+                Arc::new(random_cut_forest::RandomCutForest),
                 Arc::new(kmeans::KMeans),
             ],
         }

@@ -75,6 +75,7 @@ enum Content {
     Csv,
     Jsonlines,
     Json,
+    Libsvm,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -139,6 +140,7 @@ impl Options {
         let media = match content {
             Content::Csv => Media::Csv,
             Content::Jsonlines => Media::JsonLines,
+            Content::Libsvm => Media::Libsvm,
             Content::Json => return whole_documents(model, objects, &self.ask(), take),
         };
         let format = Format {
@@ -149,6 +151,9 @@ impl Options {
         };
         let options = channel::Options {
             features: Some(model.manifest.signature.features),
+            categories: Some(model.manifest.signature.vocabulary().clone()),
+            absent: model.manifest.signature.absent,
+            fill: true,
             memory_bytes_max: JOB_MEMORY_BYTES_MAX,
             ..channel::Options::new("data")
         };
@@ -236,6 +241,7 @@ fn content_of(name: &str) -> Content {
     match name.rsplit('.').next() {
         Some("jsonl" | "jsonlines" | "ndjson") => Content::Jsonlines,
         Some("json") => Content::Json,
+        Some("libsvm" | "svm" | "svmlight") => Content::Libsvm,
         _ => Content::Csv,
     }
 }
@@ -302,7 +308,7 @@ impl Sink {
             return Ok(Sink::Stdout(io::BufWriter::new(io::stdout())));
         }
         let uri = open::uri(place)?;
-        let upload = store.create(&uri)?;
+        let upload = store.create(&uri).map_err(|source| Error::Place { source })?;
         Ok(Sink::Object(uri, Box::new(upload)))
     }
 
@@ -366,6 +372,7 @@ mod tests {
         assert_eq!(content_of("s3://b/rows.jsonl.gz"), Content::Jsonlines);
         assert_eq!(content_of("request.JSON"), Content::Json);
         assert_eq!(content_of("rows.csv.zst"), Content::Csv);
+        assert_eq!(content_of("rows.svm.gz"), Content::Libsvm);
         assert_eq!(content_of("-"), Content::Csv);
     }
 }

@@ -7,6 +7,7 @@ pub mod error;
 pub mod generate;
 pub mod media;
 pub mod oip;
+pub mod pages;
 pub mod request;
 pub mod schema;
 
@@ -15,14 +16,17 @@ mod csv;
 mod group;
 mod jsonl;
 mod label;
+mod libsvm;
 mod number;
 mod roles;
 mod rows;
+mod sparse;
 mod stored;
 mod words;
 
 pub use answer::{Answer, Field, Values};
 pub use batch::{Batch, Categories, Dataset, Labels, Source, Sparse};
 pub use error::Error;
+pub use pages::Pages;
 pub use schema::{Absent, LabelNames, Signature, Task};
 pub use words::Vocabulary;

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::bins::Bins;
@@ -16,11 +15,12 @@ use super::grow::{Grower, Grown};
 use super::histogram::Scaled;
 use super::labels::{self, Prepared};
 use super::objective::{BLOCK_ROWS, Gradient, Logistic, Objective, Truth, quantile_half};
+use super::rows::Rows;
 use super::score::Scorer;
 use super::settings::{Figure, Flavour, Sampling, Settings};
 use super::tree::Tree;
 use crate::algorithm::{Channels, Context, Error, Files, Metric, Progress};
-use crate::data::{Dataset, LabelNames, Signature, Task};
+use crate::data::{Absent, Categories, Dataset, LabelNames, Signature, Task};
 
 /// File of a checkpoint beside the model so far.
 const STATE_FILE: &str = "state.json";
@@ -28,7 +28,7 @@ const STATE_FILE: &str = "state.json";
 /// One channel with its margins so far.
 struct Channel<'a> {
     name: &'static str,
-    features: ArrayView2<'a, f32>,
+    rows: Rows<'a>,
     labels: Vec<f32>,
     weights: Option<&'a [f32]>,
     groups: Option<Vec<usize>>,
@@ -52,7 +52,7 @@ impl<'a> Channel<'a> {
         }
         Ok(Channel {
             name,
-            features: data.features.view(),
+            rows: Rows::of(data),
             labels: prepared.labels(objective, data, name)?,
             weights: labels::weights(data, name)?,
             groups,
@@ -73,13 +73,13 @@ impl<'a> Channel<'a> {
         groups: usize,
         take: impl Fn(usize) -> bool + Sync,
     ) {
-        let features = self.features;
+        let rows = self.rows;
         self.margins.par_chunks_mut(BLOCK_ROWS * groups).enumerate().for_each(
             |(block, margins)| {
                 for (at, margins) in margins.chunks_exact_mut(groups).enumerate() {
                     let row = block * BLOCK_ROWS + at;
                     if take(row) {
-                        let leaf = tree.leaf_of(|feature| features[[row, feature]]);
+                        let leaf = tree.leaf_of(|feature| rows.at(row, feature));
                         margins[group] += tree.nodes[leaf].value;
                     }
                 }
@@ -236,7 +236,7 @@ pub fn log_line(flavour: Flavour, round: usize, metrics: &[Metric]) -> String {
 
 fn job(settings: &Settings, seed: u64, data: &Channels, earlier: Option<&Ensemble>) -> String {
     let parameters = serde_json::Value::Object(settings.effective.clone());
-    let (rows, columns) = data.train.features.dim();
+    let (rows, columns) = (data.train.rows(), data.train.width());
     let trees = earlier.map_or(0, |model| model.trees.len());
     format!("{parameters} seed {seed} rows {rows} columns {columns} after {trees} trees")
 }
@@ -276,7 +276,7 @@ impl<'a> Boosting<'a> {
         prepared: &Prepared,
     ) -> Result<Boosting<'a>, Error> {
         let mut channels = Vec::new();
-        let width = data.train.features.ncols();
+        let width = data.train.width();
         check_constraints(settings, width)?;
         let all = [("train", Some(&data.train)), ("validation", data.validation.as_ref())];
         for (name, dataset) in all.into_iter().filter_map(|(name, data)| Some((name, data?))) {
@@ -288,10 +288,11 @@ impl<'a> Boosting<'a> {
             true => balanced(settings.objective, &train.labels),
             false => (settings.objective, 1.0),
         };
-        let bins = Bins::new(&train.features, train.weights, settings.max_bin)?;
+        let categories = &data.train.categories;
+        let bins = Bins::new(train.rows, categories, train.weights, settings.max_bin)?;
         let groups = objective.groups();
         let model = match earlier {
-            Some(earlier) => going_on(earlier, settings, width, names(&data.train))?,
+            Some(earlier) => going_on(earlier, settings, width, names(&data.train), categories)?,
             None => {
                 let base_score = match (settings.base_score, settings.flavour) {
                     (Some(score), _) => vec![score; groups],
@@ -303,6 +304,7 @@ impl<'a> Boosting<'a> {
                     base_score,
                     features: width,
                     names: names(&data.train),
+                    categories: categories.clone(),
                     trees: Vec::new(),
                     groups: Vec::new(),
                     rounds: vec![0],
@@ -493,6 +495,7 @@ fn going_on(
     settings: &Settings,
     width: usize,
     names: Vec<String>,
+    words: &Categories,
 ) -> Result<Ensemble, Error> {
     let refuse = |what: String, help: &str| Err(Error::Data { what, help: help.into() });
     let (was, is) = (&earlier.objective, &settings.objective);
@@ -516,8 +519,15 @@ fn going_on(
             "leave base_score out: it is the earlier model's",
         );
     }
+    if earlier.categories.values().any(|words| !words.is_empty()) && earlier.categories != *words {
+        return refuse(
+            "the earlier model knows other words in its columns than train has".into(),
+            "give data with the words that the earlier model was trained on",
+        );
+    }
     let mut model = earlier.clone();
     model.objective = *is;
+    model.categories.clone_from(words);
     model.parallel = settings.parallel;
     model.attributes.clear();
     if !names.is_empty() {
@@ -622,12 +632,12 @@ pub fn of_test(
         return Ok(Vec::new());
     }
     let mut channel = Channel::new(&settings.objective, prepared, "test", test)?;
-    channel.margins = Scorer::new(model).margins(&test.features.view());
+    channel.margins = Scorer::new(model).margins_of(&Rows::of(test));
     Ok(channel.metrics(settings))
 }
 
 fn check_width(name: &str, data: &Dataset, width: usize) -> Result<(), Error> {
-    let found = data.features.ncols();
+    let found = data.width();
     if found == width && width > 0 {
         return Ok(());
     }
@@ -653,7 +663,7 @@ fn check_constraints(settings: &Settings, width: usize) -> Result<(), Error> {
 fn names(data: &Dataset) -> Vec<String> {
     let good = |name: &String| !name.is_empty() && !name.contains(['[', ']', '<']);
     let distinct: std::collections::BTreeSet<&String> = data.columns.iter().collect();
-    let fits = data.columns.len() == data.features.ncols() && distinct.len() == data.columns.len();
+    let fits = data.columns.len() == data.width() && distinct.len() == data.columns.len();
     if fits && data.columns.iter().all(good) { data.columns.to_vec() } else { Vec::new() }
 }
 
@@ -678,8 +688,13 @@ pub fn plain_signature(model: &Ensemble, names: Option<LabelNames>) -> Signature
         _ => objective.groups().max(2),
     };
     let numbers = || LabelNames::Numbers((0..classes).map(|class| class as f32).collect());
+    let mut categories = model.categories.clone();
+    // Without words a cell is its code, a number like any other.
+    categories.retain(|_, words| !words.is_empty());
     Signature {
         columns: model.names.clone(),
+        categories,
+        absent: Absent::Missing,
         labels: (classes > 0).then(|| names.unwrap_or_else(numbers)),
         threshold: ensemble::threshold(objective),
         ..Signature::of(model.features, task)

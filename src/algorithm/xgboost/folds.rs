@@ -161,7 +161,8 @@ fn line(settings: &Settings, metrics: &[Vec<Metric>]) -> String {
 
 /// The rows of both, one below the other.
 fn joined(train: &Dataset, validation: Option<&Dataset>) -> Result<Dataset, Error> {
-    let Some(more) = validation else { return Ok(train.clone()) };
+    let Some(more) = validation else { return Ok(filled(train)) };
+    let (train, more) = (&filled(train), &filled(more));
     let refuse = |what: &str| Error::Data {
         what: format!("train and validation cannot be put together for _kfold: {what}"),
         help: "give both the same columns, labels and weights, or leave validation out".into(),
@@ -181,6 +182,17 @@ fn joined(train: &Dataset, validation: Option<&Dataset>) -> Result<Dataset, Erro
         _ => return Err(refuse("one has no weights")),
     };
     Ok(Dataset { features, label: Some(label), weight, ..train.clone() })
+}
+
+/// The rows with every cell, absent ones as missing.
+fn filled(data: &Dataset) -> Dataset {
+    match &data.sparse {
+        None => data.clone(),
+        Some(sparse) => {
+            let features = sparse.dense(f32::NAN);
+            Dataset { features, sparse: None, ..data.clone() }
+        }
+    }
 }
 
 /// Both lists of labels as words.
@@ -218,14 +230,11 @@ fn taken(all: &Dataset, take: impl Fn(usize) -> bool) -> Dataset {
         },
     });
     Dataset {
-        features: all.features.select(Axis(0), &rows),
         label,
         weight: all.weight.as_ref().map(|w| rows.iter().map(|row| w[*row]).collect()),
-        group: None,
-        sparse: None,
         categories: all.categories.clone(),
         columns: all.columns.clone(),
-        sources: Vec::new(),
+        ..Dataset::of(all.features.select(Axis(0), &rows))
     }
 }
 

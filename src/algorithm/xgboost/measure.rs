@@ -202,7 +202,11 @@ impl Measure {
         }
     }
 
-    pub(super) fn fits(&self, objective: &Objective) -> Result<(), String> {
+    /// Whether it is defined for what the objective answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fits(&self, objective: &Objective) -> Result<(), String> {
         let several = objective.groups() > 1;
         if let (Objective::Rank(_), Measure::Auc | Measure::AucPr | Measure::AveragePrecision) =
             (objective, self)

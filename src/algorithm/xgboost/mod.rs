@@ -3,20 +3,21 @@
 //! The engine is smrt's own (histograms of exact sums, on rayon); the file it leaves in the
 //! archive, `xgboost-model`, is XGBoost's UBJSON, which PyPI `xgboost` loads, and models that
 //! XGBoost wrote are opened and answered the same. Trees are grown on the CPU whatever
-//! `resources.device` says. Survival, dart, gblinear and categorical splits are refused by name.
+//! `resources.device` says. Survival, dart and gblinear are refused by name.
 
 use super::parameter::Parameter;
 use super::{
     Adopted, Channels, Context, Definition, Earlier, Error, Files, Fitted, Importance, Predictor,
-    Trainer,
+    Reads, Trainer,
 };
-use crate::data::Signature;
+use crate::data::{Absent, Signature};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
 pub mod answer;
 pub mod bins;
 pub mod boost;
+pub mod categories;
 pub mod document;
 pub mod draw;
 pub mod ensemble;
@@ -27,11 +28,14 @@ pub mod histogram;
 pub mod labels;
 pub mod measure;
 pub mod objective;
+pub mod part;
 pub mod rank;
+pub mod rows;
 pub mod score;
 pub mod settings;
 pub mod sketch;
 pub mod split;
+pub mod tile;
 pub mod tree;
 
 use answer::Opened;
@@ -53,6 +57,11 @@ impl Definition for Xgboost {
 
     fn parameters(&self) -> &'static [Parameter] {
         settings::TABLE
+    }
+
+    /// What libsvm leaves out is missing, as XGBoost takes it.
+    fn reads(&self) -> Reads {
+        Reads { sparse: true, categories: true, absent: Absent::Missing }
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {

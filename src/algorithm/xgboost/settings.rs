@@ -102,6 +102,20 @@ pub static TABLE: &[Parameter] = &[
         "256",
         "Most bins of a column; above 256 takes twice the memory.",
     ),
+    entry(
+        "max_cat_to_onehot",
+        &[],
+        Kind::Integer(1, 1_000_000),
+        "4",
+        "Columns of fewer categories are parted one category against all others.",
+    ),
+    entry(
+        "max_cat_threshold",
+        &[],
+        Kind::Integer(1, 1_000_000),
+        "64",
+        "Most categories, in the order of their weights, that a split tries.",
+    ),
     entry("num_parallel_tree", &[], Kind::Integer(1, 10_000), "1", "Trees grown in each round."),
     entry(
         "monotone_constraints",
@@ -172,9 +186,9 @@ pub static TABLE: &[Parameter] = &[
     entry(
         "csv_weights",
         &[],
-        Kind::Fixed("weights come from the channel's own settings"),
+        Kind::Integer(0, 1),
         "0",
-        "Second column is a weight.",
+        "1: in CSV the column after the label is the weight; or name it with `channels.*.weight`.",
     ),
     entry(
         "_kfold",
@@ -314,6 +328,10 @@ pub struct Growth {
     pub monotone: Vec<i8>,
     /// Sets of columns that may share a path; empty for no constraint.
     pub interactions: Vec<Vec<u32>>,
+    /// Columns of fewer categories are parted one against all others.
+    pub onehot_max: usize,
+    /// Categories in the order of their weights that a split tries.
+    pub categories_max: usize,
 }
 
 /// A metric and the name it is reported by.
@@ -503,6 +521,8 @@ fn growth(checked: &Checked, monotone: Vec<i8>, interactions: Vec<Vec<u32>>) -> 
             .map(|name| checked.float(name)),
         monotone,
         interactions,
+        onehot_max: checked.size("max_cat_to_onehot"),
+        categories_max: checked.size("max_cat_threshold"),
     }
 }
 

@@ -30,8 +30,9 @@ pub fn encode_fields(answer: &Answer, accept: &Accept, out: &mut Vec<u8>) {
 fn write(answer: &Answer, accept: &Accept, all: bool, out: &mut Vec<u8>) {
     let mut writer = Writer { out, number: zmij::Buffer::new(), whole: itoa::Buffer::new() };
     match accept.media {
-        Media::Csv if all && answer.fields.len() > 1 => writer.csv_fields(answer),
-        Media::Csv => writer.csv(answer),
+        Media::Csv | Media::Libsvm if all && answer.fields.len() > 1 => writer.csv_fields(answer),
+        // `Accept` holds no other format than one that answers are written in.
+        Media::Csv | Media::Libsvm => writer.csv(answer),
         Media::Json => writer.json(answer),
         Media::JsonLines => writer.json_lines(answer),
     }
