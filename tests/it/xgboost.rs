@@ -170,7 +170,7 @@ fn scores(fitted: &Fitted, x: &Array2<f32>) -> Vec<f32> {
     match &answer.fields[0].values {
         Values::Number(values) | Values::Vector { values, .. } => values.clone(),
         Values::Class { codes, .. } => codes.iter().map(|code| *code as f32).collect(),
-        Values::Contributions { .. } => panic!("the first field is the answer"),
+        other => panic!("the first field is the answer, not {other:?}"),
     }
 }
 
