@@ -27,6 +27,7 @@ pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
+pub mod random_cut_forest;
 pub mod standardise;
 pub mod unsupervised;
 pub mod weights;
@@ -306,6 +307,7 @@ impl Table {
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
                 Arc::new(lightgbm::Lightgbm),
+                Arc::new(random_cut_forest::RandomCutForest),
                 Arc::new(kmeans::KMeans),
             ],
         }

@@ -54,8 +54,8 @@ fn surroundings(job: &TrainingJob) -> Problems {
     for (name, channel) in &job.channels {
         train::check_local(&store, name.as_str(), channel, &mut problems);
     }
-    if let Some(model @ Uri::File(_)) = &job.model
-        && let Err(error) = store.list(model)
+    if let Some(uri @ Uri::File(_)) = &job.model
+        && let Err(error) = store.list(uri)
     {
         problems.add("channels.model.uri", None, error.to_string(), error.help());
     }

@@ -452,8 +452,12 @@ fn a_job_goes_on_from_the_sealed_artifact_of_another() {
     let inputs =
         contents.provenance["predicate"]["buildDefinition"]["resolvedDependencies"].clone();
     assert!(inputs.to_string().contains("first.tar.gz"), "{inputs}");
-    let said =
-        user.run(user.job("linear-learner", &more.replace("num_round = 3", ""))).unwrap_err();
+    let said = user
+        .run(user.job(
+            "linear-learner",
+            &more.replace("num_round = 3", "predictor_type = \"binary_classifier\""),
+        ))
+        .unwrap_err();
     assert!(said.to_string().contains("cannot go on"), "{said}");
 }
 
@@ -505,7 +509,10 @@ fn what_other_libraries_left_opens_packed_and_alone() {
     let light = fit(&Lightgbm, &only(part(400, 0, 2)), &[("objective", "binary")]);
     let x = features(20, 5);
     let opener: Opener = user.opener();
-    let packed = |files: Files| write_files(&files, Vec::new()).unwrap();
+    let packed = |files: Files| {
+        let files = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        write_files(files, Vec::new()).unwrap()
+    };
     let one = |name: &str, bytes: Vec<u8>| Files::from([(name.to_owned(), bytes)]);
     let hidden = Files::from([
         (MODEL_FILE.to_owned(), model.to_ubjson()),

@@ -15,6 +15,7 @@ mod kmeans;
 mod linear;
 mod load;
 mod model;
+mod random_cut_forest;
 mod rooms;
 mod s3;
 mod schema;

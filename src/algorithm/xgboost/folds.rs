@@ -230,15 +230,11 @@ fn taken(all: &Dataset, take: impl Fn(usize) -> bool) -> Dataset {
         },
     });
     Dataset {
-        features: all.features.select(Axis(0), &rows),
         label,
         weight: all.weight.as_ref().map(|w| rows.iter().map(|row| w[*row]).collect()),
-        group: None,
-        sparse: None,
         categories: all.categories.clone(),
         columns: all.columns.clone(),
-        sources: Vec::new(),
-        pages: None,
+        ..Dataset::of(all.features.select(Axis(0), &rows))
     }
 }
 
