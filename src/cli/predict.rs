@@ -308,7 +308,7 @@ impl Sink {
             return Ok(Sink::Stdout(io::BufWriter::new(io::stdout())));
         }
         let uri = open::uri(place)?;
-        let upload = store.create(&uri)?;
+        let upload = store.create(&uri).map_err(|source| Error::Place { source })?;
         Ok(Sink::Object(uri, Box::new(upload)))
     }
 

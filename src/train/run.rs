@@ -56,6 +56,12 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// Uses this store instead of one made of the spec and the process's environment.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
     /// Uses this token to stop early.
     pub fn stop(mut self, stop: Stop) -> Self {
         self.stop = stop;
@@ -105,6 +111,10 @@ impl<'a> Job<'a> {
 
         let sealing = Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?;
         self.store.check_writable(&self.spec.output.uri)?;
+        // The default place lies below the output.
+        if let Some(place) = &self.spec.checkpoint.uri {
+            self.store.check_writable(place)?;
+        }
         let replaced = self.store.exists(&artifact)?;
 
         let pool = rayon::ThreadPoolBuilder::new()
