@@ -15,12 +15,12 @@ use criterion::{Criterion, Throughput};
 use smrt::data::channel::{Object, Options, read};
 use smrt::data::media::ContentType;
 use smrt::data::{Answer, Field, Signature, Task, Values, answer, generate, request};
-use smrt::spec::train::{Format, LabelColumn, Media};
+use smrt::spec::train::{Format, Media};
 
 const ROWS: u64 = 200_000;
 
 fn format(media: Media) -> Format {
-    Format { media, header: false, delimiter: b',', label: LabelColumn::First }
+    Format::new(media)
 }
 
 fn options(threads: usize) -> Options {

@@ -16,6 +16,7 @@ use crate::spec::problem::{Problems, nearest};
 pub mod calibrate;
 pub mod device;
 pub mod error;
+pub mod kmeans;
 pub mod label;
 pub mod linear_learner;
 pub mod metric;
@@ -23,6 +24,7 @@ pub mod mlp;
 pub mod net;
 pub mod parameter;
 pub mod standardise;
+pub mod unsupervised;
 pub mod weights;
 pub mod xgboost;
 
@@ -35,6 +37,11 @@ pub use burn;
 pub trait Definition: Send + Sync {
     /// SageMaker's name (`linear-learner`).
     fn name(&self) -> &'static str;
+
+    /// Other names it goes by: that of SageMaker's image, where it differs.
+    fn aliases(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// One line for `smrt algorithms`.
     fn summary(&self) -> &'static str;
@@ -219,6 +226,7 @@ impl Table {
                 Arc::new(linear_learner::LinearLearner),
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
+                Arc::new(kmeans::KMeans),
             ],
         }
     }
@@ -231,12 +239,15 @@ impl Table {
         self
     }
 
-    /// The algorithm called `name`: its own name in any case and with `_` for `-`, or the
+    /// The algorithm called `name`: one of its names in any case and with `_` for `-`, or the
     /// repository part of a SageMaker image URI
     /// (`382416733822.dkr.ecr.us-east-1.amazonaws.com/linear-learner:1`).
     pub fn get(&self, name: &str) -> Option<Arc<dyn Definition>> {
         let wanted = canonical(name);
-        self.entries.iter().find(|entry| entry.name() == wanted).cloned()
+        let is_meant = |entry: &&Arc<dyn Definition>| {
+            entry.name() == wanted || entry.aliases().contains(&wanted.as_str())
+        };
+        self.entries.iter().find(is_meant).cloned()
     }
 
     /// The known name closest to `name`, when one is close enough to be what was meant.

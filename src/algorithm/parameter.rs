@@ -489,6 +489,16 @@ impl Checked {
         items.iter().map(|v| float(v).expect("the table says numbers")).collect()
     }
 
+    /// A list of words of a choice.
+    pub fn words(&self, name: &str) -> Vec<&'static str> {
+        let Value::List(items) = self.value(name) else { panic!("{name} is a list") };
+        let word = |value: &Value| match value {
+            Value::Word(word) => Some(*word),
+            _ => None,
+        };
+        items.iter().map(|v| word(v).expect("the table says words")).collect()
+    }
+
     /// Whether the user wrote it, under this name or an alias.
     pub fn is_given(&self, name: &str) -> bool {
         self.written.contains_key(name)

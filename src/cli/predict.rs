@@ -124,10 +124,10 @@ impl Options {
             Content::Json => return whole_documents(model, objects, take),
         };
         let format = Format {
-            media,
             header: self.header && media == Media::Csv,
             delimiter: self.delimiter,
             label: LabelColumn::None,
+            ..Format::new(media)
         };
         let options = channel::Options {
             features: Some(model.manifest.signature.features),

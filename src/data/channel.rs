@@ -5,20 +5,23 @@
 //! Where the objects come from is the store's matter. Today a training job loads its channels
 //! whole; `memory_bytes_max` bounds that.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 
 use ndarray::{Array2, ShapeBuilder};
 
-use super::batch::{Batch, Dataset, Source};
+use super::batch::{Batch, Categories, Dataset, Source};
 use super::block::{BOM, Block, Cutter, Failure, Pool, Records, lines};
 use super::error::{Broken, Error, Place, shown};
+use super::group::Groups;
 use super::label::LabelRows;
+use super::roles::{Before, Role, Roles};
 use super::rows::{Layout, Rows};
 pub use super::stored::Object;
 use super::stored::Stored;
+use super::words::{Dictionary, Vocabulary};
 use super::{csv, jsonl};
 use crate::spec::train::{Format, Media};
 
@@ -34,6 +37,11 @@ pub struct Options {
     /// Features a row must have, where that is known before: a validation channel beside its
     /// train channel, a file to predict from.
     pub features: Option<usize>,
+    /// The words of each column that holds words, where training found them before: those of the
+    /// train channel, or a model's.
+    pub categories: Option<Arc<Vocabulary>>,
+    /// Features in which words were met before, for `categorical = "auto"`; see [`settle_words`].
+    pub words_met: BTreeSet<usize>,
     /// Bytes of text decoded at a time. The result does not depend on it.
     pub block_bytes: usize,
 }
@@ -46,8 +54,14 @@ impl Options {
             threads: 0,
             memory_bytes_max: crate::spec::limit::JOB_MEMORY_BYTES_MAX,
             features: None,
+            categories: None,
+            words_met: BTreeSet::new(),
             block_bytes: BLOCK_BYTES,
         }
+    }
+
+    fn before(&self) -> Before {
+        Before { known: self.categories.clone(), met: self.words_met.clone() }
     }
 
     fn threads(&self) -> usize {
@@ -74,16 +88,44 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
     while let Some(rows) = stream.next_rows()? {
         table.append(rows, &stream, options, stored_bytes)?;
     }
+    if !table.surprises.is_empty() {
+        return Err(Error::Words { columns: table.surprises });
+    }
     let (layout, sources) = stream.finish()?;
+    let roles = layout.roles();
     table.features.shrink_to_fit();
     let features = Array2::from_shape_vec((table.rows, layout.features()), table.features)
         .expect("every row was appended whole");
     Ok(Dataset {
         label: layout.has_label().then(|| table.label.finish()),
+        weight: roles.has(Role::Weight).then_some(table.weight),
+        group: roles.has(Role::Group).then(|| table.groups.take_rows()),
+        categories: table.dictionary.categories(&roles.words),
         columns: layout.feature_names().into(),
         sources,
         ..Dataset::of(features)
     })
+}
+
+/// Calls `attempt` until it is known which columns hold words: with `categorical = "auto"` a column
+/// of numbers may turn out to hold a word in its last line, and is then read anew as words. Twice at
+/// most, and once where the first block of rows shows every such column.
+///
+/// # Errors
+/// Those of `attempt`.
+pub fn settle_words<T>(
+    options: &Options,
+    mut attempt: impl FnMut(&Options) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut options = options.clone();
+    loop {
+        match attempt(&options) {
+            Err(Error::Words { columns }) if !columns.is_subset(&options.words_met) => {
+                options.words_met.extend(columns);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Starts reading a channel piece by piece.
@@ -92,20 +134,37 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
 /// [`Error::Thread`] when the machine gives no threads.
 pub fn batches(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Batches, Error> {
     let stream = Stream::start(objects, format, options)?;
-    Ok(Batches { stream, label: LabelRows::default(), ended: false })
+    Ok(Batches {
+        stream,
+        label: LabelRows::default(),
+        dictionary: Dictionary::default(),
+        groups: Groups::default(),
+        ended: false,
+    })
 }
 
 /// The batches of a channel, in order. After an error there are no more.
 ///
-/// Labels that are words keep their codes from batch to batch: each batch names all words so far.
-/// A column that turns from numbers to words midway does so from that batch on.
+/// Labels that are words keep their codes from batch to batch: each batch names all words so far;
+/// so do columns of words ([`categories`](Batches::categories)). A column that turns from numbers to words midway does so from that batch on.
 pub struct Batches {
     stream: Stream,
     label: LabelRows,
+    dictionary: Dictionary,
+    groups: Groups,
     ended: bool,
 }
 
 impl Batches {
+    /// The words of each column of words, as far as the batches handed over go. Empty where the
+    /// words were known before.
+    pub fn categories(&self) -> Categories {
+        match (&self.stream.layout, &self.stream.options.categories) {
+            (Some(layout), None) => self.dictionary.categories(&layout.roles().words),
+            _ => Categories::new(),
+        }
+    }
+
     /// Names of the features, once the first batch was handed over; empty when there are none.
     pub fn columns(&self) -> Vec<String> {
         self.stream.layout.as_ref().map(|layout| layout.feature_names()).unwrap_or_default()
@@ -118,6 +177,9 @@ impl Batches {
 
     fn batch(&mut self) -> Result<Option<Batch>, Error> {
         while let Some(rows) = self.stream.next_rows()? {
+            if !rows.surprises.is_empty() {
+                return Err(self.stream.all_surprises(rows.surprises));
+            }
             if rows.count > 0 {
                 return self.columnar(rows).map(Some);
             }
@@ -125,20 +187,23 @@ impl Batches {
         self.stream.check_complete().map(|()| None)
     }
 
-    fn columnar(&mut self, rows: Rows) -> Result<Batch, Error> {
+    fn columnar(&mut self, mut rows: Rows) -> Result<Batch, Error> {
         let width = rows.features.len() / rows.count;
+        self.stream.take_words(&mut self.dictionary, &mut rows)?;
+        let group = std::mem::take(&mut rows.group);
+        self.groups.append(group).map_err(|refused| self.stream.group_error(refused))?;
         let mut columns = vec![0.0; rows.features.len()];
         transpose(&rows.features, width, &mut columns);
         let features = Array2::from_shape_vec((rows.count, width).f(), columns)
             .expect("every row was decoded whole");
         self.stream.spent.put(rows.features);
         self.label.append(rows.label).map_err(|refused| self.stream.label_error(refused))?;
-        let labelled = self.stream.layout.as_ref().is_some_and(|layout| layout.has_label());
+        let has = |role| self.stream.layout.as_ref().is_some_and(|layout| layout.roles().has(role));
         Ok(Batch {
             features,
-            label: labelled.then(|| self.label.take_rows()),
-            weight: None,
-            group: None,
+            label: has(Role::Label).then(|| self.label.take_rows()),
+            weight: has(Role::Weight).then_some(rows.weight),
+            group: has(Role::Group).then(|| self.groups.take_rows()),
         })
     }
 }
@@ -176,19 +241,32 @@ fn transpose(rows: &[f32], width: usize, columns: &mut [f32]) {
 struct Table {
     features: Vec<f32>,
     label: LabelRows,
+    weight: Vec<f32>,
+    groups: Groups,
+    dictionary: Dictionary,
+    surprises: BTreeSet<usize>,
     rows: usize,
 }
 
 impl Table {
     fn append(
         &mut self,
-        rows: Rows,
+        mut rows: Rows,
         stream: &Stream,
         options: &Options,
         stored_bytes: Option<u64>,
     ) -> Result<(), Error> {
-        let held = self.features.len() + rows.features.len();
-        let needed_bytes = 4 * (held + self.rows + rows.count) as u64 + stream.in_flight_bytes;
+        self.surprises.append(&mut rows.surprises);
+        if !self.surprises.is_empty() {
+            // The channel is read anew; only what other surprises it holds is of interest now.
+            *self = Table { surprises: std::mem::take(&mut self.surprises), ..Table::default() };
+            stream.spent.put(rows.features);
+            return Ok(());
+        }
+        stream.take_words(&mut self.dictionary, &mut rows)?;
+        let beside = 1 + usize::from(!rows.weight.is_empty()) + usize::from(rows.group.is_used());
+        let held = self.features.len() + rows.features.len() + beside * (self.rows + rows.count);
+        let needed_bytes = (4 * held + self.groups.bytes) as u64 + stream.in_flight_bytes;
         let refused = |needed_bytes: u64| Error::Memory {
             channel: options.channel.clone(),
             needed_bytes: projected(needed_bytes, stream.bytes_before_block, stored_bytes),
@@ -203,6 +281,8 @@ impl Table {
         self.features.extend_from_slice(&rows.features);
         self.rows += rows.count;
         stream.spent.put(rows.features);
+        self.weight.append(&mut rows.weight);
+        self.groups.append(rows.group).map_err(|refused| stream.group_error(refused))?;
         self.label.append(rows.label).map_err(|refused| stream.label_error(refused))
     }
 }
@@ -250,7 +330,8 @@ struct Stream {
     layout: Option<Arc<Layout>>,
     sources: Vec<Source>,
     uri: String,
-    /// Lines of the object before the next block.
+    /// Lines of the object before the last block, and before the next one.
+    lines_before: u64,
     lines: u64,
     rows: u64,
     bytes_before_block: u64,
@@ -292,6 +373,7 @@ impl Stream {
             layout: None,
             sources: Vec::new(),
             uri: String::new(),
+            lines_before: 0,
             lines: 0,
             rows: 0,
             bytes_before_block: 0,
@@ -304,7 +386,7 @@ impl Stream {
     fn next_rows(&mut self) -> Result<Option<Rows>, Error> {
         while let Ok(piece) = self.pieces.recv() {
             match piece {
-                Piece::Object(uri) => (self.uri, self.lines) = (uri, 0),
+                Piece::Object(uri) => (self.uri, self.lines_before, self.lines) = (uri, 0, 0),
                 Piece::Layout(layout) => self.layout = Some(layout),
                 Piece::Blank(lines) => self.lines += lines,
                 Piece::Source(source) => self.sources.push(source),
@@ -314,6 +396,7 @@ impl Stream {
                     let lost = |_| Error::Thread("a decoding thread was lost".into());
                     let rows =
                         answer.recv().map_err(lost)?.map_err(|broken| self.placed(broken))?;
+                    self.lines_before = self.lines;
                     self.lines += rows.lines;
                     self.rows += rows.count as u64;
                     self.bytes_before_block = read_bytes;
@@ -357,6 +440,40 @@ impl Stream {
         Error::Bad { place, what: broken.what, help: broken.help }
     }
 
+    /// The words of a block, joined to those before it.
+    fn take_words(&self, dictionary: &mut Dictionary, rows: &mut Rows) -> Result<(), Error> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let roles = layout.roles();
+        let joined = dictionary.take(&rows.words, &roles.words, &mut rows.features, roles.features);
+        joined.map_err(|(feature, (what, help))| {
+            let column = roles.column_of(feature).unwrap_or(feature);
+            let place = Place {
+                uri: self.uri.clone(),
+                line: None,
+                column: Some((column + 1, layout.column_name(column))),
+            };
+            Error::Bad { place, what, help }
+        })
+    }
+
+    /// After the first surprise, those of the rest of the channel.
+    fn all_surprises(&mut self, mut columns: BTreeSet<usize>) -> Error {
+        loop {
+            match self.next_rows() {
+                Ok(Some(mut rows)) => columns.append(&mut rows.surprises),
+                Ok(None) => return Error::Words { columns },
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// A group that comes back, found when blocks are joined.
+    fn group_error(&self, (line, (what, help)): (u64, (String, String))) -> Error {
+        let place =
+            Place { uri: self.uri.clone(), line: Some(self.lines_before + line + 1), column: None };
+        Error::Bad { place, what, help }
+    }
+
     /// Labels that are wrong only together have no line.
     fn label_error(&self, (what, help): (String, String)) -> Error {
         Error::whole(self.uri.clone(), what, help)
@@ -370,9 +487,8 @@ fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f
             Err(_) => return,
         };
         let Ok(Work { block, layout, answer }) = next else { return };
-        let mut features = spent.take();
-        features.clear();
-        let mut rows = Rows { features, lines: block.lines_before, ..Rows::default() };
+        let mut rows = Rows::of(layout.roles(), spent.take());
+        rows.lines = block.lines_before;
         let outcome = match &*layout {
             Layout::Csv(layout) => {
                 csv::decode(&block.bytes, block.start, block.end, layout, &mut rows)
@@ -452,9 +568,21 @@ impl Feeder {
     /// Looks at an object's first record; `false` when the block holds none.
     fn begin(&mut self, block: &mut Block, uri: &str) -> Result<bool, Stop> {
         let (text, channel) = (&block.bytes[..block.end], &self.options.channel);
+        let before = match &self.first {
+            Some((first, _)) => {
+                let met = first.roles().words.iter().copied().collect();
+                Before { met, ..self.options.before() }
+            }
+            None => self.options.before(),
+        };
         let found = match self.format.media {
-            Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel)
+            Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel, &before)
                 .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
+            Media::JsonLines | Media::Json if self.format.has_roles() => {
+                let what = "weight, group, categorical and ignore are read from CSV only so far";
+                let help = "leave them out, or give the channel as text/csv with a header";
+                Err(Broken { line: 0, column: None, what: what.into(), help: help.into() })
+            }
             Media::JsonLines | Media::Json => {
                 jsonl::Layout::detect(text, block.start, &self.format)
                     .map(|found| found.map(|layout| (Layout::JsonLines(layout), block.start)))
@@ -472,6 +600,7 @@ impl Feeder {
         }
         block.lines_before = line;
         block.start = start;
+        let layout = if self.first.is_some() { layout } else { self.with_words(block, layout) };
         let layout = match (&self.first, layout) {
             // Keys are found by name, so the first object's layout serves them all.
             (Some((first, _)), Layout::JsonLines(_)) => first.clone(),
@@ -480,6 +609,24 @@ impl Feeder {
         self.first.get_or_insert_with(|| (layout.clone(), uri.to_owned()));
         self.layout = Some(layout.clone());
         self.tell(Piece::Layout(layout)).map(|()| true)
+    }
+
+    /// The layout with the columns of words that the channel's first block shows.
+    fn with_words(&self, block: &Block, layout: Layout) -> Layout {
+        let Layout::Csv(csv) = &layout else { return layout };
+        if !csv.roles.survey {
+            return layout;
+        }
+        let mut rows = Rows::of(&csv.roles, Vec::new());
+        // What is wrong with the block is told when it is decoded in its turn.
+        let _ = csv::decode(&block.bytes, block.start, block.end, csv, &mut rows);
+        let met = &rows.surprises | &self.options.words_met;
+        let before = Before { met, ..self.options.before() };
+        let roles = Roles::resolve(csv.columns, &csv.names, &self.format, &before, &csv.channel);
+        match roles {
+            Ok(roles) => Layout::Csv(csv::Layout { roles, ..csv.clone() }),
+            Err(_) => layout,
+        }
     }
 
     /// Whether an object is like the ones before, and like what is expected.

@@ -10,11 +10,12 @@ use memchr::{memchr, memchr3};
 
 use super::block::{closing_quote, lines};
 use super::error::{Broken, shown};
+use super::label::Refused;
 use super::number::{self, Cell, NotNumber};
+use super::roles::{Before, Role, Roles, some_names};
 use super::rows::Rows;
 use crate::spec::limit::COLUMNS_MAX;
-use crate::spec::problem::nearest;
-use crate::spec::train::{Format, LabelColumn};
+use crate::spec::train::Format;
 
 /// What each record looks like.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +25,8 @@ pub(crate) struct Layout {
     pub(crate) delimiter: u8,
     /// Fields of each record.
     pub(crate) columns: usize,
-    /// Which field is the label, from 0.
-    pub(crate) label: Option<usize>,
+    /// What each field is for.
+    pub(crate) roles: Roles,
     /// The header's names, or none.
     pub(crate) names: Vec<String>,
     /// What fixed the number of columns.
@@ -42,15 +43,6 @@ pub(crate) enum Measure {
 }
 
 impl Layout {
-    pub(crate) fn features(&self) -> usize {
-        self.columns - usize::from(self.label.is_some())
-    }
-
-    pub(crate) fn feature_names(&self) -> Vec<String> {
-        let names = self.names.iter().enumerate();
-        names.filter(|(at, _)| Some(*at) != self.label).map(|(_, name)| name.clone()).collect()
-    }
-
     /// Reads the first record of an object that begins at `start`, and where the rows after it
     /// begin. `None` when there are only blank lines.
     pub(crate) fn detect(
@@ -58,6 +50,7 @@ impl Layout {
         start: usize,
         format: &Format,
         channel: &str,
+        before: &Before,
     ) -> Result<Option<(Layout, usize)>, Broken> {
         if text[start..].starts_with(b"\xff\xfe") || text[start..].starts_with(b"\xfe\xff") {
             return Err(broken(0, None, "the text is UTF-16", "save the file in UTF-8"));
@@ -79,7 +72,7 @@ impl Layout {
             channel: channel.to_owned(),
             delimiter: format.delimiter,
             columns: fields.len(),
-            label: None,
+            roles: Roles::default(),
             names: Vec::new(),
             measure: Measure::FirstLine,
         };
@@ -91,62 +84,33 @@ impl Layout {
             return Err(broken(
                 line,
                 None,
-                format!("a header is expected, and this looks like a row: {}", layout.some_names()),
+                format!(
+                    "a header is expected, and this looks like a row: {}",
+                    some_names(&layout.names)
+                ),
                 format!(
                     "set `{channel}.header = false`, or put the columns' names on the first line"
                 ),
             ));
         }
-        layout.label = layout.find_label(&format.label, line)?;
-        if layout.features() == 0 {
+        layout.roles = Roles::resolve(layout.columns, &layout.names, format, before, channel)
+            .map_err(|(column, (what, help))| broken(line, column, what, help))?;
+        if layout.roles.features == 0 {
             return Err(layout.no_features(&fields[0], line));
         }
         if !format.header {
-            layout.refuse_header(&fields, line)?;
+            let second = cursor.second_record();
+            layout.refuse_header(&fields, second.as_deref(), line)?;
         }
         Ok(Some((layout, if format.header { cursor.at } else { first_at })))
     }
 
-    fn find_label(&self, wanted: &LabelColumn, line: u64) -> Result<Option<usize>, Broken> {
-        let wanted = match wanted {
-            LabelColumn::None => return Ok(None),
-            LabelColumn::First => return Ok(Some(0)),
-            LabelColumn::Named(wanted) => wanted,
-        };
-        let channel = &self.channel;
-        if self.names.is_empty() {
-            let what = format!("{channel}.label names a column, but the columns have no names");
-            return Err(broken(line, None, what, format!("set `{channel}.header = true`")));
-        }
-        let mut found = (0..self.columns).filter(|at| self.names[*at] == *wanted);
-        let (first, second) = (found.next(), found.next());
-        if let Some(second) = second {
-            let what = format!("two columns are named {}", shown(wanted.as_bytes()));
-            return Err(broken(line, Some(second), what, "give every column its own name"));
-        }
-        if first.is_none() {
-            let what = format!("no column is named {}", shown(wanted.as_bytes()));
-            let known = self.names.iter().map(String::as_str);
-            let meant = nearest(wanted, known).map(|name| shown(name.as_bytes()));
-            let help = match meant {
-                Some(meant) => format!("set `{channel}.label = {meant}`"),
-                None => format!("the columns are {}", self.some_names()),
-            };
-            return Err(broken(line, None, what, help));
-        }
-        Ok(first)
-    }
-
-    fn some_names(&self) -> String {
-        let names: Vec<String> =
-            self.names.iter().take(8).map(|name| shown(name.as_bytes())).collect();
-        let more = if self.names.len() > 8 { ", …" } else { "" };
-        names.join(", ") + more
-    }
-
     /// One column, and it is the label: nearly always the wrong delimiter.
     fn no_features(&self, field: &[u8], line: u64) -> Broken {
-        let what = "the line holds the label and no features";
+        let what = match self.columns {
+            1 => "the line holds the label and no features",
+            _ => "no column is left for the features",
+        };
         let help = self.other_delimiter(field).unwrap_or_else(|| {
             format!("give at least two columns; or set `{}.content_type = \"text/csv;label_size=0\"` if there is no label", self.channel)
         });
@@ -165,13 +129,24 @@ impl Layout {
     }
 
     /// A first line of words where numbers belong is most probably a header.
-    fn refuse_header(&self, fields: &[Cow<'_, [u8]>], line: u64) -> Result<(), Broken> {
-        let features = fields.iter().enumerate().filter(|(at, _)| Some(*at) != self.label);
-        let words: Vec<&[u8]> = features
-            .map(|(_, field)| field.as_ref())
-            .filter(|field| number::parse(field) == Err(NotNumber::Word))
-            .collect();
-        if words.len() * 2 <= self.features() {
+    /// Where columns may hold words, it is one when the second line has numbers below them.
+    fn refuse_header(
+        &self,
+        fields: &[Cow<'_, [u8]>],
+        second: Option<&[Cow<'_, [u8]>]>,
+        line: u64,
+    ) -> Result<(), Broken> {
+        let is_word = |field: &[u8]| number::parse(field) == Err(NotNumber::Word);
+        let features = || (0..fields.len()).filter(|at| self.roles.is_feature(*at));
+        let words: Vec<&[u8]> =
+            features().map(|at| fields[at].as_ref()).filter(|field| is_word(field)).collect();
+        if words.len() * 2 <= self.roles.features {
+            return Ok(());
+        }
+        let below = |at: usize| second.and_then(|second| second.get(at));
+        let words_allowed = self.roles.survey || !self.roles.words.is_empty();
+        let numbers_below = || features().any(|at| below(at).is_some_and(|field| !is_word(field)));
+        if words_allowed && !(words.len() == self.roles.features && numbers_below()) {
             return Ok(());
         }
         let examples: Vec<String> = words.iter().take(3).map(|word| shown(word)).collect();
@@ -191,8 +166,13 @@ impl Layout {
         let (what, help) = match why {
             NotNumber::Word => (
                 format!("{} is not a number", shown(text)),
-                self.other_delimiter(text).unwrap_or_else(|| {
-                    "features are decimal numbers, or empty where a value is missing; turn words into numbers first".into()
+                self.other_delimiter(text).unwrap_or_else(|| match self.measure {
+                    Measure::Model => {
+                        "send a number, or an empty cell where the value is missing".into()
+                    }
+                    Measure::FirstLine => {
+                        self.roles.word_help(self.names.get(column), &self.channel)
+                    }
                 }),
             ),
             NotNumber::Infinite => (
@@ -217,16 +197,21 @@ pub(crate) fn decode(
     layout: &Layout,
     rows: &mut Rows,
 ) -> Result<(), Broken> {
-    let features = layout.features();
+    let (features, label) = (layout.roles.features, layout.roles.label());
+    let plain = layout.roles.is_plain();
     let mut cursor =
         Cursor { bytes, end, at: start, line: rows.lines, delimiter: layout.delimiter };
     while cursor.at < end {
         if cursor.skip_blank() {
             continue;
         }
-        let row = rows.features.len();
-        rows.features.resize(row + features, 0.0);
-        cursor.record(layout, &mut rows.features[row..], &mut rows.label)?;
+        if plain {
+            let row = rows.features.len();
+            rows.features.resize(row + features, 0.0);
+            cursor.record(layout, label, &mut rows.features[row..], &mut rows.label)?;
+        } else {
+            cursor.record_by_role(layout, rows)?;
+        }
         rows.count += 1;
     }
     rows.lines = cursor.line;
@@ -280,16 +265,17 @@ impl<'a> Cursor<'a> {
         true
     }
 
-    /// One record into one row.
+    /// One record of numbers, and at most a label, into one row.
     #[inline]
     fn record(
         &mut self,
         layout: &Layout,
+        labelled: Option<usize>,
         row: &mut [f32],
         label: &mut super::label::LabelRows,
     ) -> Result<(), Broken> {
         let line = self.line;
-        let before = layout.label.unwrap_or(usize::MAX);
+        let before = labelled.unwrap_or(usize::MAX);
         for (column, slot) in row.iter_mut().enumerate() {
             if column == before {
                 self.label(layout, before, label)?;
@@ -307,26 +293,88 @@ impl<'a> Cursor<'a> {
         self.end_record(layout, line)
     }
 
+    /// One record, each field as its column's role says.
+    fn record_by_role(&mut self, layout: &Layout, rows: &mut Rows) -> Result<(), Broken> {
+        let (line, roles) = (self.line, &layout.roles);
+        for (column, role) in roles.list.iter().enumerate() {
+            if column > 0 {
+                self.next_field(layout, column - 1, line)?;
+            }
+            let at = self.line;
+            let refused = |(what, help): Refused| broken(at, Some(column), what, help);
+            match role {
+                Role::Feature if roles.survey => {
+                    let value = self.feature_or_word(layout, column)?;
+                    if value.is_none() {
+                        rows.surprises.insert(rows.features.len() % roles.features);
+                    }
+                    rows.features.push(value.unwrap_or(f32::NAN));
+                }
+                Role::Feature => {
+                    let value = self.feature(layout, column)?;
+                    rows.features.push(value);
+                }
+                Role::Words(slot) => {
+                    let text = self.field(column)?;
+                    let code = rows.word(roles, *slot, &text).map_err(refused)?;
+                    rows.features.push(code);
+                }
+                Role::Label => self.label(layout, column, &mut rows.label)?,
+                Role::Weight => {
+                    let text = self.field(column)?;
+                    rows.push_weight(&text).map_err(refused)?;
+                }
+                Role::Group => {
+                    let text = self.field(column)?;
+                    rows.group.push(&text, at).map_err(refused)?;
+                }
+                Role::Ignored => drop(self.field(column)?),
+            }
+        }
+        self.end_record(layout, line)
+    }
+
+    /// A number, or `None` for a word.
+    fn feature_or_word(&mut self, layout: &Layout, column: usize) -> Result<Option<f32>, Broken> {
+        if let Some(value) = self.plain_feature() {
+            return Ok(Some(value));
+        }
+        let line = self.line;
+        let text = self.field(column)?;
+        match number::parse(&text) {
+            Ok(Cell::Value(value)) => Ok(Some(value)),
+            Ok(Cell::Missing) => Ok(Some(f32::NAN)),
+            Err(NotNumber::Word) => Ok(None),
+            Err(why) => Err(layout.not_a_number(column, line, &text, why)),
+        }
+    }
+
     #[inline]
     fn feature(&mut self, layout: &Layout, column: usize) -> Result<f32, Broken> {
+        match self.plain_feature() {
+            Some(value) => Ok(value),
+            None => self.feature_slowly(layout, column),
+        }
+    }
+
+    /// A number as most are written, or an empty cell.
+    #[inline]
+    fn plain_feature(&mut self) -> Option<f32> {
         // Flags and one-hot columns: a guess that the processor learns, so that where the next
         // field begins need not be computed first.
         if let Some([digit @ b'0'..=b'9', mark, ..]) = self.bytes.get(self.at..)
             && self.ends_field(*mark)
         {
             self.at += 1;
-            return Ok(f32::from(digit - b'0'));
+            return Some(f32::from(digit - b'0'));
         }
         if let Some((value, stop)) = number::scan(self.bytes, self.at)
             && self.ends_field(self.byte(stop))
         {
             self.at = stop;
-            return Ok(value);
+            return Some(value);
         }
-        if self.ends_field(self.byte(self.at)) {
-            return Ok(f32::NAN);
-        }
-        self.feature_slowly(layout, column)
+        self.ends_field(self.byte(self.at)).then_some(f32::NAN)
     }
 
     #[cold]
@@ -463,6 +511,12 @@ impl<'a> Cursor<'a> {
         }
         single.extend_from_slice(rest);
         Ok(Cow::Owned(single))
+    }
+
+    /// The fields of the record that starts here, if there is one and it is sound.
+    fn second_record(&mut self) -> Option<Vec<Cow<'a, [u8]>>> {
+        while self.at < self.end && self.skip_blank() {}
+        if self.at < self.end { self.whole_record().ok() } else { None }
     }
 
     /// All fields of one record, as many as a table may have.

@@ -46,6 +46,13 @@ pub enum Error {
         /// `resources.memory_bytes_max`
         limit_bytes: u64,
     },
+    /// Words were met in columns taken for numbers, while `categorical = "auto"` was still finding
+    /// out; [`super::channel::settle_words`] reads again.
+    #[error("features {columns:?} hold words")]
+    Words {
+        /// The features, from 0.
+        columns: std::collections::BTreeSet<usize>,
+    },
     /// A request's body cannot be read as rows for this model.
     #[error("{what}")]
     Request {
@@ -125,7 +132,7 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::Bad { .. } => Kind::Data,
+            Error::Bad { .. } | Error::Words { .. } => Kind::Data,
             Error::Read { .. } => Kind::Unreachable,
             Error::Corrupt { .. } => Kind::Corrupt,
             Error::Memory { .. } => Kind::Caller,
@@ -141,7 +148,7 @@ impl Fault for Error {
     fn help(&self) -> Option<String> {
         match self {
             Error::Bad { help, .. } | Error::Request { help, .. } => Some(help.clone()),
-            Error::Read { .. } => None,
+            Error::Read { .. } | Error::Words { .. } => None,
             Error::Corrupt { .. } => {
                 Some("make the object again, or copy it again from where it came".into())
             }

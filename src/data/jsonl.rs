@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::error::{Broken, shown};
 use super::label::LabelRows;
 use super::number;
+use super::roles::Roles;
 use super::rows::Rows;
 use crate::spec::limit::COLUMNS_MAX;
 use crate::spec::problem::nearest;
@@ -24,6 +25,8 @@ pub(crate) struct Layout {
     pub(crate) label: Option<String>,
     /// Features of a row.
     pub(crate) features: usize,
+    /// What each of them is for, the label behind them.
+    pub(crate) roles: Roles,
     /// Keys of the features in order; empty when they stand in a list.
     pub(crate) names: Vec<String>,
     index: HashMap<String, usize>,
@@ -82,14 +85,20 @@ impl Layout {
             }
         };
         bounded(features)?;
-        Ok(Layout { label, features, names: Vec::new(), index: HashMap::new() })
+        let roles = roles(features, label.as_ref());
+        Ok(Layout { label, features, roles, names: Vec::new(), index: HashMap::new() })
     }
 
     fn named(label: Option<String>, names: Vec<String>) -> Result<Layout, (String, String)> {
         bounded(names.len())?;
         let index = names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
-        Ok(Layout { label, features: names.len(), names, index })
+        let roles = roles(names.len(), label.as_ref());
+        Ok(Layout { label, features: names.len(), roles, names, index })
     }
+}
+
+fn roles(features: usize, label: Option<&String>) -> Roles {
+    Roles::numbers(features + usize::from(label.is_some()), label.map(|_| features))
 }
 
 const SHAPE: &str = "write one object on each line: {\"features\": [1.5, 2], \"label\": 0}, or a value under each column's name";

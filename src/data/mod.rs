@@ -11,13 +11,17 @@ pub mod schema;
 
 mod block;
 mod csv;
+mod group;
 mod jsonl;
 mod label;
 mod number;
+mod roles;
 mod rows;
 mod stored;
+mod words;
 
 pub use answer::{Answer, Field, Values};
 pub use batch::{Batch, Categories, Dataset, Labels, Source, Sparse};
 pub use error::Error;
 pub use schema::{Absent, LabelNames, Signature, Task};
+pub use words::Vocabulary;

@@ -7,6 +7,7 @@ use super::csv;
 use super::error::{Broken, Error};
 use super::media::ContentType;
 use super::number::{self, NotNumber};
+use super::roles::Roles;
 use super::rows::Rows;
 use super::schema::Signature;
 use crate::spec::limit::{REQUEST_ROWS_MAX, REQUEST_VALUES_MAX};
@@ -118,7 +119,7 @@ fn decode_csv(
         channel: "request".into(),
         delimiter: b',',
         columns: signature.features,
-        label: None,
+        roles: Roles::numbers(signature.features, None),
         names: signature.columns.clone(),
         measure: csv::Measure::Model,
     };

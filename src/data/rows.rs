@@ -1,18 +1,72 @@
 //! Decoded rows on their way from a decoder to a batch or a dataset: row after row, as they stood.
 
-use super::label::LabelRows;
+use std::collections::BTreeSet;
+
+use super::group::GroupRows;
+use super::label::{LabelRows, Refused};
+use super::number::{self, Cell};
+use super::roles::{Role, Roles};
+use super::words::Words;
 
 /// Rows of one block.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    /// rows × features, row after row.
+    /// rows × features, row after row. A cell of a column of words is a code: of the model's words
+    /// where those are known, else into `words`.
     pub(crate) features: Vec<f32>,
     /// How many.
     pub(crate) count: usize,
     /// One for each row, when the channel has labels.
     pub(crate) label: LabelRows,
+    /// One for each row, when the channel has weights.
+    pub(crate) weight: Vec<f32>,
+    /// One for each row, when the channel has query groups.
+    pub(crate) group: GroupRows,
+    /// The words of this block, for each column of words, unless they are known before.
+    pub(crate) words: Vec<Words>,
+    /// Features in which a word was met though they were taken for numbers
+    /// ([`Roles::survey`]): the rows are not to be used.
+    pub(crate) surprises: BTreeSet<usize>,
     /// Lines of the block, counted in the file.
     pub(crate) lines: u64,
+}
+
+impl Rows {
+    /// Ready for rows with these roles, in the memory of `features`.
+    pub(crate) fn of(roles: &Roles, mut features: Vec<f32>) -> Rows {
+        features.clear();
+        let mut rows = Rows { features, ..Rows::default() };
+        if roles.known.is_none() {
+            rows.words.resize_with(roles.words.len(), Words::default);
+        }
+        rows
+    }
+
+    /// The code of a cell in the `slot`-th column of words.
+    pub(crate) fn word(&mut self, roles: &Roles, slot: usize, text: &[u8]) -> Result<f32, Refused> {
+        match &roles.known {
+            Some(known) => known.code(roles.words[slot], text),
+            None => self.words[slot].code(text),
+        }
+    }
+
+    /// Adds a weight as it stands in the file.
+    pub(crate) fn push_weight(&mut self, text: &[u8]) -> Result<(), Refused> {
+        match number::parse(text) {
+            Ok(Cell::Value(weight)) if weight >= 0.0 => {
+                self.weight.push(weight);
+                Ok(())
+            }
+            Ok(Cell::Missing) => Err((
+                "the weight is missing".into(),
+                "every row needs a weight; write 1 where it counts once".into(),
+            )),
+            _ => Err((
+                format!("the weight {} is not a number from 0 upwards", super::error::shown(text)),
+                "a weight says how often a row counts: 0 or more".into(),
+            )),
+        }
+    }
 }
 
 /// What all records of a channel look like.
@@ -23,26 +77,28 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
+    /// What each column is for.
+    pub(crate) fn roles(&self) -> &Roles {
+        match self {
+            Layout::Csv(layout) => &layout.roles,
+            Layout::JsonLines(layout) => &layout.roles,
+        }
+    }
+
     /// Features of a row.
     pub(crate) fn features(&self) -> usize {
-        match self {
-            Layout::Csv(layout) => layout.features(),
-            Layout::JsonLines(layout) => layout.features,
-        }
+        self.roles().features
     }
 
     /// Whether rows have a label.
     pub(crate) fn has_label(&self) -> bool {
-        match self {
-            Layout::Csv(layout) => layout.label.is_some(),
-            Layout::JsonLines(layout) => layout.label.is_some(),
-        }
+        self.roles().has(Role::Label)
     }
 
     /// Names of the features; empty when the data give none.
     pub(crate) fn feature_names(&self) -> Vec<String> {
         match self {
-            Layout::Csv(layout) => layout.feature_names(),
+            Layout::Csv(layout) => layout.roles.feature_names(&layout.names),
             Layout::JsonLines(layout) => layout.names.clone(),
         }
     }

@@ -129,6 +129,22 @@ impl<'p> Cursor<'p> {
         })
     }
 
+    /// Takes a list of strings; a string alone is a list of one.
+    pub(crate) fn texts(&mut self, key: &'static str) -> Option<Found<Vec<String>>> {
+        self.typed(key, "a list of strings", |node| match (&node.typed, &node.kind) {
+            (_, Kind::Value(RawValue::List(items))) => {
+                let text = |item: &RawValue| match item {
+                    RawValue::Text(text) => Some(text.clone()),
+                    _ => None,
+                };
+                items.iter().map(text).collect()
+            }
+            (_, Kind::Value(RawValue::Text(text))) => Some(vec![text.clone()]),
+            (Some(typed), kind) if !matches!(kind, Kind::Table(_)) => Some(vec![typed.clone()]),
+            _ => None,
+        })
+    }
+
     /// Takes a string whose value is never shown.
     pub(crate) fn secret(&mut self, key: &'static str) -> Option<Found<String>> {
         let node = self.take(key)?;

@@ -25,6 +25,12 @@ pub const ARCHIVE_BYTES_MAX: u64 = 8 << 30;
 pub const ARCHIVE_RATIO_MAX: u64 = 100;
 /// Distinct labels of a classification.
 pub const CLASSES_MAX: usize = 10_000;
+/// Different words of one column of words.
+pub const WORDS_MAX: usize = 65_536;
+/// Bytes of one word of a column of words: what is longer is a text, and no category.
+pub const WORD_BYTES_MAX: usize = 1_024;
+/// Bytes of all words of a model together; the artifact keeps them.
+pub const VOCABULARY_BYTES_MAX: usize = 16 << 20;
 /// What a job may hold in memory unless `resources.memory_bytes_max` says otherwise.
 pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
 /// Levels of one decision tree, grown or read.

@@ -65,6 +65,14 @@ pub struct Format {
     pub delimiter: u8,
     /// Which column is the label.
     pub label: LabelColumn,
+    /// Which column says how much a row counts.
+    pub weight: Option<WeightColumn>,
+    /// `group = "name"`: the column of query ids. Rows of one query stand together.
+    pub group: Option<String>,
+    /// Which columns hold words.
+    pub categorical: Categorical,
+    /// `ignore = ["name"]`: columns that are passed over.
+    pub ignore: Vec<String>,
 }
 
 /// Media types a channel or a request may have.
@@ -87,6 +95,28 @@ pub enum LabelColumn {
     None,
     /// `label = "name"`; needs a header, or JSON Lines.
     Named(String),
+}
+
+/// Where the weight stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WeightColumn {
+    /// `csv_weights = 1`: the column after the label, SageMaker's rule.
+    Second,
+    /// `weight = "name"`; needs a header, or JSON Lines.
+    Named(String),
+}
+
+/// `categorical`: the columns whose cells are words. Each word becomes a code; the words are kept
+/// in the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Categorical {
+    /// None: a word where a number belongs is a mistake.
+    #[default]
+    None,
+    /// `"auto"`: every column that holds a word somewhere.
+    Auto,
+    /// These, whatever they hold.
+    Named(Vec<String>),
 }
 
 /// `[output]`
@@ -194,6 +224,30 @@ impl TrainingJob {
     }
 }
 
+impl Format {
+    /// As SageMaker reads `media`: no header, label first, and nothing but numbers.
+    pub fn new(media: Media) -> Format {
+        Format {
+            media,
+            header: false,
+            delimiter: b',',
+            label: LabelColumn::First,
+            weight: None,
+            group: None,
+            categorical: Categorical::None,
+            ignore: Vec::new(),
+        }
+    }
+
+    /// Whether a column is anything but a number or the label.
+    pub fn has_roles(&self) -> bool {
+        self.weight.is_some()
+            || self.group.is_some()
+            || self.categorical != Categorical::None
+            || !self.ignore.is_empty()
+    }
+}
+
 impl std::fmt::Display for Media {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -204,7 +258,7 @@ impl std::fmt::Display for Media {
     }
 }
 
-/// `text/csv, header, label "churn"`: what a reader should know about a channel's bytes.
+/// `text/csv, header, label "churn", words in ["plan"]`: what a reader should know about a channel's bytes.
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.media)?;
@@ -215,11 +269,28 @@ impl std::fmt::Display for Format {
             write!(f, ", delimiter {:?}", char::from(self.delimiter))?;
         }
         match &self.label {
-            LabelColumn::First if self.media == Media::Csv => f.write_str(", label first"),
-            LabelColumn::First => Ok(()),
-            LabelColumn::None => f.write_str(", no label"),
-            LabelColumn::Named(name) => write!(f, ", label {name:?}"),
+            LabelColumn::First if self.media == Media::Csv => f.write_str(", label first")?,
+            LabelColumn::First => {}
+            LabelColumn::None => f.write_str(", no label")?,
+            LabelColumn::Named(name) => write!(f, ", label {name:?}")?,
         }
+        match &self.weight {
+            Some(WeightColumn::Second) => f.write_str(", weight second")?,
+            Some(WeightColumn::Named(name)) => write!(f, ", weight {name:?}")?,
+            None => {}
+        }
+        if let Some(name) = &self.group {
+            write!(f, ", group {name:?}")?;
+        }
+        match &self.categorical {
+            Categorical::None => {}
+            Categorical::Auto => f.write_str(", words where they stand")?,
+            Categorical::Named(names) => write!(f, ", words in {names:?}")?,
+        }
+        if !self.ignore.is_empty() {
+            write!(f, ", without {:?}", self.ignore)?;
+        }
+        Ok(())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::algorithm::Channels;
-use crate::data::{self, Dataset};
+use crate::data::{self, Categories, Dataset, Vocabulary};
 use crate::spec::train::{Channel, TrainingJob};
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
@@ -31,7 +32,8 @@ pub(super) fn read(
         }
     }
     let mut left = spec.resources.memory_bytes_max;
-    let mut features = None;
+    let (mut features, mut categories) = (None, None);
+    let mut words: Option<Categories> = None;
     let mut reports = Vec::new();
     let mut datasets = [None, None, None];
     for (slot, (name, channel, objects)) in datasets.iter_mut().zip(listed) {
@@ -39,16 +41,30 @@ pub(super) fn read(
             threads,
             memory_bytes_max: left,
             features,
+            categories: categories.clone(),
             ..data::channel::Options::new(format!("channels.{name}"))
         };
-        let dataset =
-            data::channel::read(readers(store, channel, objects), &channel.format, &options)
-                .map_err(|source| Error::Data {
-                    channel: name.to_owned(),
-                    source: Box::new(source),
-                })?;
+        let mut dataset = data::channel::settle_words(&options, |options| {
+            let objects = readers(store, channel, objects.clone());
+            data::channel::read(objects, &channel.format, options)
+        })
+        .map_err(|source| Error::Data { channel: name.to_owned(), source: Box::new(source) })?;
         left = left.saturating_sub(bytes_of(&dataset));
-        features = Some(dataset.features.ncols());
+        features = Some(dataset.width());
+        if !dataset.categories.is_empty() {
+            return Err(Error::Channels {
+                what: format!("channel {name} has columns of words, which no algorithm takes yet"),
+                help: "turn the words into numbers, or name the columns under `ignore`".into(),
+            });
+        }
+        // What a word means is learned from the train channel alone.
+        match &words {
+            None => {
+                words = Some(dataset.categories.clone());
+                categories = Some(Arc::new(Vocabulary::of(&dataset.categories)));
+            }
+            Some(words) => dataset.categories.clone_from(words),
+        }
         reports.push(ChannelReport {
             name: name.to_owned(),
             objects: dataset.sources.len(),
@@ -112,7 +128,8 @@ fn shown(object: &Uri, channel: &Uri) -> String {
 
 /// What a dataset holds in memory.
 fn bytes_of(dataset: &Dataset) -> u64 {
-    let columns = dataset.features.ncols() + 2;
+    let beside = [dataset.label.is_some(), dataset.weight.is_some(), dataset.group.is_some()];
+    let columns = dataset.features.ncols() + beside.into_iter().filter(|is| *is).count();
     (dataset.rows() * columns * size_of::<f32>()) as u64
 }
 

@@ -15,7 +15,7 @@ use smrt::spec::limit;
 use smrt::spec::train::{Format, LabelColumn, Media};
 
 fn csv() -> Format {
-    Format { media: Media::Csv, header: false, delimiter: b',', label: LabelColumn::First }
+    Format::new(Media::Csv)
 }
 
 fn with_header(label: &str) -> Format {

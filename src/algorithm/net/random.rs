@@ -20,6 +20,12 @@ pub enum Purpose {
     Dropout = 3,
     /// Drawing a sample of the rows.
     Sample = 4,
+    /// First centres of k-means; the index is the trial.
+    Centres = 11,
+    /// Directions a randomized PCA begins with.
+    Sketch = 12,
+    /// Pairs that were not seen; the index is the step.
+    Negatives = 13,
 }
 
 /// One stream of random numbers.

@@ -81,7 +81,7 @@ fn mistakes_name_row_and_column_and_the_way_out() {
     let csv = |body| read("text/csv", body, 3).unwrap_err();
     assert_eq!(
         csv("1,2,3\n4,x,6\n"),
-        "row 2, column 2: \"x\" is not a number | features are decimal numbers, or empty where a value is missing; turn words into numbers first"
+        "row 2, column 2: \"x\" is not a number | send a number, or an empty cell where the value is missing"
     );
     assert_eq!(
         csv("0,1,2,3\n"),

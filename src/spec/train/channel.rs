@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::read::quoted;
-use super::{Channel, Format, LabelColumn, Media};
-use crate::spec::cursor::{Cursor, Wrong};
+use super::{Categorical, Channel, Format, LabelColumn, Media, WeightColumn};
+use crate::spec::cursor::{Cursor, Found, Wrong};
 use crate::spec::media::{ContentType, content_type};
 use crate::spec::name::ChannelName;
 use crate::spec::problem::nearest;
@@ -68,6 +68,7 @@ fn read_format(table: &mut Cursor<'_>) -> Option<Format> {
     let delimiter_given = table.has("delimiter");
     let delimiter = table.parsed("delimiter", delimiter).unwrap_or(b',');
     let label = table.text("label");
+    let named = Named::read(table);
     let kind = match given {
         true => kind?,
         false => csv,
@@ -112,9 +113,125 @@ fn read_format(table: &mut Cursor<'_>) -> Option<Format> {
         }
         (None, size) => size.unwrap_or(LabelColumn::First),
     };
-    // A named label means that the file has names.
-    let header = kind.media == Media::Csv && says_header.unwrap_or(label_named);
-    Some(Format { media: kind.media, header, delimiter, label: label_column })
+    if kind.media == Media::Csv && says_header == Some(false) {
+        named.need_header(table);
+    }
+    named.contradict_themselves(table, &label_column);
+    // A named column means that the file has names.
+    let header =
+        kind.media == Media::Csv && says_header.unwrap_or(label_named || !named.keys().is_empty());
+    Some(Format {
+        header,
+        delimiter,
+        label: label_column,
+        weight: named.weight.map(|found| WeightColumn::Named(found.value)),
+        group: named.group.map(|found| found.value),
+        categorical: named.categorical,
+        ignore: named.ignore.map(|found| found.value).unwrap_or_default(),
+        ..Format::new(kind.media)
+    })
+}
+
+/// The keys that say what a column means, by its name.
+struct Named {
+    weight: Option<Found<String>>,
+    group: Option<Found<String>>,
+    categorical: Categorical,
+    categorical_line: Option<usize>,
+    ignore: Option<Found<Vec<String>>>,
+}
+
+impl Named {
+    fn read(table: &mut Cursor<'_>) -> Named {
+        let weight = one_name(table, "weight");
+        let group = one_name(table, "group");
+        let categorical = table.texts("categorical");
+        let categorical_line = categorical.as_ref().and_then(|found| found.line);
+        let categorical = match categorical.map(|found| found.value) {
+            None => Categorical::None,
+            Some(names) if names == ["auto"] => Categorical::Auto,
+            Some(names) if names.is_empty() => Categorical::None,
+            Some(names) => Categorical::Named(names),
+        };
+        Named { weight, group, categorical, categorical_line, ignore: table.texts("ignore") }
+    }
+
+    /// Each key that names columns, with its line and the names.
+    fn keys(&self) -> Vec<(&'static str, Option<usize>, Vec<&str>)> {
+        let mut keys = Vec::new();
+        for (key, found) in [("weight", &self.weight), ("group", &self.group)] {
+            if let Some(found) = found {
+                keys.push((key, found.line, vec![found.value.as_str()]));
+            }
+        }
+        if let Categorical::Named(names) = &self.categorical {
+            let names = names.iter().map(String::as_str).collect();
+            keys.push(("categorical", self.categorical_line, names));
+        }
+        if let Some(found) = &self.ignore
+            && !found.value.is_empty()
+        {
+            keys.push(("ignore", found.line, found.value.iter().map(String::as_str).collect()));
+        }
+        keys
+    }
+
+    fn need_header(&self, table: &mut Cursor<'_>) {
+        for (key, line, names) in self.keys() {
+            let what = format!(
+                "{} is a column's name, but header = false: columns have none",
+                quoted(names[0])
+            );
+            let help = match key {
+                "categorical" => "write header = true, or categorical = \"auto\"".to_owned(),
+                _ => format!("write header = true, or leave {key} out"),
+            };
+            table.wrong(key, line, what, Some(help));
+        }
+    }
+
+    /// A column is one thing only, and is named once.
+    fn contradict_themselves(&self, table: &mut Cursor<'_>, label: &LabelColumn) {
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        if let LabelColumn::Named(name) = label {
+            taken.insert(name, "label");
+        }
+        let keys = self.keys();
+        for (key, line, names) in &keys {
+            for name in names {
+                if name.is_empty() {
+                    let what = "holds an empty name".to_owned();
+                    table.wrong(key, *line, what, Some("write the column's name".into()));
+                    continue;
+                }
+                match taken.insert(name, key) {
+                    None => {}
+                    Some(other) if other == *key => {
+                        let what = format!("{} stands there twice", quoted(name));
+                        table.wrong(key, *line, what, Some("leave one of the two out".into()));
+                    }
+                    Some(other) => {
+                        let what = format!("{} is the {other} already", quoted(name));
+                        let what = match other {
+                            "label" | "weight" | "group" => what,
+                            _ => format!("{} stands under {other} already", quoted(name)),
+                        };
+                        table.wrong(key, *line, what, Some("leave one of the two out".into()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn one_name(table: &mut Cursor<'_>, key: &'static str) -> Option<Found<String>> {
+    let found = table.text(key)?;
+    if found.value.is_empty() {
+        let help = "write the column's name, or leave the key out";
+        table.wrong(key, found.line, "is empty".into(), Some(help.into()));
+        return None;
+    }
+    Some(found)
 }
 
 /// One ASCII character that cannot be part of a number or of quoting.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Channel, LabelColumn, S3, TrainingJob};
+use super::{Categorical, Channel, LabelColumn, S3, TrainingJob, WeightColumn};
 use crate::spec::parameter::RawValue;
 
 impl TrainingJob {
@@ -55,6 +55,22 @@ fn effective_channel(channel: &Channel) -> Value {
     }
     if let LabelColumn::Named(name) = &format.label {
         entry.insert("label".into(), name.clone().into());
+    }
+    if let Some(WeightColumn::Named(name)) = &format.weight {
+        entry.insert("weight".into(), name.clone().into());
+    }
+    if let Some(name) = &format.group {
+        entry.insert("group".into(), name.clone().into());
+    }
+    match &format.categorical {
+        Categorical::None => {}
+        Categorical::Auto => drop(entry.insert("categorical".into(), "auto".into())),
+        Categorical::Named(names) => {
+            entry.insert("categorical".into(), names.clone().into());
+        }
+    }
+    if !format.ignore.is_empty() {
+        entry.insert("ignore".into(), format.ignore.clone().into());
     }
     Value::Object(entry)
 }

@@ -96,10 +96,10 @@ fn a_whole_job_is_read() {
     assert_eq!(
         validation.format,
         Format {
-            media: Media::Csv,
             header: true,
             delimiter: b';',
-            label: LabelColumn::Named("churn".into())
+            label: LabelColumn::Named("churn".into()),
+            ..Format::new(Media::Csv)
         }
     );
     assert_eq!(job.output.key, SealKey::Named("alias/team".into()));
@@ -110,6 +110,49 @@ fn a_whole_job_is_read() {
     assert_eq!(job.checkpoints().to_string(), "s3://checkpoints/churn");
     assert_eq!(job.storage.s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
     assert!(job.storage.s3.virtual_host);
+}
+
+#[test]
+fn columns_are_named_for_what_they_are() {
+    let keys = "channels.train.weight = \"w\"\nchannels.train.group = \"q\"\n\
+                channels.train.categorical = [\"plan\", \"state\"]\nchannels.train.ignore = [\"id\"]\n";
+    let format = &good(&format!("{LEAST}{keys}"), &[]).channels["train"].format;
+    assert!(format.header, "a named column means that the file has names");
+    assert_eq!(format.weight, Some(WeightColumn::Named("w".into())));
+    assert_eq!(format.group.as_deref(), Some("q"));
+    let words = Categorical::Named(vec!["plan".into(), "state".into()]);
+    assert_eq!((&format.categorical, &format.ignore), (&words, &vec!["id".to_owned()]));
+    let auto = good(LEAST, &["channels.train.categorical=auto"]);
+    let format = &auto.channels["train"].format;
+    assert_eq!((&format.categorical, format.header), (&Categorical::Auto, false));
+}
+
+#[test]
+fn a_column_is_one_thing_only() {
+    let train = "channels.train.label = \"y\"\nchannels.train.";
+    for (keys, told) in [
+        ("weight = \"y\"", "channels.train.weight: \"y\" is the label already"),
+        ("group = \"\"", "channels.train.group: is empty"),
+        ("ignore = [\"a\", \"a\"]", "channels.train.ignore: \"a\" stands there twice"),
+        (
+            "ignore = [\"a\"]\nchannels.train.categorical = [\"a\"]",
+            "channels.train.ignore: \"a\" stands under categorical already",
+        ),
+        ("categorical = [1]", "channels.train.categorical: expected a list of strings"),
+        ("categorical = [\"\"]", "channels.train.categorical: holds an empty name"),
+        ("weights = \"a\"", "did you mean weight?"),
+    ] {
+        let mistake = one_mistake(&format!("{train}{keys}\n"));
+        assert!(mistake.contains(told), "{mistake}");
+    }
+    let bare = "channels.train.header = false\nchannels.train.";
+    for (keys, told) in [
+        ("ignore = [\"a\"]", "write header = true, or leave ignore out"),
+        ("categorical = [\"a\"]", "write header = true, or categorical = \"auto\""),
+    ] {
+        let mistake = one_mistake(&format!("{bare}{keys}\n"));
+        assert!(mistake.contains(told), "{mistake}");
+    }
 }
 
 #[test]
