@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use super::pages::Pages;
+
 /// A block of decoded rows, column by column.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// rows × columns, in column-major order: each column is one contiguous slice.
-    /// A missing value is NaN.
+    /// A missing value is NaN. Without columns when the rows are [`sparse`](Self::sparse).
     pub features: Array2<f32>,
+    /// The rows, where the format leaves absent cells out and nobody asked to fill them up.
+    pub sparse: Option<Sparse>,
     /// One per row, when the channel has labels.
     pub label: Option<Labels>,
     /// One per row, when the channel has weights.
@@ -71,6 +75,10 @@ pub struct Dataset {
     pub columns: Arc<[String]>,
     /// What was read, for provenance.
     pub sources: Vec<Source>,
+    /// The features, where they do not fit into memory; `features` has no columns then. Only who
+    /// says so is given such a channel
+    /// ([`Trainer::streams`](crate::algorithm::Trainer::streams)).
+    pub pages: Option<Arc<Pages>>,
 }
 
 /// One object that was read.
@@ -96,6 +104,7 @@ impl Dataset {
             group: None,
             columns: Arc::from([]),
             sources: Vec::new(),
+            pages: None,
         }
     }
 
@@ -106,7 +115,11 @@ impl Dataset {
 
     /// Features per row.
     pub fn width(&self) -> usize {
-        self.sparse.as_ref().map_or(self.features.ncols(), |sparse| sparse.width)
+        match (&self.sparse, &self.pages) {
+            (Some(sparse), _) => sparse.width,
+            (_, Some(pages)) => pages.width(),
+            _ => self.features.ncols(),
+        }
     }
 }
 

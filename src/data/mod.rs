@@ -6,6 +6,7 @@ pub mod channel;
 pub mod error;
 pub mod generate;
 pub mod media;
+pub mod pages;
 pub mod request;
 pub mod schema;
 
@@ -14,14 +15,17 @@ mod csv;
 mod group;
 mod jsonl;
 mod label;
+mod libsvm;
 mod number;
 mod roles;
 mod rows;
+mod sparse;
 mod stored;
 mod words;
 
 pub use answer::{Answer, Field, Values};
 pub use batch::{Batch, Categories, Dataset, Labels, Source, Sparse};
 pub use error::Error;
+pub use pages::Pages;
 pub use schema::{Absent, LabelNames, Signature, Task};
 pub use words::Vocabulary;

@@ -3,6 +3,8 @@
 
 /// Columns of one table, label included. A wider file is refused by name, not by memory.
 pub const COLUMNS_MAX: usize = 65_536;
+/// Columns of rows that leave cells out (libsvm, recordio): one row filled up still fits a request.
+pub const SPARSE_COLUMNS_MAX: usize = 1 << 24;
 /// Bytes of one line of CSV or JSON Lines.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of a job or endpoint file.
@@ -93,6 +95,20 @@ pub const KEY_NAME_CHARS_MAX: usize = 2_048;
 pub const GPU_NUMBER_MAX: usize = 255;
 /// Objects below one prefix; a channel with more is refused rather than listed into memory.
 pub const OBJECTS_MAX: usize = 1_000_000;
+/// Bytes of a channel's manifest.
+pub const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+/// Mistakes of a manifest that are told; more are counted.
+pub const MANIFEST_MISTAKES_MAX: usize = 20;
+/// Hosts that share a job's channels.
+pub const HOSTS_MAX: usize = 1_024;
+/// Checkpoints a job can be told to leave in place.
+pub const CHECKPOINTS_MAX: i64 = 1_000;
+/// Checkpoints left in place unless `checkpoint.keep` says otherwise: a damaged newest one still
+/// has one before it.
+pub const CHECKPOINTS_DEFAULT: i64 = 2;
+/// Seconds between two checkpoints unless `checkpoint.interval_s` says otherwise: losing this much
+/// work is cheaper than writing more often.
+pub const CHECKPOINT_INTERVAL_S_DEFAULT: i64 = 10;
 /// Bytes fetched by one ranged request of a remote read.
 pub const READ_RANGE_BYTES: u64 = 8 << 20;
 /// How long one range may take to arrive, in seconds: a server that drips is given up.

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod channels;
 mod cli;
 mod data;
+mod formats;
 mod hostile;
+mod killed;
 mod kmeans;
 mod linear;
 mod load;
@@ -17,6 +20,7 @@ mod schema;
 mod seal;
 mod serve;
 mod store;
+mod streamed;
 mod train;
 mod trees;
 mod unlabelled;

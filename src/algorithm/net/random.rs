@@ -26,6 +26,10 @@ pub enum Purpose {
     Sketch = 12,
     /// Pairs that were not seen; the index is the step.
     Negatives = 13,
+    /// The order of a channel's objects.
+    Objects = 20,
+    /// The order of the pages of rows on disk; the index is the epoch.
+    Pages = 21,
 }
 
 /// One stream of random numbers.

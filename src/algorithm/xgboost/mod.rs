@@ -58,6 +58,7 @@ impl Definition for Xgboost {
         settings::TABLE
     }
 
+    /// What sparse rows leave out is missing, as XGBoost takes it.
     fn reads(&self) -> Reads {
         Reads { sparse: true, categories: true, absent: Absent::Missing }
     }
