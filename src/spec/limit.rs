@@ -39,6 +39,8 @@ pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
 pub const TREE_DEPTH_MAX: usize = 1_024;
 /// Trees of one model that is read.
 pub const TREES_MAX: usize = 1 << 20;
+/// Numbers that the rows and boxes of one random cut forest may hold: 4 GiB.
+pub const FOREST_VALUES_MAX: usize = 1 << 30;
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of the request line's target.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod boosted;
 mod channels;
 mod cli;
 mod data;
@@ -14,6 +15,7 @@ mod kmeans;
 mod linear;
 mod load;
 mod model;
+mod random_cut_forest;
 mod rooms;
 mod s3;
 mod schema;

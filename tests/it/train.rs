@@ -217,6 +217,20 @@ fn an_output_that_cannot_be_written_is_found_before_the_data_are_read() {
 }
 
 #[test]
+fn a_checkpoint_place_that_cannot_be_written_is_found_before_the_data_are_read() {
+    let user = User::new();
+    let mut job = user.job("mlp", BINARY);
+    std::fs::write(user.folder.path().join("file"), "").unwrap();
+    job.checkpoint.uri = Some(smrt::spec::uri::Uri::File(user.folder.path().join("file/below")));
+    // Were the data read first, this would be the error.
+    let train = smrt::spec::name::ChannelName::parse("train").unwrap();
+    job.channels.get_mut(&train).unwrap().uri =
+        smrt::spec::uri::Uri::File(user.folder.path().join("missing"));
+    let refused = user.run(job).unwrap_err();
+    assert!(refused.to_string().contains("below"), "{refused}");
+}
+
+#[test]
 fn a_failed_job_leaves_an_earlier_artifact_alone() {
     let user = User::new();
     user.run(user.job("linear-learner", BINARY)).unwrap();

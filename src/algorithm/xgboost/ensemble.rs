@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::categories;
 use super::document::{self, Value};
-use super::objective::{Logistic, Objective};
+use super::objective::{Given, Logistic, Objective};
+use super::rank::Pairs;
 use super::tree::{NONE, Node, Set, Tree};
 use crate::algorithm::Error;
 use crate::data::Categories;
@@ -245,11 +246,31 @@ fn base_score_of(parameters: &Value, groups: usize) -> Result<Vec<f32>, Error> {
 
 fn objective_of(document: &Value, classes: usize) -> Result<Objective, Error> {
     let name = document.field("name")?.as_text().ok_or_else(|| bad("objective.name"))?;
-    let positive = float(document.find("reg_loss_param"), "scale_pos_weight", 1.0)?;
-    let power = float(document.find("tweedie_regression_param"), "tweedie_variance_power", 1.5)?;
-    let slope = float(document.find("pseudo_huber_param"), "huber_slope", 1.0)?;
-    let step = float(document.find("poisson_regression_param"), "max_delta_step", 0.7)?;
-    let objective = Objective::named(name, classes, positive, power, slope, step);
+    let mut given = Given {
+        classes,
+        positive: float(document.find("reg_loss_param"), "scale_pos_weight", 1.0)?,
+        power: float(document.find("tweedie_regression_param"), "tweedie_variance_power", 1.5)?,
+        slope: float(document.find("pseudo_huber_param"), "huber_slope", 1.0)?,
+        step: float(document.find("poisson_regression_param"), "max_delta_step", 0.7)?,
+        ..Given::default()
+    };
+    if let Some(rank) = document.find("lambdarank_param") {
+        let text = |name: &str| rank.find(name).and_then(Value::as_text);
+        let is_mean = matches!(text("lambdarank_pair_method"), Some("mean" | "1"));
+        // A number that says "not set" is the largest there is.
+        let said = text("lambdarank_num_pair_per_sample").and_then(|n| n.parse::<u64>().ok());
+        let said = said.filter(|n| *n < u64::from(u32::MAX)).map(|n| n as usize);
+        let pairs = &mut given.ranking.pairs;
+        *pairs = match is_mean {
+            true => Pairs::Mean(said.unwrap_or(1)),
+            false => Pairs::Top(said.unwrap_or(32)),
+        };
+        let is = |name: &str| text(name).is_none_or(|truth| truth == "1" || truth == "true");
+        given.ranking.normalise = is("lambdarank_normalization");
+        given.ranking.by_difference = is("lambdarank_score_normalization");
+        given.ranking.exponential = is("ndcg_exp_gain");
+    }
+    let objective = Objective::named(name, &given);
     let objective = objective.ok_or_else(|| {
         Error::Corrupt(format!(
             "the model's objective {name:?} is not supported; those that are: {}",
@@ -279,6 +300,23 @@ fn objective_document(objective: &Objective) -> Value {
         Objective::Poisson { step } => ("poisson_regression_param", part("max_delta_step", *step)),
         Objective::Tweedie { power } => {
             ("tweedie_regression_param", part("tweedie_variance_power", *power))
+        }
+        Objective::Rank(ranking) => {
+            let (method, pairs) = match ranking.pairs {
+                Pairs::Top(pairs) => ("topk", pairs),
+                Pairs::Mean(pairs) => ("mean", pairs),
+            };
+            let truth = |truth: bool| Value::text(u8::from(truth));
+            let parameters = Value::table([
+                ("lambdarank_bias_norm", Value::text(1)),
+                ("lambdarank_normalization", truth(ranking.normalise)),
+                ("lambdarank_num_pair_per_sample", Value::text(pairs)),
+                ("lambdarank_pair_method", Value::text(method)),
+                ("lambdarank_score_normalization", truth(ranking.by_difference)),
+                ("lambdarank_unbiased", truth(false)),
+                ("ndcg_exp_gain", truth(ranking.exponential)),
+            ]);
+            ("lambdarank_param", parameters)
         }
         Objective::Hinge | Objective::AbsoluteError | Objective::SquaredLog => {
             return Value::table([("name", Value::text(objective.name()))]);

@@ -320,6 +320,33 @@ pub fn importances(model: &Ensemble) -> Vec<Importance> {
     found
 }
 
+/// What each column that any split uses is worth over all models, the greatest total gain first.
+pub fn named_importances(
+    signature: &crate::data::Signature,
+    models: &[Ensemble],
+) -> Vec<crate::algorithm::Importance> {
+    let mut sums = vec![Importance::default(); signature.features];
+    for model in models {
+        for (sum, own) in sums.iter_mut().zip(importances(model)) {
+            sum.weight += own.weight;
+            sum.total_gain += own.total_gain;
+            sum.total_cover += own.total_cover;
+        }
+    }
+    let one = |(at, own): (usize, &Importance)| crate::algorithm::Importance {
+        column: signature.columns.get(at).cloned().unwrap_or_else(|| format!("f{at}")),
+        weight: own.weight,
+        gain: own.gain(),
+        cover: own.cover(),
+        total_gain: own.total_gain,
+        total_cover: own.total_cover,
+    };
+    let mut found: Vec<_> =
+        sums.iter().enumerate().filter(|(_, own)| own.weight > 0).map(one).collect();
+    found.sort_by(|one, two| two.total_gain.total_cmp(&one.total_gain));
+    found
+}
+
 /// The leaf each row ends in: rows × trees, row after row, as XGBoost's `pred_leaf`.
 pub fn leaves(model: &Ensemble, rows: &ArrayView2<'_, f32>) -> Vec<u32> {
     let width = model.trees.len();

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use rayon::prelude::*;
 
 use super::bins::Bins;
-use super::draw::Draw;
+use super::draw::{Draw, Seen};
 use super::histogram::{self, Histogram, Order, Pool, Scaled, Sum};
 use super::part;
 use super::settings::Growth;
@@ -106,7 +106,8 @@ struct Work<'a> {
 }
 
 impl Grower {
-    /// Grows a tree on `scaled` gradients. `eta` is the learning rate of its leaves.
+    /// Grows a tree on `scaled` gradients of the rows it sees. `eta` is the learning rate of its
+    /// leaves.
     pub fn grow(
         &mut self,
         bins: &Bins,
@@ -114,15 +115,13 @@ impl Grower {
         growth: &Growth,
         eta: f64,
         draw: Draw,
+        seen: Seen<'_>,
     ) -> Grown<'_> {
         self.rows.clear();
-        if growth.subsample < 1.0 {
-            let share = growth.subsample;
-            self.rows.par_extend(
-                (0..bins.rows as u32).into_par_iter().filter(|row| draw.row(*row as usize, share)),
-            );
-        } else {
-            self.rows.par_extend(0..bins.rows as u32);
+        let all = (0..bins.rows as u32).into_par_iter();
+        match seen.is_all() {
+            true => self.rows.par_extend(all),
+            false => self.rows.par_extend(all.filter(|row| seen.has(*row as usize))),
         }
         self.spare.resize(self.rows.len(), 0);
         let columns = draw.columns(&bins.live(), growth.columns[0], u64::MAX);
@@ -236,6 +235,7 @@ impl Work<'_> {
             let sought = Sought {
                 sum: node.sum,
                 gain: self.loss.gain(self.scaled.value(node.sum), node.bounds),
+                least: self.loss.least(self.scaled.value(node.sum)[1], node.rows.len()),
                 bounds: node.bounds,
                 allowed: allowed[*at].as_deref(),
             };

@@ -104,6 +104,16 @@ impl<'a> Loss<'a> {
         weight.clamp(bounds.low, bounds.high)
     }
 
+    /// Least hessian of a child of a node with this hessian and so many rows. A least number of
+    /// rows is brought to hessians by the node's own ratio, as LightGBM does.
+    pub fn least(&self, hessian: f64, rows: usize) -> f64 {
+        let least = self.growth.min_child_weight;
+        if self.growth.min_rows <= 1 || rows == 0 {
+            return least;
+        }
+        least.max((self.growth.min_rows as f64 - 0.5) * hessian / rows as f64)
+    }
+
     /// What the node saves against weight 0, doubled.
     pub fn gain(&self, sums: [f64; 2], bounds: Bounds) -> f64 {
         let [g, h] = sums;
@@ -144,6 +154,8 @@ pub struct Sought<'a> {
     pub sum: Sum,
     /// [`Loss::gain`] of them.
     pub gain: f64,
+    /// Least hessian of a child: [`Loss::least`].
+    pub least: f64,
     /// What its weight keeps to.
     pub bounds: Bounds,
     /// Whether each column may be used; `None` for all.
@@ -206,7 +218,7 @@ impl<S: Slot> Scan<'_, S> {
     /// Without bounds, steps or L1: a gain takes one division.
     fn plainly(&self) -> Option<Split> {
         let growth = self.loss.growth;
-        let (lambda, least) = (growth.lambda, growth.min_child_weight.max(0.0));
+        let (lambda, least) = (growth.lambda, self.node.least.max(0.0));
         let [unit_g, unit_h] = self.scaled.unit;
         let [all_g, all_h] = self.scaled.value(self.node.sum);
         // Most cuts lose by far: they are told by products, and only the others take a division.
@@ -238,7 +250,7 @@ impl<S: Slot> Scan<'_, S> {
     /// The loss saved when `left` goes left.
     fn gain(&self, left: Sum) -> f32 {
         let (loss, node) = (self.loss, self.node);
-        let least = loss.growth.min_child_weight;
+        let least = node.least;
         let (l, r) = (self.scaled.value(left), self.scaled.value(node.sum.minus(left)));
         if l[1] < least || r[1] < least || l[1] <= 0.0 || r[1] <= 0.0 {
             return f32::NEG_INFINITY;
