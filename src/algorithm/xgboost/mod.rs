@@ -60,7 +60,7 @@ impl Definition for Xgboost {
         settings::TABLE
     }
 
-    /// What libsvm leaves out is missing, as XGBoost takes it.
+    /// What sparse rows leave out is missing, as XGBoost takes it.
     fn reads(&self) -> Reads {
         Reads { sparse: true, categories: true, absent: Absent::Missing }
     }
