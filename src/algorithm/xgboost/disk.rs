@@ -69,12 +69,20 @@ impl Bins {
         live.iter().enumerate().for_each(|(at, column)| place[*column] = Some(at));
         let wide: Vec<bool> = live.iter().map(|column| columns[*column].bins() > 256).collect();
         let row_bytes = wide.iter().map(|wide| 2 + 2 * usize::from(*wide)).sum::<usize>().max(1);
-        let bytes = usize::try_from(pages.room_bytes() / 16).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let bytes =
+            usize::try_from(pages.room_bytes() / 16).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
         let chunk_rows = 1 << (bytes / row_bytes).clamp(CHUNK_ROWS.start, CHUNK_ROWS.end).ilog2();
         let scratch = pages.aside().map_err(failed)?;
         let rows = pages.rows();
-        let mut disk =
-            Disk { scratch, chunk_rows, rows, place, wide, listed: Vec::new(), failed: Mutex::default() };
+        let mut disk = Disk {
+            scratch,
+            chunk_rows,
+            rows,
+            place,
+            wide,
+            listed: Vec::new(),
+            failed: Mutex::default(),
+        };
         let mut layout = Vec::new();
         for first in (0..rows).step_by(chunk_rows) {
             let range = first..(first + chunk_rows).min(rows);
@@ -95,7 +103,11 @@ impl Bins {
             }
         }
         let lanes = seen.into_iter().map(|seen| {
-            seen.map(|seen| Lane { cells: LaneCells::Narrow(Vec::new()), rest: seen.rest, listed: 0 })
+            seen.map(|seen| Lane {
+                cells: LaneCells::Narrow(Vec::new()),
+                rest: seen.rest,
+                listed: 0,
+            })
         });
         let lanes = lanes.collect();
         let slots = layout.iter().map(|tile| tile.slots).sum();
@@ -205,11 +217,8 @@ impl Disk {
     fn tiles(&self, chunk: usize, layout: &[Tile], wanted: &[bool]) -> Vec<Tile> {
         let rows = self.rows_of(chunk).len();
         let tile = |(at, tile): (usize, &Tile)| {
-            let bytes = if wanted[at] {
-                self.fetch(chunk, self.wide.len() + at)
-            } else {
-                Vec::new()
-            };
+            let bytes =
+                if wanted[at] { self.fetch(chunk, self.wide.len() + at) } else { Vec::new() };
             let cells = match &tile.cells {
                 Cells::Grid { width, stride, .. } => {
                     let mut cells = bytes;

@@ -310,13 +310,7 @@ pub fn fill(bins: &Bins, scaled: &Scaled, wanted: &[bool], orders: Vec<Order<'_>
 
 /// What `rows` of `bins`, which are in memory, add up to; what listed columns leave over is not made
 /// up for. What `out` holds is overwritten.
-pub fn fill_part(
-    bins: &Bins,
-    scaled: &Scaled,
-    wanted: &[bool],
-    out: &mut Histogram,
-    rows: &[u32],
-) {
+pub fn fill_part(bins: &Bins, scaled: &Scaled, wanted: &[bool], out: &mut Histogram, rows: &[u32]) {
     match out {
         Histogram::Packed(out) => fill_tiles(bins, scaled, wanted, out, rows),
         Histogram::Wide(out) => fill_tiles(bins, scaled, wanted, out, rows),
