@@ -6,6 +6,8 @@
 mod algorithm;
 mod channels;
 mod cli;
+#[cfg(any(feature = "gcp", feature = "azure"))]
+mod clouds;
 mod data;
 mod formats;
 mod hostile;
