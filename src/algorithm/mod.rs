@@ -16,6 +16,8 @@ use crate::spec::problem::{Problems, nearest};
 pub mod calibrate;
 pub mod device;
 pub mod error;
+pub mod expand;
+pub mod features;
 pub mod kmeans;
 pub mod label;
 pub mod linear_learner;
@@ -23,12 +25,14 @@ pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
+pub mod random_cut_forest;
 pub mod standardise;
 pub mod unsupervised;
 pub mod weights;
 pub mod xgboost;
 
 pub use error::Error;
+pub use features::Features;
 
 /// The tensor library, for programs that bring their own network.
 pub use burn;
@@ -85,6 +89,13 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub trait Trainer: Send {
     /// The parameters in effect, defaults filled in, for the manifest.
     fn effective(&self) -> serde_json::Map<String, serde_json::Value>;
+
+    /// Whether [`fit`](Self::fit) takes channels whose rows lie on disk ([`Dataset::pages`]): it
+    /// then reads features through [`Features`] alone. Otherwise a job whose data do not fit
+    /// into its memory is refused.
+    fn streams(&self) -> bool {
+        false
+    }
 
     /// Fits a model.
     ///
@@ -226,6 +237,7 @@ impl Table {
                 Arc::new(linear_learner::LinearLearner),
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
+                Arc::new(random_cut_forest::RandomCutForest),
                 Arc::new(kmeans::KMeans),
             ],
         }

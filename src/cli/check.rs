@@ -10,8 +10,8 @@ use crate::fault::Fault;
 use crate::spec::Mistakes;
 use crate::spec::problem::Problems;
 use crate::spec::train::TrainingJob;
-use crate::spec::uri::Uri;
 use crate::store::Store;
+use crate::train;
 
 /// Find every mistake in a job file, without running it
 ///
@@ -51,12 +51,7 @@ fn surroundings(job: &TrainingJob) -> Problems {
     let mut problems = Problems::default();
     let store = Store::new(&job.storage);
     for (name, channel) in &job.channels {
-        if !matches!(channel.uri, Uri::File(_)) {
-            continue;
-        }
-        if let Err(error) = store.list(&channel.uri) {
-            problems.add(format!("channels.{name}.uri"), None, error.to_string(), error.help());
-        }
+        train::check_local(&store, name.as_str(), channel, &mut problems);
     }
     if let Err(error) = algorithm::device::open(job.resources.device) {
         let what = error.to_string();

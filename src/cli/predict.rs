@@ -137,6 +137,7 @@ impl Options {
         };
         let options = channel::Options {
             features: Some(model.manifest.signature.features),
+            categories: Some(model.manifest.signature.vocabulary().clone()),
             absent: model.manifest.signature.absent,
             fill: true,
             memory_bytes_max: JOB_MEMORY_BYTES_MAX,
@@ -289,7 +290,7 @@ impl Sink {
             return Ok(Sink::Stdout(io::BufWriter::new(io::stdout())));
         }
         let uri = open::uri(place)?;
-        let upload = store.create(&uri)?;
+        let upload = store.create(&uri).map_err(|source| Error::Place { source })?;
         Ok(Sink::Object(uri, Box::new(upload)))
     }
 

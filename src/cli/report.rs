@@ -80,7 +80,9 @@ pub(super) fn training(report: &Report) -> String {
     let mut facts = Table::new(&[]);
     for channel in &report.channels {
         let objects = plural(channel.objects as u64, "object");
-        let read = format!("{} from {objects}, {}", rows(channel.rows), shown_bytes(channel.bytes));
+        let size = shown_bytes(channel.bytes);
+        let streamed = if channel.streamed { ", streamed from disk" } else { "" };
+        let read = format!("{} from {objects}, {size}{streamed}", rows(channel.rows));
         facts.row([channel.name.clone(), read]);
     }
     facts.row(["columns".into(), columns(report)]);
@@ -104,7 +106,10 @@ pub(super) fn training(report: &Report) -> String {
 
 fn columns(report: &Report) -> String {
     let signature = &report.signature;
-    let features = plural(signature.features as u64, "feature");
+    let mut features = plural(signature.features as u64, "feature");
+    if !signature.categories.is_empty() {
+        features.push_str(&format!(" ({} of words)", signature.categories.len()));
+    }
     let answer = match (signature.task, &signature.labels) {
         (Task::Regression, _) => "a number to predict".to_owned(),
         (Task::AnomalyDetection | Task::Clustering | Task::Projection, _) => "no label".to_owned(),
@@ -177,7 +182,13 @@ mod tests {
     }
 
     fn channel(name: &str, rows: usize) -> ChannelReport {
-        ChannelReport { name: name.into(), objects: 1, bytes: 409_600, rows }
+        ChannelReport {
+            name: name.into(),
+            objects: 1,
+            bytes: 409_600,
+            rows,
+            streamed: rows == 4000,
+        }
     }
 
     #[test]
@@ -212,7 +223,7 @@ mod tests {
         let expected = "\
 churn-demo: linear-learner trained in 1.2 s (15 epochs on cpu, 2 threads)
 
-  train       4,000 rows from 1 object, 400 KiB
+  train       4,000 rows from 1 object, 400 KiB, streamed from disk
   validation  1 row from 1 object, 400 KiB
   columns     69 features and a label of 2 classes
 

@@ -258,6 +258,7 @@ impl Columns<'_> {
             let words = features.filter(|(_, at)| self.meaning(*at) == Some(Meaning::Text));
             let met: BTreeSet<usize> = words.map(|(feature, _)| feature).collect();
             roles = resolve(&Before { known: None, met: &met | &before.met })?;
+            roles.survey = false;
         }
         if roles.features == 0 {
             let help = "give at least one column besides label, weight and group";

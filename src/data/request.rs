@@ -33,7 +33,8 @@ impl Default for Limits {
     }
 }
 
-/// Reads `body` as rows × features; an empty cell or `null` is missing, NaN.
+/// Reads `body` as rows × features; an empty cell or `null` is missing, NaN. In a column of words
+/// stands a word, also where it looks like a number; one that training did not see is missing.
 ///
 /// - `text/csv`: features only, no header (unless `header=present`), quotes and CRLF as in files.
 /// - `application/json`: `{"instances": [..]}` whose entries are `{"features": [1.5, 2]}`,
@@ -60,7 +61,11 @@ pub fn decode(
         Media::Csv => decode_csv(content, body, signature)?,
         Media::Json => {
             let mut values = Vec::with_capacity(body.len() / 4);
-            match scan::instances(body, signature.features, rows_max, &mut values) {
+            let scanned = match signature.categories.is_empty() {
+                true => scan::instances(body, signature.features, rows_max, &mut values),
+                false => None,
+            };
+            match scanned {
                 Some(_) => values,
                 None => json::instances(body, signature, rows_max)?,
             }
@@ -95,7 +100,9 @@ pub fn decode_into(
 ) -> Result<usize, Error> {
     let features = signature.features;
     let rows_max = limits.rows_max.min(limits.values_max / features.max(1));
+    // The quick ways know numbers only; where a column holds words, a number is one too.
     let rows = match content.media {
+        _ if !signature.categories.is_empty() => None,
         Media::Csv if content.parameters.is_empty() => {
             plain::rows(body, features, rows_max, values)
         }
@@ -130,7 +137,7 @@ fn decode_csv(
         channel: "request".into(),
         delimiter: b',',
         columns: signature.features,
-        roles: Roles::numbers(signature.features, None),
+        roles: Roles::request(signature.features, signature.vocabulary()),
         names: signature.columns.clone(),
         measure: csv::Measure::Model,
     };

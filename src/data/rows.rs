@@ -94,6 +94,33 @@ impl Layout {
         }
     }
 
+    /// The same records with other roles.
+    pub(crate) fn with_roles(self, roles: Roles) -> Layout {
+        match self {
+            Layout::Csv(layout) => Layout::Csv(super::csv::Layout { roles, ..layout }),
+            Layout::JsonLines(layout) => Layout::JsonLines(layout.with_roles(roles)),
+            Layout::Libsvm(mut layout) => {
+                layout.roles = roles;
+                Layout::Libsvm(layout)
+            }
+            Layout::RecordIo(mut layout) => {
+                layout.roles = roles;
+                Layout::RecordIo(layout)
+            }
+            Layout::Parquet(layout) => Layout::Parquet(super::parquet::Layout { roles, ..layout }),
+        }
+    }
+
+    /// What messages call the column of a feature: its place in the file, or among the features
+    /// where records name their fields.
+    pub(crate) fn column_of(&self, feature: usize) -> usize {
+        match self {
+            Layout::Csv(layout) => layout.roles.column_of(feature).unwrap_or(feature),
+            Layout::Parquet(layout) => layout.roles.column_of(feature).unwrap_or(feature),
+            Layout::JsonLines(_) | Layout::Libsvm(_) | Layout::RecordIo(_) => feature,
+        }
+    }
+
     /// Features of a row; 0 where a row holds what it likes.
     pub(crate) fn features(&self) -> usize {
         self.roles().features

@@ -53,6 +53,12 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// Uses this store instead of one made of the spec and the process's environment.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
     /// Uses this token to stop early.
     pub fn stop(mut self, stop: Stop) -> Self {
         self.stop = stop;
@@ -77,7 +83,8 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`Error::Spec`] with all mistakes.
     pub fn check(&self) -> Result<(), Error> {
-        self.trainer()?;
+        let (_, trainer) = self.trainer()?;
+        self.weighted(&*trainer)?;
         device::open(self.spec.resources.device)?;
         Ok(())
     }
@@ -89,6 +96,7 @@ impl<'a> Job<'a> {
     pub fn run(mut self) -> Result<Report, Error> {
         let started = Instant::now();
         let (algorithm, trainer) = self.trainer()?;
+        self.spec = self.weighted(&*trainer)?;
         let device = device::open(self.spec.resources.device)?;
         let threads = match self.spec.resources.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -98,6 +106,10 @@ impl<'a> Job<'a> {
 
         let sealing = Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?;
         self.store.check_writable(&self.spec.output.uri)?;
+        // The default place lies below the output.
+        if let Some(place) = &self.spec.checkpoint.uri {
+            self.store.check_writable(place)?;
+        }
         let replaced = self.store.exists(&artifact)?;
 
         let pool = rayon::ThreadPoolBuilder::new()
@@ -108,16 +120,29 @@ impl<'a> Job<'a> {
                 what: format!("{threads} threads could not be started: {error}"),
                 help: "lower resources.threads".into(),
             })?;
-        let (spec, store) = (&self.spec, &self.store);
+        let (spec, store, streams) = (&self.spec, &self.store, trainer.streams());
         let reads = self.table.get(algorithm).map(|found| found.reads()).unwrap_or_default();
-        let (channels, read) = pool.install(|| channels::read(spec, store, threads, reads))?;
+        let (channels, read) =
+            pool.install(|| channels::read(spec, store, threads, reads, streams))?;
         let read_s = started.elapsed().as_secs_f64();
 
         let inputs = inputs(&channels);
+        let (columns, categories) =
+            (channels.train.columns.clone(), channels.train.categories.clone());
+        let features = channels.train.width();
+        let channels = match reads.categories {
+            true => channels,
+            false => {
+                let memory_bytes_max = self.spec.resources.memory_bytes_max;
+                pool.install(|| channels::expand(channels, memory_bytes_max))?
+            }
+        };
         let effective = trainer.effective();
         let device_name = device::name(&device).to_owned();
-        let identity = identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
-        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec.checkpoints(), identity);
+        let mut identity =
+            identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
+        identity.insert("memory_bytes_max".into(), windows(&channels));
+        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec, identity)?;
         if self.resume {
             keeper.resume()?;
         }
@@ -150,6 +175,12 @@ impl<'a> Job<'a> {
 
         let writing = Instant::now();
         let Fitted { files, mut signature, metrics, epochs } = fitted;
+        if !categories.is_empty() {
+            // Outside, a model takes the rows as they were given.
+            signature.features = features;
+            signature.columns = columns.to_vec();
+            signature.categories = categories;
+        }
         signature.absent = reads.absent;
         let manifest = Manifest {
             smrt_format: model::FORMAT,
@@ -196,6 +227,12 @@ impl<'a> Job<'a> {
             .map_err(|problems| Error::Spec(Mistakes::new(spec.name.as_str(), problems)))
     }
 
+    /// The job with the weights that the hyperparameters ask for.
+    fn weighted(&self, trainer: &dyn Trainer) -> Result<TrainingJob, Error> {
+        channels::csv_weights(&self.spec, &trainer.effective())
+            .map_err(|problems| Error::Spec(Mistakes::new(self.spec.name.as_str(), problems)))
+    }
+
     /// Packs, seals and uploads; returns size and SHA-256 of what was stored.
     fn write(
         &self,
@@ -233,6 +270,14 @@ fn inputs(channels: &Channels) -> Vec<(String, data::Source)> {
         .flat_map(|(name, dataset)| {
             dataset.sources.iter().map(move |source| (name.to_owned(), source.clone()))
         })
+        .collect()
+}
+
+/// The windows of channels on disk: with others the rows come in another order.
+fn windows(channels: &Channels) -> Value {
+    [Some(&channels.train), channels.validation.as_ref(), channels.test.as_ref()]
+        .into_iter()
+        .map(|data| data.and_then(|data| data.pages.as_ref()).map(|pages| pages.window_rows()))
         .collect()
 }
 

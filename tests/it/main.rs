@@ -4,20 +4,24 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod channels;
 mod cli;
 mod data;
 mod formats;
 mod hostile;
+mod killed;
 mod kmeans;
 mod linear;
 mod load;
 mod model;
+mod random_cut_forest;
 mod rooms;
 mod s3;
 mod schema;
 mod seal;
 mod serve;
 mod store;
+mod streamed;
 mod train;
 mod unlabelled;
 mod xgboost;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::read::quoted;
+use super::selection::read_selection;
 use super::{Categorical, Channel, Format, LabelColumn, Media, WeightColumn};
 use crate::spec::cursor::{Cursor, Found, Wrong};
 use crate::spec::media::{ContentType, content_type};
@@ -56,8 +57,9 @@ fn read_channel(table: &mut Cursor<'_>, base: &Path) -> Option<Channel> {
     let there = table.has("uri");
     let uri = table.parsed("uri", |text| Uri::parse(text, base));
     table.needs("uri", there, "uri = \"…\": a file, a folder or s3://bucket/prefix/");
+    let selection = read_selection(table);
     let format = read_format(table);
-    Some(Channel { uri: uri?, format: format? })
+    Some(Channel { uri: uri?, selection, format: format? })
 }
 
 fn read_format(table: &mut Cursor<'_>) -> Option<Format> {
