@@ -169,3 +169,7 @@ pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const LINEAR_ENTRIES_MAX: usize = 1 << 28;
 /// Bytes of a JSON document that `smrt predict` reads whole.
 pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;
+/// Codes of a column of categories; more are no categories but an id.
+pub const CATEGORIES_MAX: usize = 65_535;
+/// Bytes that the sets of categories of one model may take.
+pub const CATEGORY_BYTES_MAX: usize = 256 << 20;

@@ -37,6 +37,8 @@ pub struct TrainingJob {
     pub hyperparameters: RawParameters,
     /// `[channels.*]`; `train` is always there.
     pub channels: BTreeMap<ChannelName, Channel>,
+    /// `[channels.model]`: an earlier model that the training goes on from.
+    pub model: Option<Uri>,
     /// `[output]`
     pub output: Output,
     /// `[resources]`

@@ -34,13 +34,17 @@ fn value(values: &Values, row: usize) -> Value {
         Values::Vector { width, values } | Values::Contributions { width, values, .. } => {
             numbers(values.get(row * width..(row + 1) * width).unwrap_or(&[]).to_vec())
         }
+        Values::Classes(names) => match &**names {
+            LabelNames::Numbers(list) => numbers(list.clone()),
+            LabelNames::Words(words) => Value::words(words),
+        },
         Values::Class { codes, names } => {
-            let code = codes.get(row).map_or(usize::MAX, |code| *code as usize);
+            let code = codes.get(row).map_or(usize::MAX - 1, |code| *code as usize);
             match &**names {
                 LabelNames::Numbers(list) => {
                     numbers(vec![list.get(code).copied().unwrap_or(f32::NAN)])
                 }
-                LabelNames::Words(words) => Value::word(words.get(code).map_or("", String::as_str)),
+                LabelNames::Words(words) => Value::words(words.get(code..=code).unwrap_or(&[])),
             }
         }
     }

@@ -87,8 +87,9 @@ impl Value {
         Value { value: Some(Kind::Float32(Float32Tensor { values, keys, shape })) }
     }
 
-    pub(crate) fn word(word: &str) -> Value {
-        let (value, content_type) = (vec![word.as_bytes().to_vec()], Some("text/plain".into()));
+    pub(crate) fn words(words: &[String]) -> Value {
+        let value = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let content_type = Some("text/plain".into());
         Value { value: Some(Kind::Bytes(Bytes { value, content_type })) }
     }
 }
