@@ -10,6 +10,7 @@ use crate::fault::Fault;
 use crate::spec::Mistakes;
 use crate::spec::problem::Problems;
 use crate::spec::train::TrainingJob;
+use crate::spec::uri::Uri;
 use crate::store::Store;
 use crate::train;
 
@@ -53,6 +54,11 @@ fn surroundings(job: &TrainingJob) -> Problems {
     for (name, channel) in &job.channels {
         train::check_local(&store, name.as_str(), channel, &mut problems);
     }
+    if let Some(uri @ Uri::File(_)) = &job.model
+        && let Err(error) = store.list(uri)
+    {
+        problems.add("channels.model.uri", None, error.to_string(), error.help());
+    }
     if let Err(error) = algorithm::device::open(job.resources.device) {
         let what = error.to_string();
         let what = what.trim_start_matches("resources.device: ");
@@ -68,6 +74,9 @@ fn summary(file: &str, job: &TrainingJob) -> String {
     facts.row(["algorithm", &job.algorithm]);
     for (name, channel) in &job.channels {
         facts.row([name.as_str(), &format!("{} ({})", channel.uri, channel.format)]);
+    }
+    if let Some(uri) = &job.model {
+        facts.row(["model", &format!("{uri} (an earlier model to go on from)")]);
     }
     facts.row(["artifact", &job.artifact().to_string()]);
     facts.row(["key", &job.output.key.to_string()]);

@@ -7,6 +7,12 @@ pub const COLUMNS_MAX: usize = 65_536;
 pub const SPARSE_COLUMNS_MAX: usize = 1 << 24;
 /// Bytes of one line of CSV or JSON Lines.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one record of RecordIO with its frame, all its parts together.
+pub const RECORD_BYTES_MAX: usize = (16 << 20) - 64;
+/// Bytes of the metadata of a parquet file.
+pub const PARQUET_INDEX_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one page of a parquet file, unpacked; writers keep to 1 MiB.
+pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of a job or endpoint file.
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
@@ -163,3 +169,7 @@ pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const LINEAR_ENTRIES_MAX: usize = 1 << 28;
 /// Bytes of a JSON document that `smrt predict` reads whole.
 pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;
+/// Codes of a column of categories; more are no categories but an id.
+pub const CATEGORIES_MAX: usize = 65_535;
+/// Bytes that the sets of categories of one model may take.
+pub const CATEGORY_BYTES_MAX: usize = 256 << 20;

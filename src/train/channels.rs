@@ -267,7 +267,7 @@ impl Read for Lazy {
 
 /// What an object is called in messages and provenance: for local files its place below the
 /// channel's own address, so that a model made in two folders is the same model.
-fn shown(object: &Uri, channel: &Uri) -> String {
+pub(super) fn shown(object: &Uri, channel: &Uri) -> String {
     let (Uri::File(path), Uri::File(base)) = (object, channel) else { return object.to_string() };
     let below = path.strip_prefix(base).ok().filter(|below| !below.as_os_str().is_empty());
     let name = below.or_else(|| path.file_name().map(Path::new));

@@ -57,7 +57,7 @@ fn the_answer_reads_as_sagemakers() {
     let far = json["predictions"][1]["distance_to_cluster"].as_f64().unwrap();
     assert!((far - 5.0).abs() < 0.2, "{far}");
 
-    let ask = Ask { verbose: true, explain: Some(1) };
+    let ask = Ask { verbose: true, explain: Some(1), ..Ask::default() };
     let more = model.predict_with(rows.view(), &ask).unwrap();
     let distances = field(&more, "distances");
     let least = distances[4..].iter().copied().fold(f32::INFINITY, f32::min);

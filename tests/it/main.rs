@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod boosted;
 mod channels;
 mod cli;
 #[cfg(any(feature = "gcp", feature = "azure"))]
@@ -25,5 +26,6 @@ mod serve;
 mod store;
 mod streamed;
 mod train;
+mod trees;
 mod unlabelled;
 mod xgboost;

@@ -450,7 +450,7 @@ fn contributions_name_the_strange_column_and_add_up_to_the_score() {
     let fitted = train(&[], &only(data.clone())).unwrap();
     let opened = open(&fitted);
     let rows = data.features.slice_axis(Axis(0), Slice::from(980..));
-    let ask = Ask { explain: Some(usize::MAX), verbose: true };
+    let ask = Ask { explain: Some(usize::MAX), verbose: true, ..Ask::default() };
     let answer = opened.predict_with(rows, &ask).unwrap();
     assert_eq!(scores(&answer), scores(&opened.predict(rows).unwrap()));
     let names: Vec<&str> = answer.fields.iter().map(|field| field.name).collect();
@@ -468,7 +468,9 @@ fn contributions_name_the_strange_column_and_add_up_to_the_score() {
             assert!(values[0] > 2.0 * values[1]);
         }
     }
-    let top = opened.predict_with(rows, &Ask { explain: Some(1), verbose: false }).unwrap();
+    let top = opened
+        .predict_with(rows, &Ask { explain: Some(1), verbose: false, ..Ask::default() })
+        .unwrap();
     let Values::Contributions { width: 1, values, .. } = &top.fields[1].values else { panic!() };
     assert_eq!(values.len(), rows.nrows());
     // A row that all trees hold has its reasons as well.

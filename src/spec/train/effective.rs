@@ -9,11 +9,16 @@ impl TrainingJob {
     /// The whole job as JSON, with the keys of `job.toml`. The hyperparameters are as written;
     /// the trainer knows the ones in effect. Credentials are never part of it.
     pub fn effective(&self) -> Value {
-        let channels: Map<String, Value> = self
+        let mut channels: Map<String, Value> = self
             .channels
             .iter()
             .map(|(name, channel)| (name.to_string(), effective_channel(channel)))
             .collect();
+        if let Some(uri) = &self.model {
+            let kind = "application/x-sagemaker-model";
+            channels
+                .insert("model".into(), json!({ "uri": uri.to_string(), "content_type": kind }));
+        }
         let hyperparameters: Map<String, Value> = self
             .hyperparameters
             .iter()

@@ -92,6 +92,7 @@ struct Sections {
     algorithm: Option<(String, Option<usize>)>,
     hyperparameters: RawParameters,
     channels: std::collections::BTreeMap<super::ChannelName, super::Channel>,
+    model: Option<Uri>,
     output: Option<Output>,
     resources: Resources,
     stopping: Stopping,
@@ -107,6 +108,7 @@ impl Sections {
             algorithm: self.algorithm?.0,
             hyperparameters: self.hyperparameters,
             channels: self.channels,
+            model: self.model,
             output: self.output?,
             resources: self.resources,
             stopping: self.stopping,
@@ -147,9 +149,10 @@ fn read_sections(
     });
     let hyperparameters =
         top.table("hyperparameters", "[hyperparameters] with keys below it", read_hyperparameters);
-    let channels = top.table("channels", "[channels.train] with uri = \"…\" below it", |table| {
-        read_channels(table, base)
-    });
+    let (channels, model) =
+        top.table("channels", "[channels.train] with uri = \"…\" below it", |table| {
+            read_channels(table, base)
+        });
     let output = top.table("output", "[output] with uri = \"…\" below it", |table| {
         let there = table.has("uri");
         let uri = table.parsed("uri", |text| writable(text, base));
@@ -187,6 +190,7 @@ fn read_sections(
         algorithm,
         hyperparameters,
         channels,
+        model,
         output,
         resources,
         stopping,
