@@ -165,6 +165,8 @@ pub(super) fn rows_at_most(wire: &Wire, body: &[u8], features: usize) -> usize {
         Wire::OpenInference { .. } => body.len() / features.max(1) + 1,
         Wire::SageMaker { content, .. } => match content.media {
             Media::Json => body.len() / (2 * features.max(1)) + 1,
+            // Each has a frame and the length of one of its parts.
+            Media::RecordIo | Media::Parquet => body.len() / 8 + 1,
             Media::Csv | Media::JsonLines | Media::Libsvm => {
                 memchr::memchr_iter(b'\n', body).count() + 1
             }
