@@ -262,6 +262,7 @@ impl Position {
         let place = Place {
             uri: self.uri.clone(),
             line: Some(self.lines + broken.line + 1),
+            record: None,
             column: broken.column.map(|column| (column + 1, name(column))),
         };
         Error::Bad { place, what: broken.what, help: broken.help }

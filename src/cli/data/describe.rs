@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::cli::open::{self, StorageOptions};
 use crate::cli::predict::{Content, Lazy, content_of, delimiter};
@@ -63,7 +63,7 @@ pub(super) struct Options {
 
     /// What the data are [default: by the name's ending, else csv]
     #[arg(long, value_enum, value_name = "TYPE")]
-    content_type: Option<Content>,
+    content_type: Option<Text>,
 
     /// What stands between the columns of a CSV file
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
@@ -79,6 +79,13 @@ pub(super) struct Options {
 
     #[command(flatten)]
     storage: StorageOptions,
+}
+
+/// What can be looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Text {
+    Csv,
+    Jsonlines,
 }
 
 pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
@@ -102,9 +109,9 @@ impl Options {
         store: &Store,
         before: Option<&Profile>,
     ) -> Result<Profile, Failure> {
-        let media = match self.content_type.unwrap_or_else(|| content_of(place)) {
-            Content::Csv => Media::Csv,
-            Content::Jsonlines => Media::JsonLines,
+        let media = match (self.content_type, content_of(place)) {
+            (Some(Text::Csv), _) | (None, Content::Csv) => Media::Csv,
+            (Some(Text::Jsonlines), _) | (None, Content::Jsonlines) => Media::JsonLines,
             _ => {
                 let what = format!("{place}: only CSV and JSON Lines can be described so far");
                 let help = Some("give --content-type csv or jsonlines".into());
