@@ -50,6 +50,7 @@ impl Expansion {
         self.width
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     /// rows × raw features to rows × [`width`](Self::width).
     pub fn rows(&self, rows: ArrayView2<'_, f32>) -> Array2<f32> {
         const PARALLEL_ROWS: usize = 256;
@@ -68,6 +69,7 @@ impl Expansion {
         wide
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     fn row(&self, raw: ArrayView1<'_, f32>, wide: &mut [f32]) {
         let mut at = 0;
         for (value, words) in raw.iter().zip(&self.words) {

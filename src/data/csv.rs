@@ -556,6 +556,7 @@ impl<'a> Cursor<'a> {
 type Fields<'a> = Vec<Cow<'a, [u8]>>;
 
 /// The fields of the first two records of a text, and where the second begins.
+#[expect(clippy::type_complexity, reason = "two records, one of them with its end")]
 pub(crate) fn first_records(
     text: &[u8],
     start: usize,
@@ -571,6 +572,9 @@ pub(crate) fn first_records(
     Ok((Some((first, after)), cursor.second_record()))
 }
 
+/// Takes the fields of a record and its line.
+pub(crate) type TakeRecord<'a> = dyn FnMut(&[Cow<'_, [u8]>], u64) -> Result<(), Broken> + 'a;
+
 /// Hands over the fields of each record with its line, counted from `line`; returns the lines up to
 /// the end.
 pub(crate) fn each_record(
@@ -578,7 +582,7 @@ pub(crate) fn each_record(
     start: usize,
     delimiter: u8,
     line: u64,
-    take: &mut dyn FnMut(&[Cow<'_, [u8]>], u64) -> Result<(), Broken>,
+    take: &mut TakeRecord<'_>,
 ) -> Result<u64, Broken> {
     let mut cursor = Cursor { bytes: text, end: text.len(), at: start, line, delimiter };
     let mut fields = Vec::new();

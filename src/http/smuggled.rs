@@ -69,7 +69,7 @@ impl Framing {
                 Place::Head | Place::ChunkSize | Place::Trailer => {
                     let end = memchr(b'\n', bytes);
                     self.keep(&bytes[..end.unwrap_or(bytes.len())]);
-                    let Some(end) = end else { return None };
+                    let end = end?;
                     bytes = &bytes[end + 1..];
                     if self.line_ends() {
                         self.place = Place::Lost;

@@ -12,6 +12,9 @@
 use super::points::Points;
 use crate::algorithm::net::random::Stream;
 
+/// Chooses a cut (column and value) within a box (its lower and upper corner).
+type Draw<'a> = dyn FnMut(&[f32], &[f32]) -> Option<(u32, f32)> + 'a;
+
 /// Where a node is: an inner one, or a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum At {
@@ -87,7 +90,7 @@ impl Tree {
         &mut self,
         points: &Points,
         ids: &mut [u32],
-        draw: &mut dyn FnMut(&[f32], &[f32]) -> Option<(u32, f32)>,
+        draw: &mut Draw<'_>,
     ) -> Option<()> {
         let width = points.width();
         let mut waiting = vec![(0, ids.len(), None::<(u32, bool)>)];

@@ -211,7 +211,7 @@ impl Column {
         let mut top: Vec<(u64, f64, u64)> =
             counts.iter().map(|(hash, (count, number))| (*count, *number, *hash)).collect();
         // Enough of the most frequent ones that those shown are the first by name, too.
-        top.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        top.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.0));
         let least = top.get(many.saturating_sub(1)).map_or(0, |last| last.0);
         let ties = top.partition_point(|value| value.0 >= least);
         top.truncate(ties);
