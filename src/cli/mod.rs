@@ -15,6 +15,7 @@ mod algorithms;
 mod bench;
 mod check;
 mod completions;
+mod data;
 mod error;
 mod inspect;
 mod job;
@@ -75,6 +76,7 @@ enum Command {
     Bench(bench::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
+    Data(data::Options),
     Completions(completions::Options),
 }
 
@@ -119,6 +121,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Bench(options) => bench::run_command(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
+        Command::Data(options) => data::run(options),
         Command::Completions(options) => completions::run(options),
     }
 }

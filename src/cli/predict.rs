@@ -71,7 +71,7 @@ pub(super) struct Options {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Content {
+pub(super) enum Content {
     Csv,
     Jsonlines,
     Json,
@@ -88,7 +88,7 @@ enum Answers {
     Jsonl,
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match (text, text.as_bytes()) {
         ("\\t" | "tab", _) => Ok(b'\t'),
         (_, [byte]) if byte.is_ascii_punctuation() || *byte == b' ' || *byte == b'\t' => Ok(*byte),
@@ -184,17 +184,23 @@ impl Options {
         let lazy = |object: crate::store::Object| channel::Object {
             uri: object.uri.to_string(),
             bytes: Some(object.bytes),
-            reader: Box::new(Lazy { store: store.clone(), object, open: None }),
+            reader: Box::new(Lazy::new(store, object)),
         };
         Ok(listed.into_iter().map(lazy).collect())
     }
 }
 
 /// An object that is opened when it is read first: a prefix may hold more than a process may open.
-struct Lazy {
+pub(super) struct Lazy {
     store: Store,
     object: crate::store::Object,
     open: Option<BufReader<Box<dyn Read + Send>>>,
+}
+
+impl Lazy {
+    pub(super) fn new(store: &Store, object: crate::store::Object) -> Lazy {
+        Lazy { store: store.clone(), object, open: None }
+    }
 }
 
 impl Read for Lazy {
@@ -239,7 +245,7 @@ fn whole_documents(
 }
 
 /// What a name's ending says, compression aside.
-fn content_of(name: &str) -> Content {
+pub(super) fn content_of(name: &str) -> Content {
     let name = name.to_ascii_lowercase();
     let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
     match name.rsplit('.').next() {
@@ -303,13 +309,13 @@ impl Text {
 }
 
 /// Where answers go. An object becomes visible when it is complete.
-enum Sink {
+pub(super) enum Sink {
     Stdout(io::BufWriter<io::Stdout>),
     Object(Uri, Box<Upload>),
 }
 
 impl Sink {
-    fn open(place: &str, store: &Store) -> Result<Sink, Failure> {
+    pub(super) fn open(place: &str, store: &Store) -> Result<Sink, Failure> {
         if place == "-" {
             return Ok(Sink::Stdout(io::BufWriter::new(io::stdout())));
         }
@@ -319,7 +325,7 @@ impl Sink {
     }
 
     /// Writes; false when the reader has gone and nothing more is wanted.
-    fn write(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
         match self {
             Sink::Stdout(out) => match out.write_all(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -332,7 +338,7 @@ impl Sink {
         }
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    pub(super) fn finish(self) -> Result<(), Failure> {
         match self {
             Sink::Stdout(mut out) => output::finish(out.flush()),
             Sink::Object(_, upload) => Ok(upload.finish().map(drop)?),
