@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::Failure;
 
 mod convert;
+mod describe;
 
 /// Look through data, or write them in another format
 #[derive(Debug, Args)]
@@ -16,10 +17,12 @@ pub(super) struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     Convert(convert::Options),
+    Describe(describe::Options),
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     match &options.command {
         Command::Convert(options) => convert::run(options),
+        Command::Describe(options) => describe::run(options),
     }
 }
