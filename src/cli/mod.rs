@@ -78,6 +78,7 @@ enum Command {
     Data(data::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
+    Data(data::Options),
     Completions(completions::Options),
 }
 
@@ -123,6 +124,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Data(options) => data::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
+        Command::Data(options) => data::run(options),
         Command::Completions(options) => completions::run(options),
     }
 }
