@@ -16,6 +16,7 @@ use crate::spec::problem::{Problems, nearest};
 pub mod calibrate;
 pub mod device;
 pub mod error;
+pub mod ip_insights;
 pub mod kmeans;
 pub mod label;
 pub mod linear_learner;
@@ -23,6 +24,7 @@ pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
+pub mod pca;
 pub mod standardise;
 pub mod unsupervised;
 pub mod weights;
@@ -76,6 +78,9 @@ pub struct Reads {
     pub categories: bool,
     /// What a cell means that a sparse row leaves out.
     pub absent: Absent,
+    /// Rows of two words, an entity and an IP address, as [`crate::data::login`] tells them; rows
+    /// of numbers are then refused.
+    pub logins: bool,
 }
 
 /// The files of a model inside the archive, by name.
@@ -227,6 +232,8 @@ impl Table {
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
                 Arc::new(kmeans::KMeans),
+                Arc::new(pca::Pca),
+                Arc::new(ip_insights::IpInsights),
             ],
         }
     }

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod channel;
 pub mod error;
 pub mod generate;
+pub mod login;
 pub mod media;
 pub mod request;
 pub mod schema;

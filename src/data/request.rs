@@ -5,11 +5,12 @@ use ndarray::Array2;
 
 use super::csv;
 use super::error::{Broken, Error};
+use super::login;
 use super::media::ContentType;
 use super::number::{self, NotNumber};
 use super::roles::Roles;
 use super::rows::Rows;
-use super::schema::Signature;
+use super::schema::{Cells, Signature};
 use crate::spec::limit::{REQUEST_ROWS_MAX, REQUEST_VALUES_MAX};
 use crate::spec::train::Media;
 
@@ -40,6 +41,8 @@ impl Default for Limits {
 ///   left out, `[1.5, 2]`, or a value under each column's name where the model knows names.
 /// - `application/jsonlines`: one such entry on each line.
 ///
+/// A model of logins reads the same shapes with two words in each row.
+///
 /// # Errors
 /// [`Error::Request`] with row and column; [`Error::NoRows`]; [`Error::TooManyRows`].
 pub fn decode(
@@ -48,6 +51,12 @@ pub fn decode(
     signature: &Signature,
     limits: &Limits,
 ) -> Result<Array2<f32>, Error> {
+    if signature.cells == Cells::Login {
+        let mut values = Vec::new();
+        let rows = login::decode_into(content, body, limits, &mut values)?;
+        return Ok(Array2::from_shape_vec((rows, login::WIDTH), values)
+            .expect("every row was decoded whole"));
+    }
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
     let values = match content.media {
@@ -82,6 +91,9 @@ pub fn decode_into(
     limits: &Limits,
     values: &mut Vec<f32>,
 ) -> Result<usize, Error> {
+    if signature.cells == Cells::Login {
+        return login::decode_into(content, body, limits, values);
+    }
     let features = signature.features;
     let rows_max = limits.rows_max.min(limits.values_max / features.max(1));
     let rows = match content.media {

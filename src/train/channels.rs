@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::algorithm::Channels;
+use crate::algorithm::{Channels, Reads};
 use crate::data::{self, Categories, Dataset, Vocabulary};
 use crate::spec::train::{Channel, TrainingJob};
 use crate::spec::uri::Uri;
@@ -22,6 +22,7 @@ pub(super) fn read(
     spec: &TrainingJob,
     store: &Store,
     threads: usize,
+    reads: Reads,
 ) -> Result<(Channels, Vec<ChannelReport>), Error> {
     // All of them are looked up before the first is read: a typing error in the last one should
     // not cost the time of the others.
@@ -46,7 +47,10 @@ pub(super) fn read(
         };
         let mut dataset = data::channel::settle_words(&options, |options| {
             let objects = readers(store, channel, objects.clone());
-            data::channel::read(objects, &channel.format, options)
+            match reads.logins {
+                true => data::login::read(objects, &channel.format, options),
+                false => data::channel::read(objects, &channel.format, options),
+            }
         })
         .map_err(|source| Error::Data { channel: name.to_owned(), source: Box::new(source) })?;
         left = left.saturating_sub(bytes_of(&dataset));

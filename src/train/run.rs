@@ -109,7 +109,8 @@ impl<'a> Job<'a> {
                 help: "lower resources.threads".into(),
             })?;
         let (spec, store) = (&self.spec, &self.store);
-        let (channels, read) = pool.install(|| channels::read(spec, store, threads))?;
+        let reads = self.table.get(&spec.algorithm).map(|found| found.reads()).unwrap_or_default();
+        let (channels, read) = pool.install(|| channels::read(spec, store, threads, reads))?;
         let read_s = started.elapsed().as_secs_f64();
 
         let inputs = inputs(&channels);
