@@ -16,6 +16,7 @@ use crate::spec::problem::{Problems, nearest};
 pub mod calibrate;
 pub mod device;
 pub mod error;
+pub mod expand;
 pub mod ip_insights;
 pub mod kmeans;
 pub mod label;

@@ -125,7 +125,22 @@ fn signature_facts(facts: &mut Table, signature: &Signature) {
         [] => signature.features.to_string(),
         names => format!("{}: {}", signature.features, listed(names)),
     };
+    let numbers = signature.features - signature.categories.len().min(signature.features);
+    let features = match signature.categories.len() {
+        0 => features,
+        words => format!("{features} ({numbers} of numbers, {words} of words)"),
+    };
     facts.row(["features", &features]);
+    for (column, words) in signature.categories.iter().take(NAMES_MAX) {
+        let name = signature.columns.get(*column).cloned();
+        let name = name.unwrap_or_else(|| format!("feature {}", column + 1));
+        let listed = listed(words);
+        facts.row(["words", &format!("{name}, {}: {listed}", words.len())]);
+    }
+    if signature.categories.len() > NAMES_MAX {
+        let more = signature.categories.len() - NAMES_MAX;
+        facts.row(["words", &format!("… in {more} more columns")]);
+    }
     if let Some(labels) = &signature.labels {
         let names: Vec<String> = match labels {
             LabelNames::Numbers(numbers) => numbers.iter().map(f32::to_string).collect(),

@@ -71,6 +71,7 @@ enum Content {
     Csv,
     Jsonlines,
     Json,
+    Libsvm,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -123,6 +124,7 @@ impl Options {
         let media = match content {
             Content::Csv => Media::Csv,
             Content::Jsonlines => Media::JsonLines,
+            Content::Libsvm => Media::Libsvm,
             Content::Json => return whole_documents(model, objects, take),
         };
         let format = Format {
@@ -136,6 +138,9 @@ impl Options {
         }
         let options = channel::Options {
             features: Some(model.manifest.signature.features),
+            categories: Some(model.manifest.signature.vocabulary().clone()),
+            absent: model.manifest.signature.absent,
+            fill: true,
             memory_bytes_max: JOB_MEMORY_BYTES_MAX,
             ..channel::Options::new("data")
         };
@@ -242,6 +247,7 @@ fn content_of(name: &str) -> Content {
     match name.rsplit('.').next() {
         Some("jsonl" | "jsonlines" | "ndjson") => Content::Jsonlines,
         Some("json") => Content::Json,
+        Some("libsvm" | "svm" | "svmlight") => Content::Libsvm,
         _ => Content::Csv,
     }
 }
@@ -367,6 +373,7 @@ mod tests {
         assert_eq!(content_of("s3://b/rows.jsonl.gz"), Content::Jsonlines);
         assert_eq!(content_of("request.JSON"), Content::Json);
         assert_eq!(content_of("rows.csv.zst"), Content::Csv);
+        assert_eq!(content_of("rows.svm.gz"), Content::Libsvm);
         assert_eq!(content_of("-"), Content::Csv);
     }
 }

@@ -104,7 +104,10 @@ pub(super) fn training(report: &Report) -> String {
 
 fn columns(report: &Report) -> String {
     let signature = &report.signature;
-    let features = plural(signature.features as u64, "feature");
+    let mut features = plural(signature.features as u64, "feature");
+    if !signature.categories.is_empty() {
+        features.push_str(&format!(" ({} of words)", signature.categories.len()));
+    }
     let answer = match (signature.task, &signature.labels) {
         (Task::Regression, _) => "a number to predict".to_owned(),
         (Task::AnomalyDetection | Task::Clustering | Task::Projection, _) => "no label".to_owned(),

@@ -9,8 +9,10 @@ use ndarray::Array2;
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// rows × columns, in column-major order: each column is one contiguous slice.
-    /// A missing value is NaN.
+    /// A missing value is NaN. Without columns when the rows are [`sparse`](Self::sparse).
     pub features: Array2<f32>,
+    /// The rows, where the format leaves absent cells out and nobody asked to fill them up.
+    pub sparse: Option<Sparse>,
     /// One per row, when the channel has labels.
     pub label: Option<Labels>,
     /// One per row, when the channel has weights.

@@ -17,12 +17,14 @@ use super::block::{BOM, Block, Cutter, Failure, Pool, Records, lines};
 use super::error::{Broken, Error, Place, shown};
 use super::group::Groups;
 use super::label::LabelRows;
-use super::roles::{Before, Role, Roles};
+use super::roles::{Before, Role};
 use super::rows::{Layout, Rows};
+use super::schema::Absent;
+use super::sparse::{Entries, Fill};
 pub use super::stored::Object;
 use super::stored::Stored;
 use super::words::{Dictionary, Vocabulary};
-use super::{csv, jsonl};
+use super::{csv, jsonl, libsvm};
 use crate::spec::train::{Format, Media};
 
 /// How to read a channel.
@@ -37,6 +39,11 @@ pub struct Options {
     /// Features a row must have, where that is known before: a validation channel beside its
     /// train channel, a file to predict from.
     pub features: Option<usize>,
+    /// What a cell means that a sparse row leaves out.
+    pub absent: Absent,
+    /// Whether sparse rows are wanted whole, with `absent` where they leave a cell out. Takes that
+    /// `features` are known; such rows stay sparse otherwise.
+    pub fill: bool,
     /// The words of each column that holds words, where training found them before: those of the
     /// train channel, or a model's.
     pub categories: Option<Arc<Vocabulary>>,
@@ -54,6 +61,8 @@ impl Options {
             threads: 0,
             memory_bytes_max: crate::spec::limit::JOB_MEMORY_BYTES_MAX,
             features: None,
+            absent: Absent::Zero,
+            fill: false,
             categories: None,
             words_met: BTreeSet::new(),
             block_bytes: BLOCK_BYTES,
@@ -69,6 +78,11 @@ impl Options {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         }
+    }
+
+    fn fill(&self) -> Option<Fill> {
+        let fill = Fill { width: self.features?, absent: self.absent };
+        self.fill.then_some(fill)
     }
 }
 
@@ -93,10 +107,18 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
     }
     let (layout, sources) = stream.finish()?;
     let roles = layout.roles();
-    table.features.shrink_to_fit();
-    let features = Array2::from_shape_vec((table.rows, layout.features()), table.features)
-        .expect("every row was appended whole");
+    let (features, sparse) = match table.entries {
+        Some(entries) => {
+            (Array2::zeros((table.rows, 0)), Some(entries.finish(options.features.unwrap_or(0))))
+        }
+        None => {
+            table.features.shrink_to_fit();
+            let features = Array2::from_shape_vec((table.rows, layout.features()), table.features);
+            (features.expect("every row was appended whole"), None)
+        }
+    };
     Ok(Dataset {
+        sparse,
         label: layout.has_label().then(|| table.label.finish()),
         weight: roles.has(Role::Weight).then_some(table.weight),
         group: roles.has(Role::Group).then(|| table.groups.take_rows()),
@@ -188,6 +210,8 @@ impl Batches {
     }
 
     fn columnar(&mut self, mut rows: Rows) -> Result<Batch, Error> {
+        let expected = self.stream.options.features.unwrap_or(0);
+        let sparse = rows.entries.take().map(|entries| entries.finish(expected));
         let width = rows.features.len() / rows.count;
         self.stream.take_words(&mut self.dictionary, &mut rows)?;
         let group = std::mem::take(&mut rows.group);
@@ -201,6 +225,7 @@ impl Batches {
         let has = |role| self.stream.layout.as_ref().is_some_and(|layout| layout.roles().has(role));
         Ok(Batch {
             features,
+            sparse,
             label: has(Role::Label).then(|| self.label.take_rows()),
             weight: has(Role::Weight).then_some(rows.weight),
             group: has(Role::Group).then(|| self.groups.take_rows()),
@@ -240,6 +265,7 @@ fn transpose(rows: &[f32], width: usize, columns: &mut [f32]) {
 #[derive(Default)]
 struct Table {
     features: Vec<f32>,
+    entries: Option<Entries>,
     label: LabelRows,
     weight: Vec<f32>,
     groups: Groups,
@@ -266,7 +292,10 @@ impl Table {
         stream.take_words(&mut self.dictionary, &mut rows)?;
         let beside = 1 + usize::from(!rows.weight.is_empty()) + usize::from(rows.group.is_used());
         let held = self.features.len() + rows.features.len() + beside * (self.rows + rows.count);
-        let needed_bytes = (4 * held + self.groups.bytes) as u64 + stream.in_flight_bytes;
+        let entry_bytes = |entries: &Option<Entries>| entries.as_ref().map_or(0, Entries::bytes);
+        let sparse_bytes = entry_bytes(&self.entries) + entry_bytes(&rows.entries);
+        let needed_bytes =
+            (4 * held + self.groups.bytes + sparse_bytes) as u64 + stream.in_flight_bytes;
         let refused = |needed_bytes: u64| Error::Memory {
             channel: options.channel.clone(),
             needed_bytes: projected(needed_bytes, stream.bytes_before_block, stored_bytes),
@@ -279,6 +308,11 @@ impl Table {
         // the end is not resident.
         self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
         self.features.extend_from_slice(&rows.features);
+        if let Some(next) = &rows.entries
+            && !self.entries.get_or_insert_default().append(next)
+        {
+            return Err(refused(needed_bytes));
+        }
         self.rows += rows.count;
         stream.spent.put(rows.features);
         self.weight.append(&mut rows.weight);
@@ -341,6 +375,11 @@ struct Stream {
 impl Stream {
     fn start(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Stream, Error> {
         let threads = options.threads();
+        let fill = options.fill();
+        let mut options = options.clone();
+        if let Some(fill) = fill.filter(|_| format.media == Media::Libsvm) {
+            options.block_bytes = fill.block_bytes(options.block_bytes);
+        }
         let in_flight = threads + 2;
         let (ordered, pieces) = sync_channel(in_flight);
         let (work, works) = sync_channel::<Work>(in_flight);
@@ -352,7 +391,7 @@ impl Stream {
         for _ in 0..threads {
             let (works, texts, spent) = (works.clone(), texts.clone(), spent.clone());
             thread("decode")
-                .spawn(move || decode_blocks(&works, &texts, &spent))
+                .spawn(move || decode_blocks(&works, &texts, &spent, fill))
                 .map_err(refused)?;
         }
         let feeder = Feeder {
@@ -368,7 +407,9 @@ impl Stream {
         thread("read").spawn(move || feeder.run(objects)).map_err(refused)?;
         Ok(Stream {
             pieces,
-            options: options.clone(),
+            // A block is text and at most twice as many bytes of numbers.
+            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
+            options,
             spent,
             layout: None,
             sources: Vec::new(),
@@ -377,8 +418,6 @@ impl Stream {
             lines: 0,
             rows: 0,
             bytes_before_block: 0,
-            // A block is text and at most twice as many bytes of numbers.
-            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
         })
     }
 
@@ -446,7 +485,7 @@ impl Stream {
         let roles = layout.roles();
         let joined = dictionary.take(&rows.words, &roles.words, &mut rows.features, roles.features);
         joined.map_err(|(feature, (what, help))| {
-            let column = roles.column_of(feature).unwrap_or(feature);
+            let column = layout.column_of(feature);
             let place = Place {
                 uri: self.uri.clone(),
                 line: None,
@@ -480,7 +519,12 @@ impl Stream {
     }
 }
 
-fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f32>) {
+fn decode_blocks(
+    works: &Mutex<Receiver<Work>>,
+    texts: &Pool<u8>,
+    spent: &Pool<f32>,
+    fill: Option<Fill>,
+) {
     loop {
         let next = match works.lock() {
             Ok(works) => works.recv(),
@@ -489,17 +533,25 @@ fn decode_blocks(works: &Mutex<Receiver<Work>>, texts: &Pool<u8>, spent: &Pool<f
         let Ok(Work { block, layout, answer }) = next else { return };
         let mut rows = Rows::of(layout.roles(), spent.take());
         rows.lines = block.lines_before;
-        let outcome = match &*layout {
-            Layout::Csv(layout) => {
-                csv::decode(&block.bytes, block.start, block.end, layout, &mut rows)
-            }
-            Layout::JsonLines(layout) => {
-                jsonl::decode(&block.bytes[block.start..block.end], layout, &mut rows)
-            }
-        };
+        let outcome = decode(&block, &layout, &mut rows);
+        if let Some(fill) = fill {
+            fill.apply(&mut rows);
+        }
         texts.put(block.bytes);
         // Nobody waits any more when reading ended early.
         let _ = answer.send(outcome.map(|()| rows));
+    }
+}
+
+fn decode(block: &Block, layout: &Layout, rows: &mut Rows) -> Result<(), Broken> {
+    match layout {
+        Layout::Csv(layout) => csv::decode(&block.bytes, block.start, block.end, layout, rows),
+        Layout::JsonLines(layout) => {
+            jsonl::decode(&block.bytes[block.start..block.end], layout, rows)
+        }
+        Layout::Libsvm(layout) => {
+            libsvm::decode(&block.bytes, block.start, block.end, layout, rows)
+        }
     }
 }
 
@@ -539,7 +591,7 @@ impl Feeder {
         };
         let records = match self.format.media {
             Media::Csv => Records::Csv { delimiter: self.format.delimiter },
-            Media::JsonLines | Media::Json => Records::Lines,
+            Media::JsonLines | Media::Json | Media::Libsvm => Records::Lines,
         };
         let mut cutter = Cutter::new(stored, records, self.options.block_bytes);
         let (mut first_block, mut begun) = (true, false);
@@ -578,14 +630,23 @@ impl Feeder {
         let found = match self.format.media {
             Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel, &before)
                 .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
-            Media::JsonLines | Media::Json if self.format.has_roles() => {
-                let what = "weight, group, categorical and ignore are read from CSV only so far";
-                let help = "leave them out, or give the channel as text/csv with a header";
+            Media::Libsvm if self.format.has_roles() => {
+                let what = "libsvm holds label, weight and query in its own way, and no words";
+                let help = "leave weight, group, categorical and ignore out";
                 Err(Broken { line: 0, column: None, what: what.into(), help: help.into() })
             }
             Media::JsonLines | Media::Json => {
-                jsonl::Layout::detect(text, block.start, &self.format)
-                    .map(|found| found.map(|layout| (Layout::JsonLines(layout), block.start)))
+                jsonl::Layout::detect(text, block.start, &self.format, channel, &before).map(
+                    |found| {
+                        let absent = self.options.absent;
+                        let layout = found.map(|layout| layout.absent(absent));
+                        layout.map(|layout| (Layout::JsonLines(layout), block.start))
+                    },
+                )
+            }
+            Media::Libsvm => {
+                libsvm::Layout::detect(text, block.start, &self.format, self.options.features)
+                    .map(|found| found.map(|layout| (Layout::Libsvm(layout), block.start)))
             }
         };
         let (layout, start) = match found {
@@ -613,24 +674,21 @@ impl Feeder {
 
     /// The layout with the columns of words that the channel's first block shows.
     fn with_words(&self, block: &Block, layout: Layout) -> Layout {
-        let Layout::Csv(csv) = &layout else { return layout };
-        if !csv.roles.survey {
+        if !layout.roles().survey {
             return layout;
         }
-        let mut rows = Rows::of(&csv.roles, Vec::new());
+        let mut rows = Rows::of(layout.roles(), Vec::new());
         // What is wrong with the block is told when it is decoded in its turn.
-        let _ = csv::decode(&block.bytes, block.start, block.end, csv, &mut rows);
-        let met = &rows.surprises | &self.options.words_met;
-        let before = Before { met, ..self.options.before() };
-        let roles = Roles::resolve(csv.columns, &csv.names, &self.format, &before, &csv.channel);
-        match roles {
-            Ok(roles) => Layout::Csv(csv::Layout { roles, ..csv.clone() }),
-            Err(_) => layout,
-        }
+        let _ = decode(block, &layout, &mut rows);
+        let roles = layout.roles().with_words(&rows.surprises);
+        layout.with_roles(roles)
     }
 
     /// Whether an object is like the ones before, and like what is expected.
     fn fits(&self, layout: &Layout) -> Result<(), (String, String)> {
+        if matches!(layout, Layout::Libsvm(_)) {
+            return self.fits_sparsely(layout);
+        }
         let found = layout.features();
         if matches!((&self.first, layout), (Some(_), Layout::JsonLines(_))) {
             return Ok(());
@@ -662,6 +720,20 @@ impl Feeder {
             let what = format!("feature {} is named {ours} where {first_uri} has {theirs}", at + 1);
             let help = "give all objects of a channel the same columns in the same order";
             return Err((what, help.into()));
+        }
+        Ok(())
+    }
+
+    /// Rows of libsvm have no common width; what else a line holds is the same in all objects.
+    fn fits_sparsely(&self, layout: &Layout) -> Result<(), (String, String)> {
+        let Some((first, first_uri)) = &self.first else { return Ok(()) };
+        for (role, thing) in [(Role::Weight, "weight"), (Role::Group, "query")] {
+            let what = match (layout.roles().has(role), first.roles().has(role)) {
+                (true, false) => format!("the line has a {thing} where {first_uri} has none"),
+                (false, true) => format!("the line has no {thing} where {first_uri} has one"),
+                _ => continue,
+            };
+            return Err((what, "give all objects of a channel the same columns".into()));
         }
         Ok(())
     }

@@ -159,9 +159,10 @@ impl Fault for Error {
                 Some(format!("send at most {rows_max} rows in one request"))
             }
             Error::NoRows => Some("send at least one row".into()),
-            Error::UnknownMedia { .. } => {
-                Some("use text/csv, application/json or application/jsonlines, in UTF-8".into())
-            }
+            Error::UnknownMedia { .. } => Some(
+                "use text/csv, application/json, application/jsonlines or text/libsvm, in UTF-8"
+                    .into(),
+            ),
             Error::NotAcceptable { .. } => {
                 Some("accept text/csv, application/json, application/jsonlines or */*".into())
             }

@@ -10,41 +10,60 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::error::{Broken, shown};
-use super::label::LabelRows;
+use super::label::Refused;
 use super::number;
-use super::roles::Roles;
+use super::roles::{Before, Role, Roles};
 use super::rows::Rows;
+use super::schema::Absent;
 use crate::spec::limit::COLUMNS_MAX;
 use crate::spec::problem::nearest;
-use crate::spec::train::{Format, LabelColumn};
+use crate::spec::train::{Categorical, Format, LabelColumn};
 
 /// What each line looks like.
 #[derive(Debug)]
 pub(crate) struct Layout {
+    /// `channels.NAME`, for messages that name a key.
+    channel: String,
     /// The label's key.
     pub(crate) label: Option<String>,
     /// Features of a row.
     pub(crate) features: usize,
-    /// What each of them is for, the label behind them.
+    /// What each key is for; features that stand in a list come first.
     pub(crate) roles: Roles,
     /// Keys of the features in order; empty when they stand in a list.
     pub(crate) names: Vec<String>,
-    index: HashMap<String, usize>,
+    index: HashMap<String, Place>,
+    /// What stands where a row with `keys` leaves a cell out.
+    absent: f32,
+}
+
+/// What a key of a line is for.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    role: Role,
+    /// Its number, when it is a feature.
+    feature: usize,
 }
 
 impl Layout {
+    pub(crate) fn absent(self, absent: Absent) -> Layout {
+        Layout { absent: absent.value(), ..self }
+    }
+
     /// Reads the first line of an object. `None` when there are only blank lines.
     pub(crate) fn detect(
         text: &[u8],
         start: usize,
         format: &Format,
+        channel: &str,
+        before: &Before,
     ) -> Result<Option<Layout>, Broken> {
         let mut at = start;
         let mut number = 0;
         while at < text.len() {
             let end = at + memchr(b'\n', &text[at..]).unwrap_or(text.len() - at);
             if !is_blank(&text[at..end]) {
-                return Layout::of_line(&text[at..end], format)
+                return Layout::of_line(&text[at..end], format, channel, before)
                     .map(Some)
                     .map_err(|(what, help)| Broken { line: number, column: None, what, help });
             }
@@ -54,7 +73,12 @@ impl Layout {
         Ok(None)
     }
 
-    fn of_line(line: &[u8], format: &Format) -> Result<Layout, (String, String)> {
+    fn of_line(
+        line: &[u8],
+        format: &Format,
+        channel: &str,
+        before: &Before,
+    ) -> Result<Layout, Refused> {
         let object = match serde_json::from_slice(line) {
             Ok(Value::Object(object)) => object,
             Ok(_) => return Err(("the line is not a JSON object".into(), SHAPE.into())),
@@ -77,28 +101,71 @@ impl Layout {
             };
             return Err((format!("there is no key {}", shown(label.as_bytes())), help));
         }
-        let features = match list_of(&object) {
-            Some(length) => length,
-            None => {
-                let names = object.keys().filter(|key| Some(*key) != label.as_ref()).cloned();
-                return Layout::named(label.clone(), names.collect());
+        // A feature by name, or all of them in a list, and what else the job names beside it.
+        let listed = list_of(&object);
+        bounded(listed.unwrap_or(object.len()))?;
+        let label_column = label.clone().map_or(LabelColumn::None, LabelColumn::Named);
+        let format = Format { label: label_column, ..format.clone() };
+        let names: Vec<String> = object.keys().cloned().collect();
+        let mut roles = Roles::resolve(names.len(), &names, &format, before, channel)
+            .map_err(|(_, refused)| refused)?;
+        let mut index = index_of(&names, &roles);
+        if let Some(length) = listed {
+            let beside = |role: &Role| matches!(role, Role::Label | Role::Weight | Role::Group);
+            if let Categorical::Named(wanted) = &format.categorical {
+                let name = wanted.first().map(String::as_str).unwrap_or_default();
+                let what = format!(
+                    "{channel}.categorical names {}, but the features stand in a list, without names",
+                    shown(name.as_bytes())
+                );
+                let help = "write categorical = \"auto\", or a value under each column's name";
+                return Err((what, help.into()));
             }
-        };
-        bounded(features)?;
-        let roles = roles(features, label.as_ref());
-        Ok(Layout { label, features, roles, names: Vec::new(), index: HashMap::new() })
+            index.retain(|_, place| beside(&place.role));
+            let others = roles.list.iter().filter(|role| beside(role)).copied();
+            roles.list = std::iter::repeat_n(Role::Feature, length).chain(others).collect();
+            roles.features = length;
+            roles.words.clear();
+            let words = match &before.known {
+                Some(known) => known.features().collect(),
+                None => before.met.clone(),
+            };
+            roles = roles.with_words(&words);
+        }
+        let names = if listed.is_some() { Vec::new() } else { roles.feature_names(&names) };
+        bounded(roles.features)?;
+        let channel = channel.to_owned();
+        Ok(Layout { channel, label, features: roles.features, roles, names, index, absent: 0.0 })
     }
 
-    fn named(label: Option<String>, names: Vec<String>) -> Result<Layout, (String, String)> {
-        bounded(names.len())?;
-        let index = names.iter().cloned().enumerate().map(|(at, name)| (name, at)).collect();
-        let roles = roles(names.len(), label.as_ref());
-        Ok(Layout { label, features: names.len(), roles, names, index })
+    /// The same lines with other roles for the features.
+    pub(crate) fn with_roles(mut self, roles: Roles) -> Layout {
+        let features =
+            roles.list.iter().filter(|role| matches!(role, Role::Feature | Role::Words(_)));
+        let features: Vec<Role> = features.copied().collect();
+        for place in self.index.values_mut() {
+            if let Role::Feature | Role::Words(_) = place.role {
+                place.role = features[place.feature];
+            }
+        }
+        Layout { roles, ..self }
+    }
+
+    /// What the feature in a list is.
+    fn role_of(&self, feature: usize) -> Role {
+        // Features in a list stand first among the roles.
+        self.roles.list.get(feature).copied().unwrap_or(Role::Ignored)
     }
 }
 
-fn roles(features: usize, label: Option<&String>) -> Roles {
-    Roles::numbers(features + usize::from(label.is_some()), label.map(|_| features))
+fn index_of(names: &[String], roles: &Roles) -> HashMap<String, Place> {
+    let mut feature = 0;
+    let mut index = HashMap::new();
+    for (name, role) in names.iter().zip(&roles.list) {
+        index.insert(name.clone(), Place { role: *role, feature });
+        feature += usize::from(matches!(role, Role::Feature | Role::Words(_)));
+    }
+    index
 }
 
 const SHAPE: &str = "write one object on each line: {\"features\": [1.5, 2], \"label\": 0}, or a value under each column's name";
@@ -148,33 +215,30 @@ pub(crate) fn decode(text: &[u8], layout: &Layout, rows: &mut Rows) -> Result<()
 fn decode_line(line: &[u8], layout: &Layout, rows: &mut Rows) -> Result<(), Broken> {
     let start = rows.features.len();
     rows.features.resize(start + layout.features, f32::NAN);
+    let at = rows.lines;
     let mut state = Line {
         layout,
-        row: &mut rows.features[start..],
-        label: &mut rows.label,
+        start,
+        rows,
         labelled: false,
+        weighted: false,
+        grouped: false,
         filled: layout.features,
         column: None,
         wrong: None,
     };
     let mut json = serde_json::Deserializer::from_slice(line);
     let outcome = LineSeed(&mut state).deserialize(&mut json).and_then(|()| json.end());
-    let (labelled, filled, column, wrong) =
-        (state.labelled, state.filled, state.column, state.wrong);
-    let broken = |(what, help)| Broken { line: rows.lines, column, what, help };
+    let column = state.column;
+    let broken = |(what, help)| Broken { line: at, column, what, help };
     if let Err(error) = outcome {
+        let wrong = state.wrong.take();
         return Err(broken(wrong.unwrap_or_else(|| (not_json(&error), SHAPE.into()))));
     }
-    if filled != layout.features {
-        return Err(broken(wrong_length(filled, layout.features)));
+    if state.filled != layout.features {
+        return Err(broken(wrong_length(state.filled, layout.features)));
     }
-    match &layout.label {
-        Some(label) if !labelled => Err(broken((
-            format!("the label {} is missing", shown(label.as_bytes())),
-            "every row to learn from needs a label; remove the row or fill it in".into(),
-        ))),
-        _ => Ok(()),
-    }
+    state.nothing_is_missing().map_err(broken)
 }
 
 fn wrong_length(found: usize, expected: usize) -> (String, String) {
@@ -204,18 +268,43 @@ fn is_blank(line: &[u8]) -> bool {
 /// One line while it is read. The first mistake of ours stands in `wrong`.
 struct Line<'a> {
     layout: &'a Layout,
-    row: &'a mut [f32],
-    label: &'a mut LabelRows,
+    rows: &'a mut Rows,
+    /// Where the line's row begins.
+    start: usize,
     labelled: bool,
+    weighted: bool,
+    grouped: bool,
     filled: usize,
     column: Option<usize>,
-    wrong: Option<(String, String)>,
+    wrong: Option<Refused>,
 }
 
 impl Line<'_> {
     fn refuse<E: serde::de::Error>(&mut self, what: String, help: &str) -> E {
         self.wrong = Some((what, help.to_owned()));
         E::custom("refused")
+    }
+
+    fn row(&mut self) -> &mut [f32] {
+        &mut self.rows.features[self.start..]
+    }
+
+    /// Whether the line holds what the job names besides features.
+    fn nothing_is_missing(&mut self) -> Result<(), Refused> {
+        let roles = &self.layout.roles;
+        if let (Some(label), false) = (&self.layout.label, self.labelled) {
+            return Err((
+                format!("the label {} is missing", shown(label.as_bytes())),
+                "every row to learn from needs a label; remove the row or fill it in".into(),
+            ));
+        }
+        if roles.has(Role::Weight) && !self.weighted {
+            self.rows.push_weight(b"")?;
+        }
+        if roles.has(Role::Group) && !self.grouped {
+            self.rows.group.push(b"", 0)?;
+        }
+        Ok(())
     }
 }
 
@@ -236,14 +325,21 @@ impl<'de> Visitor<'de> for LineSeed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let line = self.0;
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            if line.layout.label.as_deref() == Some(key.as_ref()) {
-                let value: Value = map.next_value()?;
-                line.take_label(&value)?;
-            } else if let Some(column) = line.layout.index.get(key.as_ref()) {
-                line.column = Some(*column);
-                let value = map.next_value_seed(Number(line))?;
-                line.row[*column] = value;
-                line.column = None;
+            if let Some(place) = line.layout.index.get(key.as_ref()) {
+                let Place { role, feature } = *place;
+                match role {
+                    Role::Feature | Role::Words(_) => {
+                        line.column = Some(feature);
+                        let value = map.next_value_seed(Cell(line, role))?;
+                        line.row()[feature] = value;
+                        line.column = None;
+                    }
+                    Role::Ignored => drop(map.next_value::<IgnoredAny>()?),
+                    Role::Label | Role::Weight | Role::Group => {
+                        let value: Value = map.next_value()?;
+                        line.take_other(role, &value)?;
+                    }
+                }
             } else if line.layout.names.is_empty() && key == "features" {
                 map.next_value_seed(List(line))?;
             } else if line.layout.names.is_empty() && key == "data" {
@@ -264,35 +360,52 @@ impl<'de> Visitor<'de> for LineSeed<'_, '_> {
 }
 
 impl Line<'_> {
-    fn take_label<E: serde::de::Error>(&mut self, value: &Value) -> Result<(), E> {
-        self.labelled = true;
-        let outcome = match value {
-            Value::String(text) => self.label.push_text(text.as_bytes()),
-            Value::Number(number) => self.label.push_text(number.to_string().as_bytes()),
-            Value::Bool(truth) => self.label.push_number(f32::from(u8::from(*truth))),
-            Value::Null => self.label.push_text(b""),
-            _ => Err(("the label is not a number or a word".into(), SHAPE.into())),
+    /// The label, the weight or the group.
+    fn take_other<E: serde::de::Error>(&mut self, role: Role, value: &Value) -> Result<(), E> {
+        let (name, seen) = match role {
+            Role::Weight => ("weight", &mut self.weighted),
+            Role::Group => ("group", &mut self.grouped),
+            _ => ("label", &mut self.labelled),
+        };
+        if std::mem::replace(seen, true) {
+            return Err(self.refuse(format!("the {name} stands there twice"), "give it once"));
+        }
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(truth) if role == Role::Label => u8::from(*truth).to_string(),
+            Value::Null => String::new(),
+            _ => {
+                return Err(self.refuse(format!("the {name} is not a number or a word"), SHAPE));
+            }
+        };
+        let line = self.rows.lines;
+        let outcome = match role {
+            Role::Weight => self.rows.push_weight(text.as_bytes()),
+            Role::Group => self.rows.group.push(text.as_bytes(), line),
+            _ => self.rows.label.push_text(text.as_bytes()),
         };
         outcome.map_err(|(what, help)| self.refuse(what, &help))
     }
 
     fn take_tensor<E: serde::de::Error>(&mut self, values: &Values) -> Result<(), E> {
-        let numbers = values.values.iter().map(|value| value.unwrap_or(f32::NAN));
+        let width = self.layout.features;
         match &values.keys {
-            None if values.values.len() == self.row.len() => {
-                self.row.iter_mut().zip(numbers).for_each(|(slot, value)| *slot = value);
+            None if values.values.len() == width => {
+                for (at, value) in values.values.iter().enumerate() {
+                    self.row()[at] = self.cell(at, value)?;
+                }
             }
             None => self.filled = values.values.len(),
             Some(keys) if keys.len() == values.values.len() => {
-                self.row.fill(0.0);
-                for (key, value) in keys.iter().zip(numbers) {
-                    match usize::try_from(*key).ok().and_then(|key| self.row.get_mut(key)) {
-                        Some(slot) => *slot = value,
-                        None => {
-                            let what = format!("the key {key} is not below {}", self.row.len());
-                            return Err(self.refuse(what, "count keys from 0, below the shape"));
-                        }
-                    }
+                let absent = self.layout.absent;
+                self.row().fill(absent);
+                for (key, value) in keys.iter().zip(&values.values) {
+                    let Some(at) = usize::try_from(*key).ok().filter(|at| *at < width) else {
+                        let what = format!("the key {key} is not below {width}");
+                        return Err(self.refuse(what, "count keys from 0, below the shape"));
+                    };
+                    self.row()[at] = self.cell(at, value)?;
                 }
             }
             Some(keys) => {
@@ -305,14 +418,46 @@ impl Line<'_> {
     }
 }
 
+impl Line<'_> {
+    /// One value of a tensor.
+    fn cell<E: serde::de::Error>(&mut self, at: usize, value: &Option<Entry>) -> Result<f32, E> {
+        let role = self.layout.role_of(at);
+        self.column = Some(at);
+        let value = match value {
+            None => f32::NAN,
+            Some(Entry::Number(number)) => Cell(self, role).visit_f64(*number)?,
+            Some(Entry::Truth(truth)) => Cell(self, role).visit_bool(*truth)?,
+            Some(Entry::Word(word)) => Cell(self, role).visit_str(word)?,
+        };
+        self.column = None;
+        Ok(value)
+    }
+
+    /// The code of a word, in the `slot`-th column of words.
+    fn word<E: serde::de::Error>(&mut self, slot: usize, text: &str) -> Result<f32, E> {
+        let layout = self.layout;
+        let code = self.rows.word(&layout.roles, slot, text.as_bytes());
+        code.map_err(|(what, help)| self.refuse(what, &help))
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Tensor {
     features: Values,
 }
 
+/// A number or a word; which of them belongs there is known with its column.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Number(f64),
+    Truth(bool),
+    Word(String),
+}
+
 #[derive(serde::Deserialize)]
 struct Values {
-    values: Vec<Option<f32>>,
+    values: Vec<Option<Entry>>,
     keys: Option<Vec<u64>>,
 }
 
@@ -336,8 +481,9 @@ impl<'de> Visitor<'de> for List<'_, '_> {
         let mut at = 0;
         loop {
             line.column = Some(at);
-            let Some(value) = list.next_element_seed(Number(line))? else { break };
-            if let Some(slot) = line.row.get_mut(at) {
+            let role = line.layout.role_of(at);
+            let Some(value) = list.next_element_seed(Cell(line, role))? else { break };
+            if let Some(slot) = line.row().get_mut(at) {
                 *slot = value;
             }
             at += 1;
@@ -348,22 +494,25 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     }
 }
 
-/// A number, `null` for a missing one, or a truth as 0 or 1.
-struct Number<'a, 'b>(&'a mut Line<'b>);
+/// A number, `null` for a missing one, or a truth as 0 or 1; in a column of words, a word.
+struct Cell<'a, 'b>(&'a mut Line<'b>, Role);
 
-impl<'de> DeserializeSeed<'de> for Number<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Cell<'_, '_> {
     type Value = f32;
     fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<f32, D::Error> {
         json.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Number<'_, '_> {
+impl<'de> Visitor<'de> for Cell<'_, '_> {
     type Value = f32;
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a number")
     }
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<f32, E> {
+        if let Role::Words(slot) = self.1 {
+            return self.0.word(slot, &value.to_string());
+        }
         let narrow = value as f32;
         if narrow.is_infinite() {
             let what = format!("{value:e} is too large");
@@ -371,26 +520,42 @@ impl<'de> Visitor<'de> for Number<'_, '_> {
         }
         Ok(narrow)
     }
-    fn visit_u64<E>(self, value: u64) -> Result<f32, E> {
-        Ok(value as f32)
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<f32, E> {
+        match self.1 {
+            Role::Words(slot) => self.0.word(slot, &value.to_string()),
+            _ => Ok(value as f32),
+        }
     }
-    fn visit_i64<E>(self, value: i64) -> Result<f32, E> {
-        Ok(value as f32)
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<f32, E> {
+        match self.1 {
+            Role::Words(slot) => self.0.word(slot, &value.to_string()),
+            _ => Ok(value as f32),
+        }
     }
-    fn visit_bool<E>(self, value: bool) -> Result<f32, E> {
-        Ok(f32::from(u8::from(value)))
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<f32, E> {
+        match self.1 {
+            Role::Words(slot) => self.0.word(slot, if value { "true" } else { "false" }),
+            _ => Ok(f32::from(u8::from(value))),
+        }
     }
     fn visit_unit<E>(self) -> Result<f32, E> {
         Ok(f32::NAN)
     }
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<f32, E> {
+        let line = self.0;
+        if let Role::Words(slot) = self.1 {
+            return line.word(slot, text);
+        }
         if let Ok(number::Cell::Missing) = number::parse(text.as_bytes()) {
             return Ok(f32::NAN);
         }
+        if line.layout.roles.survey {
+            line.rows.surprises.extend(line.column);
+            return Ok(f32::NAN);
+        }
         let what = format!("the text {} stands where a number belongs", shown(text.as_bytes()));
-        Err(self.0.refuse(
-            what,
-            "features are numbers, or null where a value is missing; turn words into numbers first",
-        ))
+        let name = line.column.and_then(|at| line.layout.names.get(at));
+        let help = line.layout.roles.word_help(name, &line.layout.channel);
+        Err(line.refuse(what, &help))
     }
 }

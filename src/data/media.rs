@@ -87,8 +87,10 @@ impl Accept {
     }
 }
 
+/// A format that answers are not written in becomes CSV.
 impl From<Media> for Accept {
     fn from(media: Media) -> Accept {
+        let media = if is_written(media) { media } else { Media::Csv };
         Accept { media, parameters: Vec::new() }
     }
 }
@@ -99,12 +101,13 @@ pub fn name(media: Media) -> &'static str {
         Media::Csv => "text/csv",
         Media::JsonLines => "application/jsonlines",
         Media::Json => "application/json",
+        Media::Libsvm => "text/libsvm",
     }
 }
 
 /// A format by any of the names in use for it; SageMaker's short ones included.
 fn media(text: &str) -> Option<Media> {
-    const NAMES: [(&str, Media); 9] = [
+    const NAMES: [(&str, Media); 12] = [
         ("text/csv", Media::Csv),
         ("application/csv", Media::Csv),
         ("csv", Media::Csv),
@@ -114,8 +117,16 @@ fn media(text: &str) -> Option<Media> {
         ("application/x-jsonlines", Media::JsonLines),
         ("application/x-ndjson", Media::JsonLines),
         ("jsonlines", Media::JsonLines),
+        ("text/libsvm", Media::Libsvm),
+        ("text/x-libsvm", Media::Libsvm),
+        ("libsvm", Media::Libsvm),
     ];
     NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, media)| *media)
+}
+
+/// Whether answers can be given in a format.
+fn is_written(media: Media) -> bool {
+    matches!(media, Media::Csv | Media::Json | Media::JsonLines)
 }
 
 /// One range with its rank: quality in thousandths, then how exact it is.
@@ -127,7 +138,7 @@ fn read_range(text: &str, default: Media) -> Option<((u16, u8), Accept)> {
         "text/*" => (1, Media::Csv),
         "application/*" if default == Media::JsonLines => (1, Media::JsonLines),
         "application/*" => (1, Media::Json),
-        _ => (2, media(range)?),
+        _ => (2, media(range).filter(|media| is_written(*media))?),
     };
     let mut parameters = parameters(parts);
     let quality = find(&parameters, "q").map_or(Some(1000), quality)?;
@@ -179,6 +190,7 @@ mod tests {
         assert_eq!(csv.parameter("label_size"), Some("0"));
         assert_eq!(ContentType::parse("application/json").unwrap().media, Media::Json);
         assert_eq!(ContentType::parse("application/jsonlines;").unwrap().media, Media::JsonLines);
+        assert_eq!(ContentType::parse("text/x-libsvm").unwrap().media, Media::Libsvm);
         for text in ["", "text/html", "text/csv; charset=utf-16", "image/png", ";", "text/*"] {
             let error = ContentType::parse(text).unwrap_err();
             assert!(matches!(error, Error::UnknownMedia { .. }), "{text}");
@@ -199,6 +211,7 @@ mod tests {
         assert_eq!(choose("application/*"), Some(Media::Json));
         assert_eq!(choose("text/*"), Some(Media::Csv));
         assert_eq!(choose("text/html"), None);
+        assert_eq!(choose("text/libsvm"), None);
         assert_eq!(choose("application/json;q=0"), None);
         assert_eq!(choose("application/json;q=nan"), None);
         assert_eq!(choose(",,;;,"), None);

@@ -15,9 +15,11 @@ mod csv;
 mod group;
 mod jsonl;
 mod label;
+mod libsvm;
 mod number;
 mod roles;
 mod rows;
+mod sparse;
 mod stored;
 mod words;
 

@@ -97,6 +97,14 @@ pub(crate) fn scan(bytes: &[u8], start: usize) -> Option<(f32, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
+/// Reads a whole number without a sign that starts at `start`, and where it ended; `None` when there
+/// is none, or when it has more digits than always fit.
+#[inline]
+pub(crate) fn whole(bytes: &[u8], start: usize) -> Option<(u64, usize)> {
+    let (value, count) = digits(bytes, start, 0)?;
+    (count > 0).then_some((value, start + count))
+}
+
 /// So many decimal digits always fit a `u64`.
 const DIGITS_MAX: usize = 19;
 

@@ -17,6 +17,7 @@ use crate::spec::train::Media;
 mod json;
 mod plain;
 mod scan;
+mod sparse;
 
 /// What one request may make a server hold.
 #[derive(Debug, Clone, Copy)]
@@ -33,13 +34,17 @@ impl Default for Limits {
     }
 }
 
-/// Reads `body` as rows × features; an empty cell or `null` is missing, NaN.
+/// Reads `body` as rows × features; an empty cell or `null` is missing, NaN. In a column of words
+/// stands a word, also where it looks like a number; one that training did not see is missing.
 ///
 /// - `text/csv`: features only, no header (unless `header=present`), quotes and CRLF as in files.
 /// - `application/json`: `{"instances": [..]}` whose entries are `{"features": [1.5, 2]}`,
 ///   `{"data": {"features": {"values": [..]}}}`, the same with `keys` and `shape` where zeros are
 ///   left out, `[1.5, 2]`, or a value under each column's name where the model knows names.
 /// - `application/jsonlines`: one such entry on each line.
+/// - `text/libsvm`: `[label] index:value …` on each line, indices from 0; a label is passed over.
+///
+/// A cell that a sparse row leaves out is what [`Signature::absent`] says.
 ///
 /// A model of logins reads the same shapes with two words in each row.
 ///
@@ -63,12 +68,17 @@ pub fn decode(
         Media::Csv => decode_csv(content, body, signature)?,
         Media::Json => {
             let mut values = Vec::with_capacity(body.len() / 4);
-            match scan::instances(body, signature.features, rows_max, &mut values) {
+            let scanned = match signature.categories.is_empty() {
+                true => scan::instances(body, signature.features, rows_max, &mut values),
+                false => None,
+            };
+            match scanned {
                 Some(_) => values,
                 None => json::instances(body, signature, rows_max)?,
             }
         }
         Media::JsonLines => json::lines(body, signature, rows_max)?,
+        Media::Libsvm => sparse::libsvm(body, signature, rows_max)?,
     };
     let rows = values.len().checked_div(signature.features).unwrap_or(0);
     match rows {
@@ -96,7 +106,9 @@ pub fn decode_into(
     }
     let features = signature.features;
     let rows_max = limits.rows_max.min(limits.values_max / features.max(1));
+    // The quick ways know numbers only; where a column holds words, a number is one too.
     let rows = match content.media {
+        _ if !signature.categories.is_empty() => None,
         Media::Csv if content.parameters.is_empty() => {
             plain::rows(body, features, rows_max, values)
         }
@@ -131,7 +143,7 @@ fn decode_csv(
         channel: "request".into(),
         delimiter: b',',
         columns: signature.features,
-        roles: Roles::numbers(signature.features, None),
+        roles: Roles::request(signature.features, signature.vocabulary()),
         names: signature.columns.clone(),
         measure: csv::Measure::Model,
     };

@@ -61,6 +61,27 @@ impl Roles {
         Roles { list: (0..columns).map(role).collect(), features, ..Roles::default() }
     }
 
+    /// So many features, of which those in `known` hold words.
+    pub(crate) fn request(features: usize, known: &Arc<Vocabulary>) -> Roles {
+        let mut roles = Roles::numbers(features, None);
+        roles.find_words(&known.features().collect());
+        roles.known = Some(known.clone());
+        roles
+    }
+
+    /// The same columns, words in the features `met` too.
+    pub(crate) fn with_words(&self, met: &BTreeSet<usize>) -> Roles {
+        let plain = |role: &Role| match role {
+            Role::Words(_) => Role::Feature,
+            other => *other,
+        };
+        let met = met.iter().chain(&self.words).copied().collect();
+        let list = self.list.iter().map(plain).collect();
+        let mut roles = Roles { list, words: Vec::new(), ..self.clone() };
+        roles.find_words(&met);
+        roles
+    }
+
     /// For `columns` columns, `names` theirs or none at all. `channel` is what messages call the
     /// table of keys (`channels.train`).
     ///
@@ -99,13 +120,13 @@ impl Roles {
         let features = list.iter().filter(|role| **role == Role::Feature).count();
         let mut roles = Roles { list, features, ..Roles::default() };
         let words = named.words(&roles, format, before)?;
-        roles.find_words(words);
+        roles.find_words(&words);
         roles.known.clone_from(&before.known);
         roles.survey = before.known.is_none() && format.categorical == Categorical::Auto;
         Ok(roles)
     }
 
-    fn find_words(&mut self, words: BTreeSet<usize>) {
+    fn find_words(&mut self, words: &BTreeSet<usize>) {
         let mut feature = 0;
         for role in &mut self.list {
             if *role != Role::Feature {

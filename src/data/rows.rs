@@ -6,6 +6,7 @@ use super::group::GroupRows;
 use super::label::{LabelRows, Refused};
 use super::number::{self, Cell};
 use super::roles::{Role, Roles};
+use super::sparse::Entries;
 use super::words::Words;
 
 /// Rows of one block.
@@ -14,6 +15,8 @@ pub(crate) struct Rows {
     /// rows × features, row after row. A cell of a column of words is a code: of the model's words
     /// where those are known, else into `words`.
     pub(crate) features: Vec<f32>,
+    /// The rows instead, where the format leaves cells out.
+    pub(crate) entries: Option<Entries>,
     /// How many.
     pub(crate) count: usize,
     /// One for each row, when the channel has labels.
@@ -74,6 +77,7 @@ impl Rows {
 pub(crate) enum Layout {
     Csv(super::csv::Layout),
     JsonLines(super::jsonl::Layout),
+    Libsvm(super::libsvm::Layout),
 }
 
 impl Layout {
@@ -82,10 +86,32 @@ impl Layout {
         match self {
             Layout::Csv(layout) => &layout.roles,
             Layout::JsonLines(layout) => &layout.roles,
+            Layout::Libsvm(layout) => &layout.roles,
         }
     }
 
-    /// Features of a row.
+    /// The same records with other roles.
+    pub(crate) fn with_roles(self, roles: Roles) -> Layout {
+        match self {
+            Layout::Csv(layout) => Layout::Csv(super::csv::Layout { roles, ..layout }),
+            Layout::JsonLines(layout) => Layout::JsonLines(layout.with_roles(roles)),
+            Layout::Libsvm(mut layout) => {
+                layout.roles = roles;
+                Layout::Libsvm(layout)
+            }
+        }
+    }
+
+    /// What messages call the column of a feature: its place in the file, or among the features
+    /// where records name their fields.
+    pub(crate) fn column_of(&self, feature: usize) -> usize {
+        match self {
+            Layout::Csv(layout) => layout.roles.column_of(feature).unwrap_or(feature),
+            Layout::JsonLines(_) | Layout::Libsvm(_) => feature,
+        }
+    }
+
+    /// Features of a row; 0 where a row holds what it likes.
     pub(crate) fn features(&self) -> usize {
         self.roles().features
     }
@@ -100,6 +126,7 @@ impl Layout {
         match self {
             Layout::Csv(layout) => layout.roles.feature_names(&layout.names),
             Layout::JsonLines(layout) => layout.names.clone(),
+            Layout::Libsvm(_) => Vec::new(),
         }
     }
 
@@ -108,6 +135,7 @@ impl Layout {
         match self {
             Layout::Csv(layout) => layout.names.get(column).cloned(),
             Layout::JsonLines(layout) => layout.names.get(column).cloned(),
+            Layout::Libsvm(_) => None,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What goes into a model and what comes out, as the artifact's manifest keeps it.
 
+use std::sync::{Arc, OnceLock};
+
 use serde::{Deserialize, Serialize};
 
 use super::batch::Categories;
+use super::words::Vocabulary;
 
 /// What kind of question the model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +123,10 @@ pub struct Signature {
     /// The words of each column that holds words, by column from 0.
     #[serde(default, skip_serializing_if = "Categories::is_empty")]
     pub categories: Categories,
+    /// The same words, indexed when the first one is looked up: see
+    /// [`vocabulary`](Self::vocabulary).
+    #[serde(skip)]
+    pub lookup: Lookup,
     /// What a cell means that a sparse row leaves out.
     #[serde(default, skip_serializing_if = "Absent::is_zero")]
     pub absent: Absent,
@@ -141,10 +148,33 @@ impl Signature {
             features,
             columns: Vec::new(),
             categories: Categories::new(),
+            lookup: Lookup::default(),
             absent: Absent::Zero,
             task,
             labels: None,
             threshold: None,
         }
+    }
+
+    /// The words of [`categories`](Self::categories), ready to be looked up.
+    pub fn vocabulary(&self) -> &Arc<Vocabulary> {
+        self.lookup.0.get_or_init(|| Arc::new(Vocabulary::of(&self.categories)))
+    }
+}
+
+/// An index that is made once, at first use. It says nothing that the words themselves do not, so
+/// any two are equal, and a copy starts afresh: its words may be changed.
+#[derive(Debug, Default)]
+pub struct Lookup(OnceLock<Arc<Vocabulary>>);
+
+impl Clone for Lookup {
+    fn clone(&self) -> Lookup {
+        Lookup::default()
+    }
+}
+
+impl PartialEq for Lookup {
+    fn eq(&self, _: &Lookup) -> bool {
+        true
     }
 }

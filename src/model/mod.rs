@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ndarray::ArrayView2;
 
 use crate::algorithm::{self, Files, Predictor, Table};
-use crate::data::Answer;
+use crate::data::{self, Answer};
 use crate::seal::{self, Form, HeaderInfo, KeyService, LocalKeys};
 use crate::spec::limit;
 
@@ -97,8 +97,7 @@ impl Opener {
                 place: place.to_owned(),
                 algorithm: manifest.algorithm.clone(),
             })?;
-        let predictor = definition
-            .open(&manifest.signature, &files)
+        let predictor = algorithm::expand::open(&*definition, &manifest.signature, &files)
             .map_err(|source| Error::Weights { place: place.to_owned(), source })?;
         Ok(Model { manifest, digest, predictor })
     }
@@ -258,6 +257,32 @@ fn unsealed(mut from: impl Read, place: &str, keys: &dyn KeyService) -> Result<V
     }
 }
 
+/// The words of a stranger's manifest are held in memory and looked up by each request.
+fn check_words(signature: &data::Signature) -> Result<(), String> {
+    let mut bytes = 0;
+    for (column, words) in &signature.categories {
+        let distinct: std::collections::HashSet<&String> = words.iter().collect();
+        bytes += words.iter().map(String::len).sum::<usize>();
+        if *column >= signature.features {
+            return Err(format!(
+                "the manifest has words for column {column} of {} features",
+                signature.features
+            ));
+        }
+        if distinct.len() != words.len() || words.len() > limit::WORDS_MAX {
+            return Err(format!(
+                "the {} words of column {column} in the manifest are not at most {} different ones",
+                words.len(),
+                limit::WORDS_MAX
+            ));
+        }
+    }
+    match bytes {
+        0..=limit::VOCABULARY_BYTES_MAX => Ok(()),
+        _ => Err(format!("the manifest has {bytes} bytes of words")),
+    }
+}
+
 /// A signature that contradicts itself would only be noticed by the first request.
 fn check_signature(manifest: &Manifest) -> Result<(), String> {
     let signature = &manifest.signature;
@@ -271,6 +296,7 @@ fn check_signature(manifest: &Manifest) -> Result<(), String> {
             signature.features
         ));
     }
+    check_words(signature)?;
     if signature.threshold.is_some_and(|threshold| threshold.is_nan()) {
         return Err("the manifest's threshold is not a number".into());
     }

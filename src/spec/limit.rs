@@ -3,6 +3,8 @@
 
 /// Columns of one table, label included. A wider file is refused by name, not by memory.
 pub const COLUMNS_MAX: usize = 65_536;
+/// Columns of rows that leave cells out (libsvm, recordio): one row filled up still fits a request.
+pub const SPARSE_COLUMNS_MAX: usize = 1 << 24;
 /// Bytes of one line of CSV or JSON Lines.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of a job or endpoint file.

@@ -7,7 +7,8 @@ use super::problem::{nearest, shortened};
 use super::train::{LabelColumn, Media};
 
 /// What smrt reads a channel from.
-const SUPPORTED: &str = "text/csv (or csv) and application/jsonlines (or jsonlines)";
+const SUPPORTED: &str =
+    "text/csv, text/libsvm and application/jsonlines (or csv, libsvm, jsonlines)";
 
 /// A channel's `content_type`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(crate) fn content_type(text: &str) -> Result<ContentType, Wrong> {
         | "application/x-jsonlines"
         | "application/x-ndjson"
         | "jsonlines" => Media::JsonLines,
+        "text/libsvm" | "text/x-libsvm" | "libsvm" => Media::Libsvm,
         "application/json" | "json" => {
             let what = format!("{} is for requests, not for channels", shortened_quoted(text));
             return Err((what, Some("write application/jsonlines: one object per line".into())));
@@ -39,7 +41,7 @@ pub(crate) fn content_type(text: &str) -> Result<ContentType, Wrong> {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let value = value.trim().trim_matches('"');
         match key.trim().to_ascii_lowercase().as_str() {
-            "label_size" if media == Media::Csv => match value {
+            "label_size" if media != Media::JsonLines => match value {
                 "0" => label = Some(LabelColumn::None),
                 "1" => label = Some(LabelColumn::First),
                 _ => return Err(bad_parameter(text, "label_size is 0 or 1")),
@@ -55,7 +57,7 @@ pub(crate) fn content_type(text: &str) -> Result<ContentType, Wrong> {
 }
 
 fn unsupported(text: &str, name: &str) -> Wrong {
-    let known = ["text/csv", "application/jsonlines", "csv", "jsonlines"];
+    let known = ["text/csv", "application/jsonlines", "text/libsvm", "csv", "jsonlines", "libsvm"];
     let meant = match nearest(name, known) {
         Some(near) => format!("; did you mean {near:?}?"),
         None => String::new(),
@@ -87,12 +89,17 @@ mod tests {
         let jsonlines = ContentType { media: Media::JsonLines, label: None };
         assert_eq!(content_type("application/jsonlines"), Ok(jsonlines.clone()));
         assert_eq!(content_type("jsonlines"), Ok(jsonlines));
+        let libsvm = |label| Ok(ContentType { media: Media::Libsvm, label });
+        for text in ["text/libsvm", "text/x-libsvm", "libsvm"] {
+            assert_eq!(content_type(text), libsvm(None));
+        }
+        assert_eq!(content_type("text/libsvm;label_size=0"), libsvm(Some(LabelColumn::None)));
     }
 
     #[test]
     fn an_unsupported_type_is_answered_with_the_supported_ones() {
         for text in
-            ["text/libsvm", "application/x-parquet", "text/cvs", "", ";", "application/json"]
+            ["text/libsvn", "application/x-parquet", "text/cvs", "", ";", "application/json"]
         {
             let (_, help) = content_type(text).unwrap_err();
             assert!(help.unwrap().contains("application/jsonlines"), "{text}");

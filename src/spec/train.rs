@@ -84,6 +84,8 @@ pub enum Media {
     JsonLines,
     /// `application/json`; requests and answers only.
     Json,
+    /// `text/libsvm`
+    Libsvm,
 }
 
 /// Where the label stands.
@@ -254,6 +256,7 @@ impl std::fmt::Display for Media {
             Media::Csv => "text/csv",
             Media::JsonLines => "application/jsonlines",
             Media::Json => "application/json",
+            Media::Libsvm => "text/libsvm",
         })
     }
 }

@@ -4,16 +4,19 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::algorithm::expand::Expansion;
 use crate::algorithm::{Channels, Reads};
 use crate::data::{self, Categories, Dataset, Vocabulary};
-use crate::spec::train::{Channel, TrainingJob};
+use crate::spec::problem::Problems;
+use crate::spec::train::{Channel, LabelColumn, Media, TrainingJob, WeightColumn};
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 
 use super::error::Error;
 use super::report::ChannelReport;
 
-/// Reads every channel of the job whole. They share `resources.memory_bytes_max`.
+/// Reads every channel of the job whole. They share `resources.memory_bytes_max`. Sparse rows are
+/// filled up where the algorithm does not read them.
 ///
 /// # Errors
 /// When a channel is missing or empty, its data are not what the job says, or two channels do not
@@ -42,6 +45,7 @@ pub(super) fn read(
             threads,
             memory_bytes_max: left,
             features,
+            absent: reads.absent,
             categories: categories.clone(),
             ..data::channel::Options::new(format!("channels.{name}"))
         };
@@ -55,12 +59,6 @@ pub(super) fn read(
         .map_err(|source| Error::Data { channel: name.to_owned(), source: Box::new(source) })?;
         left = left.saturating_sub(bytes_of(&dataset));
         features = Some(dataset.width());
-        if !dataset.categories.is_empty() {
-            return Err(Error::Channels {
-                what: format!("channel {name} has columns of words, which no algorithm takes yet"),
-                help: "turn the words into numbers, or name the columns under `ignore`".into(),
-            });
-        }
         // What a word means is learned from the train channel alone.
         match &words {
             None => {
@@ -77,6 +75,14 @@ pub(super) fn read(
         });
         *slot = Some((name, dataset));
     }
+    // All channels go to the algorithm in one shape.
+    let whole =
+        |slot: &Option<(_, Dataset)>| slot.as_ref().is_some_and(|(_, d)| d.sparse.is_none());
+    if !reads.sparse || datasets.iter().any(whole) {
+        for (name, dataset) in datasets.iter_mut().flatten() {
+            fill(name, dataset, reads.absent, &mut left, spec)?;
+        }
+    }
     let mut take = |wanted: &str| {
         datasets.iter_mut().find_map(|slot| slot.take_if(|(name, _)| *name == wanted)).map(|d| d.1)
     };
@@ -88,6 +94,78 @@ pub(super) fn read(
         }
     }
     Ok((channels, reports))
+}
+
+/// The channels as an algorithm sees them that reads numbers only; `None` where they hold nothing
+/// else already.
+///
+/// # Errors
+/// When the words make too many columns, or the rows do not fit into memory then.
+pub(super) fn expand(channels: Channels, memory_bytes_max: u64) -> Result<Channels, Error> {
+    let Channels { train, validation, test } = channels;
+    let Some(expansion) = Expansion::of(train.width(), &train.categories)? else {
+        return Ok(Channels { train, validation, test });
+    };
+    let mut left = memory_bytes_max;
+    let mut wide = |name: &str, dataset: Dataset| {
+        // While a channel is expanded, both forms of it stand in memory.
+        let rows = dataset.rows() as u64;
+        let wide_bytes = 4 * rows * expansion.width() as u64;
+        let needed_bytes = wide_bytes + bytes_of(&dataset);
+        if needed_bytes > left {
+            let source = data::Error::Memory {
+                channel: format!("channels.{name}, with a column for each word,"),
+                needed_bytes: memory_bytes_max - left + needed_bytes,
+                limit_bytes: memory_bytes_max,
+            };
+            return Err(Error::Data { channel: name.to_owned(), source: Box::new(source) });
+        }
+        left -= wide_bytes;
+        Ok(expansion.dataset(dataset))
+    };
+    let train = wide("train", train)?;
+    let validation = validation.map(|dataset| wide("validation", dataset)).transpose()?;
+    let test = test.map(|dataset| wide("test", dataset)).transpose()?;
+    Ok(Channels { train, validation, test })
+}
+
+/// `csv_weights = 1`, SageMaker's hyperparameter: in CSV the column after the label is the weight.
+///
+/// # Errors
+/// When a channel says otherwise.
+pub(super) fn csv_weights(
+    spec: &TrainingJob,
+    effective: &serde_json::Map<String, serde_json::Value>,
+) -> Result<TrainingJob, Problems> {
+    let mut spec = spec.clone();
+    if effective.get("csv_weights").and_then(serde_json::Value::as_i64) != Some(1) {
+        return Ok(spec);
+    }
+    let mut problems = Problems::default();
+    for (name, channel) in &mut spec.channels {
+        let format = &mut channel.format;
+        if format.media != Media::Csv {
+            continue;
+        }
+        let what = match (&format.weight, &format.label) {
+            (None, LabelColumn::First) => {
+                format.weight = Some(WeightColumn::Second);
+                continue;
+            }
+            (Some(_), _) => "says where the weight stands, and channels.{}.weight does too",
+            (None, LabelColumn::Named(_)) => {
+                "counts columns from a label that comes first, and channels.{} names its own"
+            }
+            (None, LabelColumn::None) => {
+                "means the column after the label, and channels.{} has no label"
+            }
+        };
+        let help =
+            format!("leave csv_weights out, and write `weight = \"…\"` under channels.{name}");
+        let what = format!("csv_weights = 1 {}", what.replace("{}", name.as_str()));
+        problems.add("hyperparameters.csv_weights", None, what, Some(help));
+    }
+    if problems.is_empty() { Ok(spec) } else { Err(problems) }
 }
 
 fn readers(
@@ -130,11 +208,41 @@ fn shown(object: &Uri, channel: &Uri) -> String {
     name.map_or_else(|| object.to_string(), |name| name.display().to_string())
 }
 
+/// Makes sparse rows whole, if they fit into the memory that is left.
+fn fill(
+    name: &str,
+    dataset: &mut Dataset,
+    absent: data::Absent,
+    left: &mut u64,
+    spec: &TrainingJob,
+) -> Result<(), Error> {
+    let Some(sparse) = dataset.sparse.take() else { return Ok(()) };
+    let whole_bytes = 4 * sparse.rows() as u64 * sparse.width as u64;
+    if whole_bytes > *left {
+        return Err(Error::Whole {
+            channel: name.to_owned(),
+            rows: sparse.rows(),
+            features: sparse.width,
+            bytes: whole_bytes,
+            needed_bytes: spec.resources.memory_bytes_max - *left + whole_bytes,
+            limit_bytes: spec.resources.memory_bytes_max,
+        });
+    }
+    dataset.features = sparse.dense(absent.value());
+    *left = (*left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
+    Ok(())
+}
+
 /// What a dataset holds in memory.
 fn bytes_of(dataset: &Dataset) -> u64 {
     let beside = [dataset.label.is_some(), dataset.weight.is_some(), dataset.group.is_some()];
     let columns = dataset.features.ncols() + beside.into_iter().filter(|is| *is).count();
-    (dataset.rows() * columns * size_of::<f32>()) as u64
+    let sparse = dataset.sparse.as_ref().map_or(0, sparse_bytes);
+    (dataset.rows() * columns * size_of::<f32>()) as u64 + sparse
+}
+
+fn sparse_bytes(sparse: &data::Sparse) -> u64 {
+    (sparse.offsets.len() * size_of::<usize>() + sparse.columns.len() * 8) as u64
 }
 
 fn same_columns(train: &Dataset, name: &str, other: &Dataset) -> Result<(), Error> {

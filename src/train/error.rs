@@ -40,6 +40,25 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// Sparse rows do not fit into memory once every cell stands there.
+    #[error(
+        "channel {channel}: {rows} rows of {features} features need {bytes} bytes when sparse rows are filled up; \
+         with what else is held that is {needed_bytes}, and the job may use {limit_bytes}"
+    )]
+    Whole {
+        /// The channel's name.
+        channel: String,
+        /// Its rows.
+        rows: usize,
+        /// Features of each.
+        features: usize,
+        /// What they take, filled up.
+        bytes: u64,
+        /// With what is held beside them.
+        needed_bytes: u64,
+        /// `resources.memory_bytes_max`
+        limit_bytes: u64,
+    },
     /// The algorithm gave up.
     #[error(transparent)]
     Algorithm(#[from] crate::algorithm::Error),
@@ -85,6 +104,7 @@ impl Fault for Error {
             Error::Store(source) => source.kind(),
             Error::Data { source, .. } => source.kind(),
             Error::Channels { .. } => Kind::Data,
+            Error::Whole { .. } => Kind::Caller,
             Error::Algorithm(source) => source.kind(),
             Error::Seal(source) => source.kind(),
             Error::Model(source) => source.kind(),
@@ -103,6 +123,9 @@ impl Fault for Error {
             Error::Store(source) => source.help(),
             Error::Data { source, .. } => source.help(),
             Error::Channels { help, .. } | Error::Resume { help, .. } => Some(help.clone()),
+            Error::Whole { needed_bytes, .. } => Some(format!(
+                "set `resources.memory_bytes_max` above {needed_bytes}, or give fewer rows or features"
+            )),
             Error::Algorithm(source) => source.help(),
             Error::Seal(source) => source.help(),
             Error::Model(source) => source.help(),

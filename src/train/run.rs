@@ -77,7 +77,8 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`Error::Spec`] with all mistakes.
     pub fn check(&self) -> Result<(), Error> {
-        self.trainer()?;
+        let (_, trainer) = self.trainer()?;
+        self.weighted(&*trainer)?;
         device::open(self.spec.resources.device)?;
         Ok(())
     }
@@ -89,6 +90,7 @@ impl<'a> Job<'a> {
     pub fn run(mut self) -> Result<Report, Error> {
         let started = Instant::now();
         let (algorithm, trainer) = self.trainer()?;
+        self.spec = self.weighted(&*trainer)?;
         let device = device::open(self.spec.resources.device)?;
         let threads = match self.spec.resources.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -109,11 +111,21 @@ impl<'a> Job<'a> {
                 help: "lower resources.threads".into(),
             })?;
         let (spec, store) = (&self.spec, &self.store);
-        let reads = self.table.get(&spec.algorithm).map(|found| found.reads()).unwrap_or_default();
+        let reads = self.table.get(algorithm).map(|found| found.reads()).unwrap_or_default();
         let (channels, read) = pool.install(|| channels::read(spec, store, threads, reads))?;
         let read_s = started.elapsed().as_secs_f64();
 
         let inputs = inputs(&channels);
+        let (columns, categories) =
+            (channels.train.columns.clone(), channels.train.categories.clone());
+        let features = channels.train.width();
+        let channels = match reads.categories {
+            true => channels,
+            false => {
+                let memory_bytes_max = self.spec.resources.memory_bytes_max;
+                pool.install(|| channels::expand(channels, memory_bytes_max))?
+            }
+        };
         let effective = trainer.effective();
         let device_name = device::name(&device).to_owned();
         let identity = identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
@@ -149,7 +161,14 @@ impl<'a> Job<'a> {
         drop(channels);
 
         let writing = Instant::now();
-        let Fitted { files, signature, metrics, epochs } = fitted;
+        let Fitted { files, mut signature, metrics, epochs } = fitted;
+        if !categories.is_empty() {
+            // Outside, a model takes the rows as they were given.
+            signature.features = features;
+            signature.columns = columns.to_vec();
+            signature.categories = categories;
+        }
+        signature.absent = reads.absent;
         let manifest = Manifest {
             smrt_format: model::FORMAT,
             job: self.spec.name.to_string(),
@@ -193,6 +212,12 @@ impl<'a> Job<'a> {
         let spec = &self.spec;
         super::read::trainer(&self.table, &spec.algorithm, None, &spec.hyperparameters)
             .map_err(|problems| Error::Spec(Mistakes::new(spec.name.as_str(), problems)))
+    }
+
+    /// The job with the weights that the hyperparameters ask for.
+    fn weighted(&self, trainer: &dyn Trainer) -> Result<TrainingJob, Error> {
+        channels::csv_weights(&self.spec, &trainer.effective())
+            .map_err(|problems| Error::Spec(Mistakes::new(self.spec.name.as_str(), problems)))
     }
 
     /// Packs, seals and uploads; returns size and SHA-256 of what was stored.

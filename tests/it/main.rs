@@ -6,6 +6,7 @@
 mod algorithm;
 mod cli;
 mod data;
+mod formats;
 mod hostile;
 mod ip_insights;
 mod kmeans;

@@ -288,3 +288,225 @@ fn odd_words_are_kept_as_they_stand() {
     );
     assert!(latin.unwrap_err().to_string().contains("line 2, column 2 (w)"));
 }
+
+fn json_lines(format: Format) -> Format {
+    Format { media: Media::JsonLines, header: false, ..format }
+}
+
+#[test]
+fn json_lines_are_read_as_csv_is() {
+    let lines = "\
+{\"id\":17,\"plan\":\"basic\",\"visits\":3,\"weight\":1,\"query\":\"q1\",\"bought\":\"no\",\"state\":\"NY\"}
+{\"id\":18,\"state\":\"\",\"plan\":\"pro, yearly\",\"visits\":4,\"weight\":0.5,\"query\":\"q1\",\"bought\":\"yes\"}
+{\"id\":19,\"plan\":\"basic\",\"visits\":null,\"weight\":2,\"query\":\"q2\",\"bought\":\"no\",\"state\":\"Île\"}
+{\"plan\":\"free\",\"visits\":10,\"weight\":1,\"query\":\"q2\",\"bought\":\"yes\",\"state\":\"NY\"}
+";
+    let (ours, theirs) = (load(lines, &json_lines(sales())), load(SALES, &sales()));
+    assert_eq!((&ours.columns, &ours.categories), (&theirs.columns, &theirs.categories));
+    assert_eq!((&ours.weight, &ours.group), (&theirs.weight, &theirs.group));
+    assert_eq!((bits(&ours), &ours.label), (bits(&theirs), &theirs.label));
+    let auto = load(lines, &json_lines(Format { categorical: Categorical::Auto, ..sales() }));
+    assert_eq!((bits(&auto), &auto.categories), (bits(&theirs), &theirs.categories));
+}
+
+#[test]
+fn features_in_a_list_may_hold_words_and_weights_stand_beside_them() {
+    let lines = "{\"features\":[1,\"red\",true],\"label\":0,\"w\":2,\"note\":\"x\"}\n\
+                 {\"label\":1,\"w\":0.5,\"data\":{\"features\":{\"values\":[2,7,null]}}}\n\
+                 {\"label\":1,\"w\":1,\"data\":{\"features\":{\"keys\":[1],\"shape\":[3],\"values\":[\"red\"]}}}\n";
+    let format = Format { weight: Some(WeightColumn::Named("w".into())), ..json_lines(auto()) };
+    let data = load(lines, &format);
+    assert_eq!(data.categories, Categories::from([(1, words(&["red", "7"]))]));
+    assert_eq!(data.weight, Some(vec![2.0, 0.5, 1.0]));
+    assert_eq!(data.features.row(0).to_vec(), [1.0, 0.0, 1.0]);
+    assert_eq!(data.features.column(1).to_vec(), [0.0, 1.0, 0.0]);
+    let named = Format { categorical: words_in(&["color"]), ..json_lines(auto()) };
+    let told = complaint(&lines.replace("\"note\"", "\"color\""), &named);
+    assert!(told.contains("the features stand in a list"), "{told}");
+    for (from, to, wanted) in [
+        (",\"w\":0.5", "", "line 2: the weight is missing"),
+        ("\"w\":0.5", "\"w\":-1", "line 2: the weight \"-1\" is not a number from 0"),
+        ("\"w\":0.5", "\"w\":1,\"w\":1", "line 2: the weight stands there twice"),
+        ("\"w\":0.5", "\"w\":[1]", "line 2: the weight is not a number"),
+    ] {
+        let told = complaint(&lines.replace(from, to), &format);
+        assert!(told.contains(wanted), "{told}");
+    }
+    let plain = Format { categorical: Categorical::None, ..format };
+    let told = complaint(lines, &plain);
+    assert!(told.contains("line 1, column 2: the text \"red\""), "{told}");
+    assert!(told.contains("channels.train.categorical = \"auto\""), "{told}");
+}
+
+/// Who churns: `plan` decides, `visits` a little, `id` not at all.
+fn people(rows: usize, seed: u64) -> String {
+    let mut text = String::from("id,plan,visits,city,churn\n");
+    let mut state = seed;
+    let mut next = |below: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for row in 0..rows {
+        let plan = ["basic", "pro", "team", "pro, yearly"][next(4) as usize];
+        let visits = next(20);
+        let city = next(12);
+        let churns = matches!(plan, "basic" | "team") ^ (visits > 16);
+        let churn = if churns { "yes" } else { "no" };
+        text.push_str(&format!("u{row},\"{plan}\",{visits},city{city},{churn}\n"));
+    }
+    text
+}
+
+const KEYS: &str = "header = true\nlabel = \"churn\"\nignore = [\"id\"]\ncategorical = \"auto\"\n";
+
+fn job(user: &crate::train::User, algorithm: &str, keys: &str, more: &str) -> String {
+    let folder = user.folder.path();
+    std::fs::write(folder.join("train.csv"), people(3_000, 1)).unwrap();
+    std::fs::write(folder.join("test.csv"), people(1_000, 2)).unwrap();
+    let path = folder.join("job.toml");
+    let text = format!(
+        "[job]\nname = \"people\"\nseed = 7\n[algorithm]\nname = \"{algorithm}\"\n\
+         [channels.train]\nuri = \"train.csv\"\n{keys}\
+         [channels.validation]\nuri = \"test.csv\"\n{keys}\
+         [output]\nuri = \"models\"\n{more}"
+    );
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+fn train(
+    user: &crate::train::User,
+    algorithm: &str,
+    more: &str,
+) -> Result<smrt::train::Report, smrt::train::Error> {
+    let path = job(user, algorithm, KEYS, more);
+    let table = smrt::algorithm::Table::builtin();
+    user.run(smrt::train::read(std::path::Path::new(&path), &[], &table)?)
+}
+
+const BINARY: &str = "[hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 20\n";
+const TREES: &str = "[hyperparameters]\nobjective = \"binary:logistic\"\nnum_round = 20\n";
+
+#[test]
+fn every_algorithm_learns_from_words_and_answers_rows_of_words() {
+    for (algorithm, more) in [("linear-learner", BINARY), ("mlp", BINARY), ("xgboost", TREES)] {
+        let user = crate::train::User::new();
+        let report = train(&user, algorithm, more).unwrap();
+        let signature = &report.signature;
+        assert_eq!(signature.columns, words(&["plan", "visits", "city"]), "{algorithm}");
+        assert_eq!(signature.features, 3);
+        assert_eq!((signature.categories[&0].len(), signature.categories[&2].len()), (4, 12));
+        let path = report.artifact.to_string();
+        let bytes = std::fs::read(path.trim_start_matches("file://")).unwrap();
+        let model = user.opener().open(&bytes[..], "model.tar.gz").unwrap();
+        assert_eq!(model.manifest.signature.categories, signature.categories);
+        let ask = |content: &str, body: &str| {
+            let content = smrt::data::media::ContentType::parse(content).unwrap();
+            let limits = smrt::data::request::Limits::default();
+            let signature = &model.manifest.signature;
+            let rows =
+                smrt::data::request::decode(&content, body.as_bytes(), signature, &limits).unwrap();
+            let answer = model.predict(rows.view()).unwrap();
+            match &answer.fields[0].values {
+                smrt::data::Values::Number(scores) => scores.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let csv = ask("text/csv", "basic,3,city1\n\"pro, yearly\",3,city2\nteam,3,nowhere\n,3,\n");
+        assert!(csv[0] > 0.7 && csv[1] < 0.3 && csv[2] > 0.7, "{algorithm} {csv:?}");
+        let json = r#"{"instances":[{"features":["basic",3,"city1"]},["pro, yearly",3,"city2"],
+                      {"visits":3,"plan":"team","city":"nowhere"},[null,3,null]]}"#;
+        assert_eq!(ask("application/json", json), csv, "{algorithm}");
+        // The same job, the same bytes.
+        let again = crate::train::User::new();
+        let other = train(&again, algorithm, more).unwrap();
+        assert_eq!(other.metrics, report.metrics, "{algorithm}");
+    }
+}
+
+#[test]
+fn words_that_do_not_fit_into_memory_are_told_before_they_are_expanded() {
+    let user = crate::train::User::new();
+    let mut text = String::from("y,word\n");
+    for row in 0..6_000 {
+        text.push_str(&format!("{},w{}\n", row % 2, row % 5_000));
+    }
+    let path = job(&user, "mlp", "header = true\ncategorical = \"auto\"\n", BINARY);
+    std::fs::write(user.folder.path().join("train.csv"), &text).unwrap();
+    std::fs::write(user.folder.path().join("test.csv"), &text).unwrap();
+    let set = ["resources.memory_bytes_max=64MiB".to_owned()];
+    let table = smrt::algorithm::Table::builtin();
+    let checked = smrt::train::read(std::path::Path::new(&path), &set, &table).unwrap();
+    let error = user.run(checked).unwrap_err();
+    assert!(error.to_string().contains("with a column for each word"), "{error}");
+    assert!(error.help().unwrap().contains("memory_bytes_max"));
+}
+
+#[test]
+fn a_row_of_weight_two_counts_as_two_rows() {
+    let user = crate::train::User::new();
+    let folder = user.folder.path();
+    let (mut weighted, mut repeated) = (String::new(), String::new());
+    for row in 0..400_u32 {
+        let (a, b) = (row.wrapping_mul(2_654_435_761) % 101, row.wrapping_mul(40_503) % 67);
+        let label = u32::from(a + b > 80);
+        let weight = 1 + row % 2;
+        weighted.push_str(&format!("{label},{weight},{a},{b}\n"));
+        for _ in 0..weight {
+            repeated.push_str(&format!("{label},{a},{b}\n"));
+        }
+    }
+    std::fs::write(folder.join("weighted.csv"), weighted).unwrap();
+    std::fs::write(folder.join("repeated.csv"), repeated).unwrap();
+    let run = |file: &str, more: &str| {
+        let path = folder.join("job.toml");
+        let text = format!(
+            "job.name = \"w\"\nalgorithm.name = \"xgboost\"\nchannels.train.uri = \"{file}\"\n\
+             output.uri = \"models\"\nhyperparameters.num_round = 5\n\
+             hyperparameters.objective = \"binary:logistic\"\n{more}"
+        );
+        std::fs::write(&path, text).unwrap();
+        let table = smrt::algorithm::Table::builtin();
+        user.run(smrt::train::read(&path, &[], &table)?)
+    };
+    let by_weight = run("weighted.csv", "hyperparameters.csv_weights = 1\n").unwrap();
+    let by_rows = run("repeated.csv", "").unwrap();
+    assert_eq!(by_weight.signature.features, 2);
+    let loss = |report: &smrt::train::Report| report.metrics[0].value;
+    assert!((loss(&by_weight) - loss(&by_rows)).abs() < 1e-6, "{by_weight:?} {by_rows:?}");
+    let both = "hyperparameters.csv_weights = \"1\"\nchannels.train.weight = \"w\"\n";
+    let mistakes = run("weighted.csv", both).unwrap_err();
+    assert!(mistakes.to_string().contains("channels.train.weight does too"), "{mistakes}");
+    let named = "hyperparameters.csv_weights = 1\nchannels.train.label = \"y\"\n";
+    let mistakes = run("weighted.csv", named).unwrap_err();
+    assert!(mistakes.to_string().contains("channels.train names its own"), "{mistakes}");
+}
+
+#[test]
+fn a_manifest_whose_words_contradict_it_is_refused() {
+    use smrt::data::{Signature, Task};
+    let manifest = |categories: Categories| smrt::model::Manifest {
+        smrt_format: smrt::model::FORMAT,
+        job: "a".into(),
+        algorithm: "mlp".into(),
+        hyperparameters: serde_json::Map::new(),
+        signature: Signature { categories, ..Signature::of(2, Task::Regression) },
+        metrics: Vec::new(),
+        epochs: 1,
+    };
+    let origin =
+        smrt::model::Origin { inputs: Vec::new(), seed: 0, threads: 1, device: "cpu".into() };
+    let read = |categories| {
+        let files = smrt::algorithm::Files::new();
+        let archive = smrt::model::pack(&manifest(categories), &origin, files, Vec::new()).unwrap();
+        smrt::model::unpack(&archive, "a").map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(Categories::from([(1, words(&["a", "b"]))])), Ok(()));
+    let beyond = read(Categories::from([(2, words(&["a"]))])).unwrap_err();
+    assert!(beyond.contains("words for column 2 of 2 features"), "{beyond}");
+    let twice = read(Categories::from([(0, words(&["a", "a"]))])).unwrap_err();
+    assert!(twice.contains("2 words of column 0"), "{twice}");
+    let many = (0..=WORDS_MAX).map(|id| id.to_string()).collect();
+    assert!(read(Categories::from([(0, many)])).unwrap_err().contains("65537 words"));
+}

@@ -96,7 +96,13 @@ impl Sums {
         Sums { weight: 0.0, first: vec![0.0; stride], scatter: Array2::zeros((stride, stride)) }
     }
 
-    fn add(&mut self, values: &[f32], weights: Option<&[f32]>, shift: &[f64], block: &mut Vec<f64>) {
+    fn add(
+        &mut self,
+        values: &[f32],
+        weights: Option<&[f32]>,
+        shift: &[f64],
+        block: &mut Vec<f64>,
+    ) {
         let (width, stride) = (shift.len(), self.first.len());
         let rows = values.len() / width;
         block.clear();
@@ -213,10 +219,15 @@ mod tests {
                     assert!((mean[one] - sum / total).abs() < 1e-9 * (1.0 + mean[one].abs()));
                     for two in 0..width {
                         let product = |row: usize| {
-                            weight(row) * (column(one, row) - mean[one]) * (column(two, row) - mean[two])
+                            weight(row)
+                                * (column(one, row) - mean[one])
+                                * (column(two, row) - mean[two])
                         };
                         let exact: f64 = (0..rows).map(product).sum();
-                        assert!((scatter[[one, two]] - exact).abs() < 1e-8 * total, "{rows} {width}");
+                        assert!(
+                            (scatter[[one, two]] - exact).abs() < 1e-8 * total,
+                            "{rows} {width}"
+                        );
                     }
                 }
             }

@@ -14,12 +14,14 @@ use crate::data::{Dataset, Labels, Signature, Task};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
+mod at_once;
 mod components;
 mod eigen;
 pub mod model;
 mod scatter;
 mod settings;
 
+use components::Components;
 use model::Model;
 use settings::{Output, REGULAR_WIDTH_MAX, Settings};
 
@@ -67,17 +69,7 @@ impl Trainer for Retelling {
         let total = weights
             .map_or(train.rows() as f64, |all| all.iter().map(|weight| f64::from(*weight)).sum());
         self.check_size(train, width)?;
-        let standardiser = self.standardiser(train, weights)?;
-        let rows = scatter::Rows {
-            features: train.features.view(),
-            weights,
-            standardiser: &standardiser,
-            stop: context.stop,
-        };
-        let components = match settings.extra {
-            None => components::regular(&rows, settings.components)?,
-            Some(extra) => components::randomized(&rows, settings.components, extra, context.seed)?,
-        };
+        let (standardiser, components) = self.components(train, weights, context)?;
         let freedom = if settings.centre { total - 1.0 } else { total };
         // One row of weight 1 has no variance, and no figure for it either.
         let freedom = if freedom > 0.0 { freedom } else { 1.0 };
@@ -133,6 +125,34 @@ impl Retelling {
             });
         }
         Ok(())
+    }
+
+    /// The components, and what is taken away from a row before it is told in them.
+    fn components(
+        &self,
+        train: &Dataset,
+        weights: Option<&[f32]>,
+        context: &Context<'_>,
+    ) -> Result<(Standardiser, Components), Error> {
+        let settings = &self.settings;
+        let features = train.features.view();
+        if settings.extra.is_none()
+            && settings.centre
+            && !settings.normalize
+            && let Some((mean, scatter)) = at_once::moments(features, weights, context.stop)?
+        {
+            let mean: Vec<f32> = mean.iter().map(|mean| *mean as f32).collect();
+            let standardiser = Standardiser::from_parts(mean, vec![1.0; train.width()])?;
+            return Ok((standardiser, components::regular(scatter, settings.components)));
+        }
+        let standardiser = self.standardiser(train, weights)?;
+        let stop = context.stop;
+        let rows = scatter::Rows { features, weights, standardiser: &standardiser, stop };
+        let components = match settings.extra {
+            None => components::regular(rows.scatter()?, settings.components),
+            Some(extra) => components::randomized(&rows, settings.components, extra, context.seed)?,
+        };
+        Ok((standardiser, components))
     }
 
     /// Means, and deviations where they are asked for.

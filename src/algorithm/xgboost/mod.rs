@@ -11,8 +11,8 @@ use std::sync::Arc;
 use ndarray::ArrayView2;
 
 use super::parameter::Parameter;
-use super::{Channels, Context, Definition, Error, Files, Fitted, Predictor, Trainer};
-use crate::data::{Answer, Field, LabelNames, Signature, Values};
+use super::{Channels, Context, Definition, Error, Files, Fitted, Predictor, Reads, Trainer};
+use crate::data::{Absent, Answer, Field, LabelNames, Signature, Values};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
@@ -53,6 +53,11 @@ impl Definition for Xgboost {
 
     fn parameters(&self) -> &'static [Parameter] {
         settings::TABLE
+    }
+
+    /// What libsvm leaves out is missing, as XGBoost takes it.
+    fn reads(&self) -> Reads {
+        Reads { absent: Absent::Missing, ..Reads::default() }
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {

@@ -171,9 +171,9 @@ pub static TABLE: &[Parameter] = &[
     entry(
         "csv_weights",
         &[],
-        Kind::Fixed("weights come from the channel's own settings"),
+        Kind::Integer(0, 1),
         "0",
-        "Second column is a weight.",
+        "1: in CSV the column after the label is the weight; or name it with `channels.*.weight`.",
     ),
     entry(
         "_kfold",

@@ -20,7 +20,8 @@ use crate::spec::train::Media;
 pub fn encode(answer: &Answer, accept: &Accept, out: &mut Vec<u8>) {
     let mut writer = Writer { out, number: zmij::Buffer::new(), whole: itoa::Buffer::new() };
     match accept.media {
-        Media::Csv => writer.csv(answer),
+        // `Accept` holds no other format than one that answers are written in.
+        Media::Csv | Media::Libsvm => writer.csv(answer),
         Media::Json => writer.json(answer),
         Media::JsonLines => writer.json_lines(answer),
     }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
+use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{placed, scan, wrong_length};
@@ -42,7 +43,8 @@ pub(super) fn lines(
         }
         state.begin_row().map_err(|()| state.too_many())?;
         let start = state.values.len();
-        if scan::line(line, signature.features, &mut state.values).is_none() {
+        let scans = signature.categories.is_empty();
+        if !scans || scan::line(line, signature.features, &mut state.values).is_none() {
             state.values.truncate(start);
             let mut json = serde_json::Deserializer::from_slice(line);
             let outcome = Instance(&mut state).deserialize(&mut json).and_then(|()| json.end());
@@ -234,8 +236,14 @@ impl<'de> Visitor<'de> for Instance<'_, '_> {
             match (key.as_ref(), named) {
                 ("features", None) => map.next_value_seed(List(state))?,
                 ("data", None) => {
-                    let data: Data = map.next_value()?;
-                    state.take_tensor(&data.features)?;
+                    if state.signature.categories.is_empty() {
+                        let data: Data<f32> = map.next_value()?;
+                        state.take_tensor(&data.features)?;
+                    } else {
+                        let data: Data<Entry> = map.next_value()?;
+                        let tensor = state.numbers(data.features)?;
+                        state.take_tensor(&tensor)?;
+                    }
                 }
                 (_, Some(column)) => {
                     if !std::mem::replace(&mut by_name, true) {
@@ -243,10 +251,10 @@ impl<'de> Visitor<'de> for Instance<'_, '_> {
                         state.values.resize(start + state.signature.features, f32::NAN);
                     }
                     state.column = Some(column);
-                    let value: Option<f32> = map.next_value()?;
+                    let value = map.next_value_seed(Cell(state, column))?;
                     state.column = None;
                     if let Some(slot) = state.values.get_mut(start + column) {
-                        *slot = value.unwrap_or(f32::NAN);
+                        *slot = value;
                     }
                 }
                 (_, None) if state.signature.columns.is_empty() => {
@@ -291,10 +299,9 @@ impl<'de> Visitor<'de> for List<'_, '_> {
         let mut found = 0;
         loop {
             state.column = Some(found);
-            // Through f32, so that a number is rounded once, as the scanner rounds it.
-            let Some(value) = list.next_element::<Option<f32>>()? else { break };
+            let Some(value) = list.next_element_seed(Cell(state, found))? else { break };
             if found < features {
-                state.values.push(value.unwrap_or(f32::NAN));
+                state.values.push(value);
             }
             found += 1;
         }
@@ -307,20 +314,99 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Data {
-    features: Tensor,
+/// One cell: a number, or in a column of words whatever names one.
+struct Cell<'a, 'b>(&'a mut State<'b>, usize);
+
+impl<'de> DeserializeSeed<'de> for Cell<'_, '_> {
+    type Value = f32;
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<f32, D::Error> {
+        if self.0.signature.categories.contains_key(&self.1) {
+            return json.deserialize_any(self);
+        }
+        // Through f32, so that a number is rounded once, as the scanner rounds it.
+        Option::<f32>::deserialize(json).map(|value| value.unwrap_or(f32::NAN))
+    }
+}
+
+impl<'de> Visitor<'de> for Cell<'_, '_> {
+    type Value = f32;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a word")
+    }
+    fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<f32, E> {
+        let code = self.0.signature.vocabulary().code(self.1, word.as_bytes());
+        code.map_err(|(what, help)| self.0.refuse(what, help))
+    }
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<f32, E> {
+        self.visit_str(&number.to_string())
+    }
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<f32, E> {
+        self.visit_str(&number.to_string())
+    }
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<f32, E> {
+        self.visit_str(&number.to_string())
+    }
+    fn visit_bool<E: serde::de::Error>(self, truth: bool) -> Result<f32, E> {
+        self.visit_str(if truth { "true" } else { "false" })
+    }
+    fn visit_unit<E: serde::de::Error>(self) -> Result<f32, E> {
+        Ok(f32::NAN)
+    }
 }
 
 #[derive(serde::Deserialize)]
-struct Tensor {
-    values: Vec<Option<f32>>,
+struct Data<T> {
+    features: Tensor<T>,
+}
+
+/// A number or a word; which of them belongs there is known with its column.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Number(f64),
+    Word(String),
+    Truth(bool),
+}
+
+#[derive(serde::Deserialize)]
+struct Tensor<T> {
+    values: Vec<Option<T>>,
     keys: Option<Vec<u64>>,
     shape: Option<Vec<u64>>,
 }
 
 impl State<'_> {
-    fn take_tensor<E: serde::de::Error>(&mut self, tensor: &Tensor) -> Result<(), E> {
+    /// The tensor with codes for its words.
+    fn numbers<E: serde::de::Error>(&mut self, tensor: Tensor<Entry>) -> Result<Tensor<f32>, E> {
+        let Tensor { values, keys, shape } = tensor;
+        let mut numbers = Vec::with_capacity(values.len());
+        for (at, value) in values.into_iter().enumerate() {
+            let column = match &keys {
+                Some(keys) => keys.get(at).and_then(|key| usize::try_from(*key).ok()),
+                None => Some(at),
+            };
+            self.column = column;
+            let words = column.filter(|at| self.signature.categories.contains_key(at));
+            numbers.push(match (value, words) {
+                (None, _) => None,
+                (Some(Entry::Number(number)), None) => Some(number as f32),
+                (Some(Entry::Number(number)), Some(at)) => Some(Cell(self, at).visit_f64(number)?),
+                (Some(Entry::Word(word)), Some(at)) => Some(Cell(self, at).visit_str(&word)?),
+                (Some(Entry::Truth(truth)), Some(at)) => Some(Cell(self, at).visit_bool(truth)?),
+                (Some(Entry::Word(word)), None) => {
+                    let what = format!("{} is not a number", shown(word.as_bytes()));
+                    return Err(self.refuse(what, SHAPE));
+                }
+                (Some(Entry::Truth(_)), None) => {
+                    return Err(self.refuse("true and false are not numbers", SHAPE));
+                }
+            });
+        }
+        self.column = None;
+        Ok(Tensor { values: numbers, keys, shape })
+    }
+
+    fn take_tensor<E: serde::de::Error>(&mut self, tensor: &Tensor<f32>) -> Result<(), E> {
         let features = self.signature.features;
         let numbers = tensor.values.iter().map(|value| value.unwrap_or(f32::NAN));
         let shape = tensor.shape.as_ref().and_then(|shape| shape.last());
@@ -345,7 +431,7 @@ impl State<'_> {
             );
         }
         let start = self.values.len();
-        self.values.resize(start + features, 0.0);
+        self.values.resize(start + features, self.signature.absent.value());
         for (key, value) in keys.iter().zip(numbers) {
             let slot = usize::try_from(*key).ok().and_then(|key| self.values[start..].get_mut(key));
             match slot {

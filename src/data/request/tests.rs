@@ -214,3 +214,76 @@ proptest! {
         }
     }
 }
+
+/// `plan` and `state` hold words, `visits` a number.
+fn with_words() -> Signature {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Signature {
+        categories: [(0, words(&["basic", "pro, yearly", "7"])), (2, words(&["NY", "true"]))]
+            .into(),
+        ..signature(3, &["plan", "visits", "state"])
+    }
+}
+
+#[test]
+fn words_stand_where_the_model_learned_words_in_every_format() {
+    for (content, body) in [
+        ("text/csv", "basic,2.5,NY\n\"pro, yearly\",3,\n 7.0 ,1e1,LA\n7,0,true"),
+        (
+            "application/json",
+            r#"{"instances":[{"features":["basic",2.5,"NY"]},["pro, yearly",3,null],
+               {"plan":7,"visits":10,"state":"LA"},{"data":{"features":{"values":[7.0,0,true]}}}]}"#,
+        ),
+        (
+            "application/jsonlines",
+            "{\"state\":\"NY\",\"plan\":\"basic\",\"visits\":2.5}\n[\"pro, yearly\",3,\"\"]\n\
+             {\"features\":[\"7\",10,\"LA\"]}\n\
+             {\"data\":{\"features\":{\"keys\":[2,0],\"shape\":[3],\"values\":[\"true\",\"7\"]}}}",
+        ),
+    ] {
+        let rows = read_for(content, body, &with_words()).unwrap();
+        let shown: Vec<String> = rows.iter().map(f32::to_string).collect();
+        let wanted = "0 2.5 0 1 3 NaN 2 10 NaN 2 0 1";
+        assert_eq!(shown.join(" "), wanted, "{content}");
+    }
+}
+
+#[test]
+fn a_number_is_a_word_where_words_belong_on_the_quick_ways_too() {
+    let signature = with_words();
+    for (media, body) in [
+        (Media::Csv, "7,1,2\n"),
+        (Media::Json, r#"{"instances":[{"features":[7,1,2]}]}"#),
+        (Media::JsonLines, "[7,1,2]"),
+    ] {
+        let mut values = Vec::new();
+        let content = ContentType::from(media);
+        let limits = Limits::default();
+        decode_into(&content, body.as_bytes(), &signature, &limits, &mut values).unwrap();
+        assert_eq!(values[..2], [2.0, 1.0], "{body}");
+        assert!(values[2].is_nan(), "{body}");
+    }
+}
+
+#[test]
+fn a_word_where_a_number_belongs_names_the_column() {
+    let signature = with_words();
+    for (content, body) in [
+        ("text/csv", "basic,2,NY\nbasic,often,NY\n"),
+        ("application/json", r#"{"instances":[["basic",2,"NY"],["basic","often","NY"]]}"#),
+        (
+            "application/json",
+            r#"{"instances":[["basic",2,"NY"],{"data":{"features":{"values":["basic","often","NY"]}}}]}"#,
+        ),
+        ("application/jsonlines", "[\"basic\",2,\"NY\"]\n{\"visits\":\"often\"}"),
+    ] {
+        let told = read_for(content, body, &signature).unwrap_err();
+        assert!(told.starts_with("row 2, column 2 (visits): "), "{told}");
+        assert!(told.contains("often"), "{told}");
+    }
+    let told = read_for("text/csv", "basic,2\n", &signature).unwrap_err();
+    assert!(told.contains("2 columns where the model takes 3"), "{told}");
+    let long = format!("{},2,NY\n", "x".repeat(2_000));
+    assert!(read_for("text/csv", &long, &signature).unwrap_err().contains("2000 bytes"));
+    assert!(read_for("text/csv", "\u{1b}[2J,2,NY\n", &signature).unwrap()[0].is_nan());
+}

@@ -75,15 +75,24 @@ fn read_format(table: &mut Cursor<'_>) -> Option<Format> {
     };
     let says_header = header.as_ref().map(|found| found.value);
     let header_line = header.as_ref().and_then(|found| found.line);
-    if kind.media == Media::JsonLines {
+    if kind.media != Media::Csv {
         if says_header == Some(true) {
-            let help = "leave it out: every JSON object names its own fields";
+            let help = match kind.media {
+                Media::JsonLines => "leave it out: every JSON object names its own fields",
+                _ => "leave it out: this format has none",
+            };
             table.wrong("header", header_line, "only CSV has a header".into(), Some(help.into()));
         }
         if delimiter_given {
             let help = "leave it out, or write content_type = \"text/csv\"";
             table.wrong("delimiter", None, "only CSV has a delimiter".into(), Some(help.into()));
         }
+    }
+    if let Some(found) = &label
+        && kind.media == Media::Libsvm
+    {
+        let help = "leave it out: the label is what a line begins with";
+        table.wrong("label", found.line, "libsvm has no names".into(), Some(help.into()));
     }
     let label_named = label.is_some();
     let label_column = match (label, kind.label) {

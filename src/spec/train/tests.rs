@@ -195,7 +195,7 @@ seed = -1
 name = 3
 [channels.train]
 uri = "s3:/fraud/2026"
-content_type = "text/libsvm"
+content_type = "image/png"
 [channels.validaton]
 uri = "v.csv"
 [outputs]
@@ -216,8 +216,8 @@ job.toml:4: job.seed: -1 is out of range
 job.toml:6: algorithm.name: expected a string, found integer 3
 job.toml:8: channels.train.uri: \"s3:/fraud/2026\" is not a place smrt can read
   write s3://bucket/prefix, gs://…, az://… or file:///path; did you mean \"s3://fraud/2026\"?
-job.toml:9: channels.train.content_type: \"text/libsvm\" is not a content type smrt reads
-  smrt reads text/csv (or csv) and application/jsonlines (or jsonlines)
+job.toml:9: channels.train.content_type: \"image/png\" is not a content type smrt reads
+  smrt reads text/csv, text/libsvm and application/jsonlines (or csv, libsvm, jsonlines)
 job.toml:10: channels.validaton: no algorithm reads a channel of this name
   did you mean channels.validation?
 job.toml:12: outputs: unknown table
