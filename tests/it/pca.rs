@@ -77,7 +77,7 @@ fn the_projections_have_the_variance_the_artifact_says() {
             assert!(largest > 0.0, "the sign is settled: {direction}");
         }
         let ratio = metric(&fitted, "train:explained_variance_ratio");
-        assert!((0.97..0.999).contains(&ratio), "{ratio}");
+        assert!((0.97..0.99999).contains(&ratio), "{ratio}");
     }
 }
 
