@@ -7,7 +7,6 @@
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};

@@ -41,6 +41,12 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// Rows that were put on disk could not be read back.
+    #[error("the rows put aside could not be read back: {source}")]
+    Scratch {
+        /// Why.
+        source: std::io::Error,
+    },
     /// The work was asked to stop.
     #[error("training was stopped")]
     Stopped,
@@ -52,7 +58,7 @@ impl Fault for Error {
             Error::Data { .. } | Error::Diverged { .. } => Kind::Data,
             Error::Corrupt(_) => Kind::Corrupt,
             Error::Device { .. } => Kind::Caller,
-            Error::Checkpoint { .. } => Kind::Unreachable,
+            Error::Checkpoint { .. } | Error::Scratch { .. } => Kind::Unreachable,
             Error::Stopped => Kind::Stopped,
         }
     }
@@ -63,6 +69,9 @@ impl Fault for Error {
             | Error::Diverged { help, .. }
             | Error::Device { help, .. }
             | Error::Checkpoint { help, .. } => Some(help.clone()),
+            Error::Scratch { .. } => {
+                Some("look after the disk, or name another folder with resources.scratch".into())
+            }
             _ => None,
         }
     }

@@ -84,7 +84,7 @@ impl Expansion {
     }
 
     /// The columns' names: `plan=basic`; a column without a name is called by its number.
-    fn names(&self, names: &[String], categories: &Categories) -> Vec<String> {
+    pub fn names(&self, names: &[String], categories: &Categories) -> Vec<String> {
         let mut wide = Vec::with_capacity(self.width);
         for at in 0..self.words.len() {
             let name = names.get(at).cloned().unwrap_or_else(|| format!("f{at}"));

@@ -13,25 +13,31 @@ use crate::data::{Absent, Answer, Dataset, Signature};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::{Problems, nearest};
 
+pub mod ask;
 pub mod calibrate;
 pub mod device;
 pub mod error;
 pub mod expand;
+pub mod features;
 pub mod ip_insights;
 pub mod kmeans;
 pub mod label;
+pub mod lightgbm;
 pub mod linear_learner;
 pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
 pub mod pca;
+pub mod random_cut_forest;
 pub mod standardise;
 pub mod unsupervised;
 pub mod weights;
 pub mod xgboost;
 
+pub use ask::{Ask, Selected};
 pub use error::Error;
+pub use features::Features;
 
 /// The tensor library, for programs that bring their own network.
 pub use burn;
@@ -67,6 +73,54 @@ pub trait Definition: Send + Sync {
     /// # Errors
     /// When a file is missing, or its shapes do not fit the signature.
     fn open(&self, signature: &Signature, files: &Files) -> Result<Box<dyn Predictor>, Error>;
+
+    /// Recognises a model that another library wrote: the files of an archive without a manifest,
+    /// or one file alone. `None` when these are not its kind of files.
+    fn adopt(&self, files: &Files) -> Option<Result<Adopted, Error>> {
+        let _ = files;
+        None
+    }
+
+    /// What each column is worth to a fitted model, when the algorithm knows it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn importances(
+        &self,
+        signature: &Signature,
+        files: &Files,
+    ) -> Result<Option<Vec<Importance>>, Error> {
+        let _ = (signature, files);
+        Ok(None)
+    }
+}
+
+/// A model that another library wrote, as one of ours.
+#[derive(Debug)]
+pub struct Adopted {
+    /// The files that [`Definition::open`] takes.
+    pub files: Files,
+    /// Input and output, as far as the model tells.
+    pub signature: Signature,
+    /// Rounds that were run.
+    pub epochs: usize,
+}
+
+/// What one column is worth to a model of trees.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Importance {
+    /// Its name, or `f` and its number as XGBoost says.
+    pub column: String,
+    /// Splits on it.
+    pub weight: u64,
+    /// Loss each of them saves, on average.
+    pub gain: f64,
+    /// Hessian (or rows) each of them parts, on average.
+    pub cover: f64,
+    /// Loss they save together.
+    pub total_gain: f64,
+    /// Hessian (or rows) they part together.
+    pub total_cover: f64,
 }
 
 /// Which rows an algorithm takes as they are.
@@ -92,12 +146,47 @@ pub trait Trainer: Send {
     /// The parameters in effect, defaults filled in, for the manifest.
     fn effective(&self) -> serde_json::Map<String, serde_json::Value>;
 
+    /// Whether [`fit`](Self::fit) takes channels whose rows lie on disk ([`Dataset::pages`]): it
+    /// then reads features through [`Features`] alone. Otherwise a job whose data do not fit
+    /// into its memory is refused.
+    fn streams(&self) -> bool {
+        false
+    }
+
     /// Fits a model.
     ///
     /// # Errors
     /// When the data cannot be learned from, or the loss stops being a number. `Error::Stopped`
     /// when [`Context::stop`] said so; the last checkpoint has then been handed over.
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error>;
+
+    /// Whether it can go on from an earlier model: the channel `model`.
+    fn goes_on(&self) -> bool {
+        false
+    }
+
+    /// Takes the earlier model that [`fit`](Self::fit) will go on from.
+    ///
+    /// # Errors
+    /// When it cannot go on at all, or not from this model.
+    fn go_on_from(&mut self, earlier: &Earlier) -> Result<(), Error> {
+        let _ = earlier;
+        Err(Error::Data {
+            what: "this algorithm cannot go on from an earlier model".into(),
+            help: "leave the channel model out".into(),
+        })
+    }
+}
+
+/// A model that a training goes on from.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// The algorithm that made it, by its name in the table.
+    pub algorithm: String,
+    /// Its input and output.
+    pub signature: Signature,
+    /// Its files.
+    pub files: Files,
 }
 
 /// The channels a trainer sees.
@@ -198,24 +287,14 @@ pub trait Predictor: Send + Sync {
     /// # Errors
     /// As [`predict`](Self::predict), and when something is asked that the model does not have.
     fn predict_with(&self, rows: ArrayView2<'_, f32>, ask: &Ask) -> Result<Answer, Error> {
-        if *ask == Ask::default() {
+        if ask.is_plain() {
             return self.predict(rows);
         }
         Err(Error::Data {
             what: "this model gives its plain answer and nothing besides".into(),
-            help: "leave the parameters of Accept out".into(),
+            help: "leave explain, verbose and SAGEMAKER_INFERENCE_OUTPUT out".into(),
         })
     }
-}
-
-/// What a caller wants besides the plain answer: the parameters of `Accept`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ask {
-    /// `explain=top5`: the columns that decided most, so many of them; `explain=all` is
-    /// [`usize::MAX`].
-    pub explain: Option<usize>,
-    /// `verbose=true`: everything the algorithm knows about a row.
-    pub verbose: bool,
 }
 
 /// The algorithms of this process: the built-in ones, and a program's own.
@@ -232,6 +311,8 @@ impl Table {
                 Arc::new(linear_learner::LinearLearner),
                 Arc::new(mlp::Mlp),
                 Arc::new(xgboost::Xgboost),
+                Arc::new(lightgbm::Lightgbm),
+                Arc::new(random_cut_forest::RandomCutForest),
                 Arc::new(kmeans::KMeans),
                 Arc::new(pca::Pca),
                 Arc::new(ip_insights::IpInsights),

@@ -6,7 +6,7 @@
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
-use super::Error;
+use super::{Error, Features};
 
 /// `(value - mean) * scale` per column; a missing value (NaN) becomes 0, which is the mean.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Parts {
 
 /// No standardised value is further from 0: 10¹⁵ deviations.
 pub const LIMIT: f32 = 1e15;
-/// Rows summed as one block. Fixed, so that the sums do not depend on the number of threads.
+/// Rows worked on as one block.
 const BLOCK_ROWS: usize = 4096;
 
 impl Standardiser {
@@ -37,8 +37,16 @@ impl Standardiser {
     /// # Errors
     /// `Error::Data` naming channel, row and column of an infinite value.
     pub fn learn(features: &Array2<f32>, channel: &str) -> Result<Standardiser, Error> {
-        refuse_infinite(features, channel)?;
-        let width = features.ncols();
+        Standardiser::learn_from(Features::Whole(features), channel)
+    }
+
+    /// The same from rows wherever they are, and to the same bits.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn), and [`Error::Scratch`].
+    pub fn learn_from(features: Features<'_>, channel: &str) -> Result<Standardiser, Error> {
+        refuse_infinite_in(features, channel)?;
+        let width = features.width();
         let sums = fold_blocks(features, width, |row, sums: &mut [(f64, f64)]| {
             for (value, (sum, count)) in row.iter().zip(sums) {
                 if !value.is_nan() {
@@ -46,7 +54,7 @@ impl Standardiser {
                     *count += 1.0;
                 }
             }
-        });
+        })?;
         let mean: Vec<f64> =
             sums.iter().map(|(sum, n)| if *n > 0.0 { sum / n } else { 0.0 }).collect();
         // A second pass over deviations: sums of squares alone lose all digits where the mean is
@@ -59,7 +67,7 @@ impl Standardiser {
                     *count += 1.0;
                 }
             }
-        });
+        })?;
         let scale = squares.iter().zip(&mean).map(|((square, count), mean)| {
             let deviation = (square / count.max(1.0)).sqrt();
             // Below this the column is constant up to rounding of f32.
@@ -159,13 +167,25 @@ impl Standardiser {
 /// # Errors
 /// `Error::Data` naming channel, row and column of the first infinite value.
 pub fn refuse_infinite(features: &Array2<f32>, channel: &str) -> Result<(), Error> {
-    let blocks = features.axis_chunks_iter(Axis(0), BLOCK_ROWS).into_par_iter();
-    let found = blocks.enumerate().find_map_first(|(block, rows)| {
-        rows.indexed_iter()
-            .find(|(_, value)| value.is_infinite())
-            .map(|((row, column), _)| (block * BLOCK_ROWS + row, column))
-    });
-    match found {
+    refuse_infinite_in(Features::Whole(features), channel)
+}
+
+/// The same for rows wherever they are.
+///
+/// # Errors
+/// As [`refuse_infinite`], and [`Error::Scratch`].
+pub fn refuse_infinite_in(features: Features<'_>, channel: &str) -> Result<(), Error> {
+    let found = features.fold(
+        || None,
+        |found: &mut Option<(usize, usize)>, row, values| {
+            // Whether any is comes first: that is one pass without a branch for each value.
+            if found.is_none() && values.iter().any(|value| value.is_infinite()) {
+                let column = values.iter().position(|value| value.is_infinite());
+                *found = column.map(|column| (row, column));
+            }
+        },
+    )?;
+    match found.into_iter().flatten().next() {
         None => Ok(()),
         Some((row, column)) => Err(Error::Data {
             what: format!(
@@ -180,19 +200,11 @@ pub fn refuse_infinite(features: &Array2<f32>, channel: &str) -> Result<(), Erro
 
 /// Sums over rows: each block on its own, then the blocks in order.
 fn fold_blocks(
-    features: &Array2<f32>,
+    features: Features<'_>,
     width: usize,
     add: impl Fn(ndarray::ArrayView1<'_, f32>, &mut [(f64, f64)]) + Sync,
-) -> Vec<(f64, f64)> {
-    let blocks: Vec<Vec<(f64, f64)>> = features
-        .axis_chunks_iter(Axis(0), BLOCK_ROWS)
-        .into_par_iter()
-        .map(|block| {
-            let mut sums = vec![(0.0, 0.0); width];
-            block.rows().into_iter().for_each(|row| add(row, &mut sums));
-            sums
-        })
-        .collect();
+) -> Result<Vec<(f64, f64)>, Error> {
+    let blocks = features.fold(|| vec![(0.0, 0.0); width], |sums, _, row| add(row, sums))?;
     let mut total = vec![(0.0, 0.0); width];
     for block in &blocks {
         for (total, sum) in total.iter_mut().zip(block) {
@@ -200,7 +212,7 @@ fn fold_blocks(
             total.1 += sum.1;
         }
     }
-    total
+    Ok(total)
 }
 
 #[cfg(test)]

@@ -41,6 +41,12 @@ impl Writer {
     }
 
     /// Adds whole numbers, row-major. `shape` must fit them.
+    pub fn u32(&mut self, name: &str, shape: &[usize], values: &[u32]) -> &mut Writer {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.add(name, Dtype::U32, shape, bytes)
+    }
+
+    /// Adds whole numbers, row-major. `shape` must fit them.
     pub fn u64(&mut self, name: &str, shape: &[usize], values: &[u64]) -> &mut Writer {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.add(name, Dtype::U64, shape, bytes)
@@ -148,6 +154,16 @@ impl<'a> Reader<'a> {
         } else {
             Err(self.bad(name, "holds a number that is not finite"))
         }
+    }
+
+    /// Whole numbers, row-major, of exactly this shape.
+    ///
+    /// # Errors
+    /// `Error::Corrupt` when missing, or of another type or shape.
+    pub fn u32(&self, name: &str, shape: &[usize]) -> Result<Vec<u32>, Error> {
+        let bytes = self.bytes(name, Dtype::U32, shape)?;
+        let (words, _) = bytes.as_chunks::<4>();
+        Ok(words.iter().map(|word| u32::from_le_bytes(*word)).collect())
     }
 
     /// Whole numbers, row-major, of exactly this shape.

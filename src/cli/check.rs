@@ -12,6 +12,7 @@ use crate::spec::problem::Problems;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::Store;
+use crate::train;
 
 /// Find every mistake in a job file, without running it
 ///
@@ -51,12 +52,12 @@ fn surroundings(job: &TrainingJob) -> Problems {
     let mut problems = Problems::default();
     let store = Store::new(&job.storage);
     for (name, channel) in &job.channels {
-        if !matches!(channel.uri, Uri::File(_)) {
-            continue;
-        }
-        if let Err(error) = store.list(&channel.uri) {
-            problems.add(format!("channels.{name}.uri"), None, error.to_string(), error.help());
-        }
+        train::check_local(&store, name.as_str(), channel, &mut problems);
+    }
+    if let Some(uri @ Uri::File(_)) = &job.model
+        && let Err(error) = store.list(uri)
+    {
+        problems.add("channels.model.uri", None, error.to_string(), error.help());
     }
     if let Err(error) = algorithm::device::open(job.resources.device) {
         let what = error.to_string();
@@ -73,6 +74,9 @@ fn summary(file: &str, job: &TrainingJob) -> String {
     facts.row(["algorithm", &job.algorithm]);
     for (name, channel) in &job.channels {
         facts.row([name.as_str(), &format!("{} ({})", channel.uri, channel.format)]);
+    }
+    if let Some(uri) = &job.model {
+        facts.row(["model", &format!("{uri} (an earlier model to go on from)")]);
     }
     facts.row(["artifact", &job.artifact().to_string()]);
     facts.row(["key", &job.output.key.to_string()]);

@@ -24,6 +24,16 @@ pub enum Error {
         /// What to do.
         help: Option<String>,
     },
+    /// A variable of the environment says something that cannot be.
+    #[error("{name}: {what}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: &'static str,
+    },
     /// A place named on the command line could not be used.
     #[error("{source}")]
     Place {
@@ -75,7 +85,9 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::UnknownAlgorithm { .. } | Error::Address { .. } => Kind::Caller,
+            Error::UnknownAlgorithm { .. } | Error::Address { .. } | Error::Variable { .. } => {
+                Kind::Caller
+            }
             Error::Place { source } => source.kind(),
             Error::Data { source, .. } => source.kind(),
             Error::ReadData { .. } | Error::WriteData { .. } | Error::Output(_) => {
@@ -90,6 +102,7 @@ impl Fault for Error {
         match self {
             Error::UnknownAlgorithm { help, .. } => Some(help.clone()),
             Error::Address { help, .. } => help.clone(),
+            Error::Variable { help, .. } => Some((*help).to_owned()),
             // The store speaks of a job file's folder; here paths start where the user is.
             Error::Place { source } => {
                 let help = source.help()?;

@@ -9,6 +9,7 @@ use super::open::{self, StorageOptions};
 use super::report::{metrics, plural};
 use super::table::{Table, wrapped};
 use super::{Error, Failure, output};
+use crate::algorithm::{self, Importance};
 use crate::data::{LabelNames, Signature, Task};
 use crate::fault::{Fault, Kind, message};
 use crate::model::{self, Contents, Inspection, Opener};
@@ -166,20 +167,51 @@ fn sections(contents: &Contents) -> String {
         text.push_str("\nMetrics\n");
         text.push_str(&metrics(&manifest.metrics));
     }
-    text.push_str("\nHyperparameters in effect\n");
-    let mut table = Table::new(&[]);
-    for (name, value) in &manifest.hyperparameters {
-        table.row([name.clone(), value.to_string()]);
+    if let Some(columns) = importances(contents) {
+        text.push_str(&important(&columns));
     }
-    text.push_str(&table.text("  "));
+    if !manifest.hyperparameters.is_empty() {
+        text.push_str("\nHyperparameters in effect\n");
+        let mut table = Table::new(&[]);
+        for (name, value) in &manifest.hyperparameters {
+            table.row([name.clone(), value.to_string()]);
+        }
+        text.push_str(&table.text("  "));
+    }
     text.push_str("\nFiles\n");
     let mut table = Table::new(&[1]);
     for (name, bytes) in &contents.files {
         table.row([name.clone(), shown_bytes(bytes.len() as u64)]);
     }
     text.push_str(&table.text("  "));
-    text.push_str(&provenance(&contents.provenance));
+    match contents.provenance.is_null() {
+        true => text.push_str("\nMade by another library, which says nothing of the data.\n"),
+        false => text.push_str(&provenance(&contents.provenance)),
+    }
     text
+}
+
+/// What the columns are worth, where the algorithm tells; a model that cannot be opened tells
+/// nothing here, and why when it is opened.
+fn importances(contents: &Contents) -> Option<Vec<Importance>> {
+    let Contents { manifest, files, .. } = contents;
+    let definition = algorithm::Table::builtin().get(&manifest.algorithm)?;
+    definition.importances(&manifest.signature, files).ok().flatten()
+}
+
+/// The columns that decide most.
+fn important(columns: &[Importance]) -> String {
+    let mut table = Table::new(&[1, 2, 3]);
+    table.row(["", "gain", "cover", "weight"]);
+    for column in columns.iter().take(NAMES_MAX) {
+        let Importance { gain, cover, weight, .. } = column;
+        let figures = [format!("{gain:.4}"), format!("{cover:.1}"), weight.to_string()];
+        table.row(std::iter::once(column.column.clone()).chain(figures));
+    }
+    if columns.len() > NAMES_MAX {
+        table.row([format!("… {} more", columns.len() - NAMES_MAX)]);
+    }
+    format!("\nColumns that decide (by the loss their splits save together)\n{}", table.text("  "))
 }
 
 /// The inputs of the in-toto statement, and what computed.
@@ -244,6 +276,7 @@ fn as_json(place: &str, inspection: &Inspection) -> Value {
         "seal": seal,
         "manifest": contents.map(|contents| &contents.manifest),
         "files": contents.map(|contents| contents.files.keys().collect::<Vec<_>>()),
+        "importances": contents.and_then(importances),
         "provenance": contents.map(|contents| &contents.provenance),
         "error": error,
     })

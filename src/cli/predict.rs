@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::open::{self, StorageOptions};
 use super::{Error, Failure, output};
+use crate::algorithm::Ask;
 use crate::data::channel::{self, batches};
 use crate::data::login;
 use crate::data::media::{Accept, ContentType};
@@ -28,6 +29,7 @@ use crate::store::{Store, Upload};
 Examples:
   smrt predict model.tar.gz rows.csv
   smrt predict --header --format jsonl model.tar.gz rows.csv.gz
+  smrt predict --explain 5 --format jsonl model.tar.gz rows.csv
   cut -d, -f2- train.csv | smrt predict model.tar.gz -
   smrt predict model.tar.gz s3://data/new/ --output s3://data/scores.csv
 
@@ -57,6 +59,10 @@ pub(super) struct Options {
     /// csv: one line per row; json: the endpoint's response; jsonl: one object per row
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Answers,
+
+    /// Say which columns decided each answer, the COUNT strongest, or "all" (xgboost, lightgbm)
+    #[arg(long, value_name = "COUNT", value_parser = explained_columns)]
+    explain: Option<usize>,
 
     /// Where the answers go: a path, s3://bucket/key, or - for standard output
     #[arg(long, short, value_name = "URI", default_value = "-")]
@@ -90,11 +96,19 @@ fn delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
+fn explained_columns(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ if text == "all" => Ok(usize::MAX),
+        _ => Err("write how many columns, from 1, or all".into()),
+    }
+}
+
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let store = options.storage.store();
     let model = open::model(&options.artifact, &store)?;
     let mut answers = Sink::open(&options.output, &store)?;
-    let mut text = Text::new(options.format);
+    let mut text = Text::new(options.format, !options.ask().is_plain());
     let mut bytes = Vec::new();
     let mut go_on = true;
     options.each_answer(&model, &store, &mut |answer| {
@@ -112,6 +126,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 impl Options {
+    fn ask(&self) -> Ask {
+        Ask { explain: self.explain, ..Ask::default() }
+    }
+
     /// Hands over the model's answers, block by block, until `take` says that it has enough.
     fn each_answer(
         &self,
@@ -125,7 +143,7 @@ impl Options {
             Content::Csv => Media::Csv,
             Content::Jsonlines => Media::JsonLines,
             Content::Libsvm => Media::Libsvm,
-            Content::Json => return whole_documents(model, objects, take),
+            Content::Json => return whole_documents(model, objects, &self.ask(), take),
         };
         let format = Format {
             header: self.header && media == Media::Csv,
@@ -149,7 +167,7 @@ impl Options {
             let batch = batch.map_err(explained)?;
             // A model reads row after row; a decoded batch stands column after column.
             let rows = batch.features.as_standard_layout();
-            if !take(&model.predict(rows.view())?)? {
+            if !take(&model.predict_with(rows.view(), &self.ask())?)? {
                 break;
             }
         }
@@ -217,6 +235,7 @@ impl Read for Lazy {
 fn whole_documents(
     model: &Model,
     objects: Vec<channel::Object>,
+    ask: &Ask,
     take: &mut dyn FnMut(&Answer) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let content = ContentType::from(Media::Json);
@@ -233,7 +252,7 @@ fn whole_documents(
         let explained = |source| Error::Data { source, header: false };
         let rows = request::decode(&content, &body, &model.manifest.signature, &Limits::default())
             .map_err(explained)?;
-        if !take(&model.predict(rows.view())?)? {
+        if !take(&model.predict_with(rows.view(), ask)?)? {
             break;
         }
     }
@@ -255,24 +274,29 @@ fn content_of(name: &str) -> Content {
 /// Answers as text. A JSON response is one document over all blocks.
 struct Text {
     accept: Accept,
+    /// CSV has every field, not the first alone.
+    all: bool,
     joined: Option<&'static str>,
     started: bool,
 }
 
 impl Text {
-    fn new(format: Answers) -> Text {
+    fn new(format: Answers, all: bool) -> Text {
         let media = match format {
             Answers::Csv => Media::Csv,
             Answers::Json => Media::Json,
             Answers::Jsonl => Media::JsonLines,
         };
         let joined = (format == Answers::Json).then_some(",");
-        Text { accept: media.into(), joined, started: false }
+        Text { accept: media.into(), all, joined, started: false }
     }
 
     fn answer(&mut self, answer: &Answer, out: &mut Vec<u8>) {
         let Some(comma) = self.joined else {
-            answer::encode(answer, &self.accept, out);
+            match self.all {
+                true => answer::encode_fields(answer, &self.accept, out),
+                false => answer::encode(answer, &self.accept, out),
+            }
             if out.last().is_some_and(|byte| *byte != b'\n') {
                 out.push(b'\n');
             }
@@ -309,7 +333,7 @@ impl Sink {
             return Ok(Sink::Stdout(io::BufWriter::new(io::stdout())));
         }
         let uri = open::uri(place)?;
-        let upload = store.create(&uri)?;
+        let upload = store.create(&uri).map_err(|source| Error::Place { source })?;
         Ok(Sink::Object(uri, Box::new(upload)))
     }
 
@@ -347,7 +371,7 @@ mod tests {
     }
 
     fn written(format: Answers, blocks: &[Answer]) -> String {
-        let mut text = Text::new(format);
+        let mut text = Text::new(format, false);
         let mut out = Vec::new();
         for block in blocks {
             let mut bytes = Vec::new();

@@ -82,6 +82,8 @@ impl Observer for Shown {
             self.first_rows = progress.rows_done;
             if let Display::Bar(bar) = &self.display {
                 bar.set_style(style());
+                // In this order: setting the length takes the position for the estimate's start.
+                bar.set_position(progress.rows_done);
                 bar.set_length(progress.rows_total);
                 bar.reset_eta();
             }
@@ -233,8 +235,15 @@ mod tests {
 
     #[test]
     fn a_resumed_training_shows_its_own_speed() {
-        let mut shown = shown(Display::Nothing);
+        let screen = Screen::default();
+        let bar = bar();
+        bar.set_draw_target(ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255));
+        let mut shown = shown(Display::Bar(bar.clone()));
         shown.step(step(900));
         assert_eq!(shown.rows_per_s(900), 0.0);
+        screen.0.lock().unwrap().clear();
+        bar.force_draw();
+        let text = screen.0.lock().unwrap().clone();
+        assert!(text.contains(" 0 rows/s"), "{text:?}");
     }
 }

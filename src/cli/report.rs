@@ -80,7 +80,9 @@ pub(super) fn training(report: &Report) -> String {
     let mut facts = Table::new(&[]);
     for channel in &report.channels {
         let objects = plural(channel.objects as u64, "object");
-        let read = format!("{} from {objects}, {}", rows(channel.rows), shown_bytes(channel.bytes));
+        let size = shown_bytes(channel.bytes);
+        let streamed = if channel.streamed { ", streamed from disk" } else { "" };
+        let read = format!("{} from {objects}, {size}{streamed}", rows(channel.rows));
         facts.row([channel.name.clone(), read]);
     }
     facts.row(["columns".into(), columns(report)]);
@@ -180,7 +182,13 @@ mod tests {
     }
 
     fn channel(name: &str, rows: usize) -> ChannelReport {
-        ChannelReport { name: name.into(), objects: 1, bytes: 409_600, rows }
+        ChannelReport {
+            name: name.into(),
+            objects: 1,
+            bytes: 409_600,
+            rows,
+            streamed: rows == 4000,
+        }
     }
 
     #[test]
@@ -215,7 +223,7 @@ mod tests {
         let expected = "\
 churn-demo: linear-learner trained in 1.2 s (15 epochs on cpu, 2 threads)
 
-  train       4,000 rows from 1 object, 400 KiB
+  train       4,000 rows from 1 object, 400 KiB, streamed from disk
   validation  1 row from 1 object, 400 KiB
   columns     69 features and a label of 2 classes
 

@@ -7,7 +7,8 @@ use tracing::info;
 
 use super::logging::Logging;
 use super::open::{StorageOptions, model};
-use super::{Failure, output};
+use super::{Error, Failure, output};
+use crate::algorithm::{Ask, Selected};
 use crate::http::Limits;
 use crate::serve::Server;
 use crate::spec::{limit, unit};
@@ -25,8 +26,9 @@ Examples:
   curl -H 'Content-Type: text/csv' --data '1,2,3' http://127.0.0.1:8080/invocations
 
 Environment:
-  SMRT_HOME                where keys are kept (default: $XDG_DATA_HOME/smrt)
-  SAGEMAKER_BIND_TO_PORT   listen on this port of every address, where --listen is not given")]
+  SMRT_HOME                    where keys are kept (default: $XDG_DATA_HOME/smrt)
+  SAGEMAKER_BIND_TO_PORT       listen on this port of every address, where --listen is not given
+  SAGEMAKER_INFERENCE_OUTPUT   fields of each answer of a tree model, e.g. predicted_label,probability")]
 pub(super) struct Options {
     /// The model: a path, or s3://bucket/key
     #[arg(value_name = "ARTIFACT", value_hint = clap::ValueHint::FilePath)]
@@ -71,6 +73,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
+    let ask = ask()?;
     let model = model(&options.artifact, &options.storage.store())?;
     let limits = Limits {
         body_bytes_max: usize::try_from(options.body_bytes_max).unwrap_or(usize::MAX),
@@ -84,6 +87,7 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
         .limits(limits)
         .invocation_timeout(Duration::from_secs(options.timeout_s))
         .access_log(!options.no_access_log)
+        .ask(ask)
         .stop_on_signals(true);
     if let Some(name) = &options.name {
         server = server.name(name);
@@ -97,6 +101,14 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     running.wait();
     info!("stopped");
     Ok(())
+}
+
+/// The fields that SageMaker's variable selects.
+fn ask() -> Result<Ask, Failure> {
+    let Ok(text) = std::env::var("SAGEMAKER_INFERENCE_OUTPUT") else { return Ok(Ask::default()) };
+    let wrong = |(what, help)| Error::Variable { name: "SAGEMAKER_INFERENCE_OUTPUT", what, help };
+    let fields = Selected::list(&text).map_err(wrong)?;
+    Ok(Ask { fields, ..Ask::default() })
 }
 
 impl Options {

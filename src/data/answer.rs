@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 mod encode;
 
-pub use encode::encode;
+pub use encode::{encode, encode_fields};
 
 /// Named results, one entry per row in each.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,8 @@ pub enum Values {
         /// See [`super::schema::LabelNames`].
         names: Arc<super::schema::LabelNames>,
     },
+    /// All classes, the same list in every row.
+    Classes(Arc<super::schema::LabelNames>),
     /// What some columns added to the row's score, the strongest first; in JSON
     /// `[{"feature":"amount","contribution":1.25}]`.
     Contributions {

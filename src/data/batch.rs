@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use super::pages::Pages;
+
 /// A block of decoded rows, column by column.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -73,6 +75,10 @@ pub struct Dataset {
     pub columns: Arc<[String]>,
     /// What was read, for provenance.
     pub sources: Vec<Source>,
+    /// The features, where they do not fit into memory; `features` has no columns then. Only who
+    /// says so is given such a channel
+    /// ([`Trainer::streams`](crate::algorithm::Trainer::streams)).
+    pub pages: Option<Arc<Pages>>,
 }
 
 /// One object that was read.
@@ -98,6 +104,7 @@ impl Dataset {
             group: None,
             columns: Arc::from([]),
             sources: Vec::new(),
+            pages: None,
         }
     }
 
@@ -108,7 +115,11 @@ impl Dataset {
 
     /// Features per row.
     pub fn width(&self) -> usize {
-        self.sparse.as_ref().map_or(self.features.ncols(), |sparse| sparse.width)
+        match (&self.sparse, &self.pages) {
+            (Some(sparse), _) => sparse.width,
+            (_, Some(pages)) => pages.width(),
+            _ => self.features.ncols(),
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //! block by block; rows come out in order. [`read`] gathers them into one [`Dataset`],
 //! [`batches`] hands them over piece by piece in bounded memory.
 //!
-//! Where the objects come from is the store's matter. Today a training job loads its channels
-//! whole; `memory_bytes_max` bounds that.
+//! Where the objects come from is the store's matter. `memory_bytes_max` bounds what a dataset may
+//! hold in memory; rows beyond it go to disk where that is allowed ([`Options::spill`]), in the
+//! same one pass.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,6 +18,7 @@ use super::block::{BOM, Block, Cutter, Failure, Pool, Records, lines};
 use super::error::{Broken, Error, Place, shown};
 use super::group::Groups;
 use super::label::LabelRows;
+use super::pages::{PageWriter, Pages, Scratches};
 use super::roles::{Before, Role};
 use super::rows::{Layout, Rows};
 use super::schema::Absent;
@@ -39,6 +41,8 @@ pub struct Options {
     /// Features a row must have, where that is known before: a validation channel beside its
     /// train channel, a file to predict from.
     pub features: Option<usize>,
+    /// What to do with rows that do not fit; without it they are an error.
+    pub spill: Option<Spill>,
     /// What a cell means that a sparse row leaves out.
     pub absent: Absent,
     /// Whether sparse rows are wanted whole, with `absent` where they leave a cell out. Takes that
@@ -53,6 +57,21 @@ pub struct Options {
     pub block_bytes: usize,
 }
 
+/// Where rows go that do not fit into memory.
+#[derive(Debug, Clone)]
+pub struct Spill {
+    /// Makes the files.
+    pub scratches: Arc<dyn Scratches>,
+    /// What work on them may take of the memory.
+    pub room_bytes: u64,
+}
+
+/// What a training holds of each row besides its features: label and target, weight, place in the
+/// order of the epoch, scores.
+pub const ROW_BYTES: u64 = 40;
+/// Stored bytes after which it can be told how large the rest will be.
+const EARLY_BYTES: u64 = 4 << 20;
+
 impl Options {
     /// For the channel that messages call `channel` (`channels.train`).
     pub fn new(channel: impl Into<String>) -> Options {
@@ -61,12 +80,22 @@ impl Options {
             threads: 0,
             memory_bytes_max: crate::spec::limit::JOB_MEMORY_BYTES_MAX,
             features: None,
+            spill: None,
             absent: Absent::Zero,
             fill: false,
             categories: None,
             words_met: BTreeSet::new(),
             block_bytes: BLOCK_BYTES,
         }
+    }
+
+    /// What the blocks being decoded take at most: text, and twice as many bytes of numbers.
+    pub fn in_flight_bytes(&self) -> u64 {
+        3 * ((self.threads() + 2) * self.block_bytes) as u64
+    }
+
+    fn unspilled(&self, source: std::io::Error) -> Error {
+        Error::Scratch { channel: self.channel.clone(), source }
     }
 
     fn before(&self) -> Before {
@@ -106,6 +135,7 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
         return Err(Error::Words { columns: table.surprises });
     }
     let (layout, sources) = stream.finish()?;
+    let pages = table.pages(options)?.map(Arc::new);
     let roles = layout.roles();
     let (features, sparse) = match table.entries {
         Some(entries) => {
@@ -113,12 +143,14 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
         }
         None => {
             table.features.shrink_to_fit();
-            let features = Array2::from_shape_vec((table.rows, layout.features()), table.features);
+            let width = if pages.is_some() { 0 } else { layout.features() };
+            let features = Array2::from_shape_vec((table.rows, width), table.features);
             (features.expect("every row was appended whole"), None)
         }
     };
     Ok(Dataset {
         sparse,
+        pages,
         label: layout.has_label().then(|| table.label.finish()),
         weight: roles.has(Role::Weight).then_some(table.weight),
         group: roles.has(Role::Group).then(|| table.groups.take_rows()),
@@ -265,6 +297,8 @@ fn transpose(rows: &[f32], width: usize, columns: &mut [f32]) {
 #[derive(Default)]
 struct Table {
     features: Vec<f32>,
+    /// Where the features go once they do not fit.
+    spilled: Option<PageWriter>,
     entries: Option<Entries>,
     label: LabelRows,
     weight: Vec<f32>,
@@ -291,11 +325,8 @@ impl Table {
         }
         stream.take_words(&mut self.dictionary, &mut rows)?;
         let beside = 1 + usize::from(!rows.weight.is_empty()) + usize::from(rows.group.is_used());
-        let held = self.features.len() + rows.features.len() + beside * (self.rows + rows.count);
-        let entry_bytes = |entries: &Option<Entries>| entries.as_ref().map_or(0, Entries::bytes);
-        let sparse_bytes = entry_bytes(&self.entries) + entry_bytes(&rows.entries);
-        let needed_bytes =
-            (4 * held + self.groups.bytes + sparse_bytes) as u64 + stream.in_flight_bytes;
+        self.spill(&rows, beside, stream, options, stored_bytes)?;
+        let needed_bytes = self.needed_bytes(&rows, beside, stream);
         let refused = |needed_bytes: u64| Error::Memory {
             channel: options.channel.clone(),
             needed_bytes: projected(needed_bytes, stream.bytes_before_block, stored_bytes),
@@ -304,10 +335,14 @@ impl Table {
         if needed_bytes > options.memory_bytes_max {
             return Err(refused(needed_bytes));
         }
-        // Growing moves pages, not bytes, on the systems that matter, and what is reserved beyond
-        // the end is not resident.
-        self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
-        self.features.extend_from_slice(&rows.features);
+        if let Some(pages) = &mut self.spilled {
+            pages.push(&rows.features).map_err(|source| options.unspilled(source))?;
+        } else {
+            // Growing moves pages, not bytes, on the systems that matter, and what is reserved
+            // beyond the end is not resident.
+            self.features.try_reserve(rows.features.len()).map_err(|_| refused(needed_bytes))?;
+            self.features.extend_from_slice(&rows.features);
+        }
         if let Some(next) = &rows.entries
             && !self.entries.get_or_insert_default().append(next)
         {
@@ -318,6 +353,60 @@ impl Table {
         self.weight.append(&mut rows.weight);
         self.groups.append(rows.group).map_err(|refused| stream.group_error(refused))?;
         self.label.append(rows.label).map_err(|refused| stream.label_error(refused))
+    }
+}
+
+impl Table {
+    /// What is held once `rows` are appended.
+    fn needed_bytes(&self, rows: &Rows, beside: usize, stream: &Stream) -> u64 {
+        let count = (self.rows + rows.count) as u64;
+        let values = match &self.spilled {
+            Some(_) => ROW_BYTES * count,
+            None => {
+                let held = (self.features.len() + rows.features.len()) as u64;
+                4 * (held + beside as u64 * count)
+            }
+        };
+        let entry_bytes = |entries: &Option<Entries>| entries.as_ref().map_or(0, Entries::bytes);
+        let sparse_bytes = entry_bytes(&self.entries) + entry_bytes(&rows.entries);
+        values + (self.groups.bytes + sparse_bytes) as u64 + stream.in_flight_bytes
+    }
+
+    /// Turns to disk when `rows` do not fit any more, or all that follow will not.
+    fn spill(
+        &mut self,
+        rows: &Rows,
+        beside: usize,
+        stream: &Stream,
+        options: &Options,
+        stored_bytes: Option<u64>,
+    ) -> Result<(), Error> {
+        let (Some(spill), None) = (&options.spill, &self.spilled) else { return Ok(()) };
+        if rows.count == 0 || rows.features.is_empty() {
+            return Ok(());
+        }
+        let needed = self.needed_bytes(rows, beside, stream);
+        let read = stream.bytes_before_block;
+        let told = read >= EARLY_BYTES;
+        let expected = if told { projected(needed, read, stored_bytes) } else { needed };
+        if expected <= options.memory_bytes_max {
+            return Ok(());
+        }
+        let width = rows.features.len() / rows.count;
+        let mut writer = PageWriter::new(spill.scratches.clone(), width)
+            .map_err(|source| options.unspilled(source))?;
+        writer.push(&self.features).map_err(|source| options.unspilled(source))?;
+        self.features = Vec::new();
+        self.spilled = Some(writer);
+        Ok(())
+    }
+
+    /// The rows on disk, if they went there.
+    fn pages(&mut self, options: &Options) -> Result<Option<Pages>, Error> {
+        let (Some(spill), Some(writer)) = (&options.spill, self.spilled.take()) else {
+            return Ok(None);
+        };
+        writer.finish(spill.room_bytes).map(Some).map_err(|source| options.unspilled(source))
     }
 }
 

@@ -67,6 +67,14 @@ pub enum Error {
         /// The bound.
         rows_max: usize,
     },
+    /// Rows that do not fit into memory could not be put on disk.
+    #[error("{channel} does not fit into memory, and its rows could not be put aside: {source}")]
+    Scratch {
+        /// `channels.NAME`
+        channel: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A request is well formed and holds no rows.
     #[error("the request holds no rows")]
     NoRows,
@@ -133,7 +141,7 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Error::Bad { .. } | Error::Words { .. } => Kind::Data,
-            Error::Read { .. } => Kind::Unreachable,
+            Error::Read { .. } | Error::Scratch { .. } => Kind::Unreachable,
             Error::Corrupt { .. } => Kind::Corrupt,
             Error::Memory { .. } => Kind::Caller,
             Error::Request { .. }
@@ -149,6 +157,11 @@ impl Fault for Error {
         match self {
             Error::Bad { help, .. } | Error::Request { help, .. } => Some(help.clone()),
             Error::Read { .. } | Error::Words { .. } => None,
+            Error::Scratch { .. } => Some(
+                "make room there, or set `resources.scratch` to a folder with room or \
+                 `resources.memory_bytes_max` higher"
+                    .into(),
+            ),
             Error::Corrupt { .. } => {
                 Some("make the object again, or copy it again from where it came".into())
             }

@@ -7,6 +7,7 @@ pub mod error;
 pub mod generate;
 pub mod login;
 pub mod media;
+pub mod pages;
 pub mod request;
 pub mod schema;
 
@@ -26,5 +27,6 @@ mod words;
 pub use answer::{Answer, Field, Values};
 pub use batch::{Batch, Categories, Dataset, Labels, Source, Sparse};
 pub use error::Error;
+pub use pages::Pages;
 pub use schema::{Absent, LabelNames, Signature, Task};
 pub use words::Vocabulary;

@@ -2,8 +2,9 @@
 //! stream as different requests (RFC 9112, sections 3.2, 6.1 and 6.3).
 //!
 //! hyper has refused by now: malformed request lines and headers, two different lengths, a
-//! transfer coding that does not end in `chunked`, and folded lines. A request with both a length
-//! and a transfer coding it reads by the coding alone and then closes, as section 6.1 asks.
+//! transfer coding that does not end in `chunked`, and folded lines. Of a request with both a
+//! length and a transfer coding it removes the length before anybody sees the head, and closes the
+//! connection after it: [`super::smuggled`] has looked at the bytes before.
 
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
@@ -12,10 +13,18 @@ use hyper::{StatusCode, Version};
 use super::reply::{self, Reply};
 use crate::spec::limit::TARGET_BYTES_MAX;
 
-/// The answer to a head that is not to be trusted; the connection ends with it.
-pub(super) fn head(request: &Parts) -> Option<Reply> {
+/// The answer to a head that is not to be trusted; the connection ends with it. `ambiguous`: it
+/// had both a length and a transfer coding.
+pub(super) fn head(request: &Parts, ambiguous: bool) -> Option<Reply> {
     let refuse =
         |status, message, help| Some(reply::last(reply::refusal(status, message, Some(help))));
+    if ambiguous {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "both Content-Length and Transfer-Encoding",
+            "send one of them",
+        );
+    }
     let mut hosts = request.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => {

@@ -34,6 +34,7 @@ use super::error::Error;
 use super::limits::Limits;
 use super::reply::{self, Reply};
 use super::shutdown::{Stage, Stop};
+use super::smuggled::Framing;
 use super::stream::Watched;
 use super::watch::{Order, Phase, Roll, Watch};
 use super::{check, listen};
@@ -298,7 +299,8 @@ impl<H: Handler> Reactor<H> {
 
     /// Everything one connection asks, until it ends.
     async fn converse(self: &Rc<Self>, stream: TcpStream, watch: &Rc<Watch>) {
-        let io = TokioIo::new(Watched { socket: stream, watch: Rc::clone(watch) });
+        let (watched, framing) = (Rc::clone(watch), Framing::new());
+        let io = TokioIo::new(Watched { socket: stream, watch: watched, framing });
         let service = service_fn(|request| Rc::clone(self).answer(Rc::clone(watch), request));
         let mut connection = self.protocol.serve_connection(io, service);
         let mut draining = false;
@@ -329,7 +331,7 @@ impl<H: Handler> Reactor<H> {
     ) -> Result<Reply, Infallible> {
         watch.enter(Phase::Busy);
         let (head, incoming) = request.into_parts();
-        let reply = match check::head(&head) {
+        let reply = match check::head(&head, watch.next_is_ambiguous()) {
             Some(refusal) => refusal,
             None => {
                 let body = Body {

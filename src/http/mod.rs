@@ -12,6 +12,7 @@ mod limits;
 mod listen;
 pub mod reply;
 mod shutdown;
+mod smuggled;
 mod stream;
 mod watch;
 

@@ -1,4 +1,5 @@
-//! A socket that notes for the sweep when bytes come and when the peer stops taking them.
+//! A socket that notes for the sweep when bytes come and when the peer stops taking them, and that
+//! sees heads which hyper mends before anybody can refuse them.
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::smuggled::Framing;
 use super::watch::Watch;
 
 /// A socket and its watch.
@@ -14,6 +16,7 @@ use super::watch::Watch;
 pub(super) struct Watched<S> {
     pub(super) socket: S,
     pub(super) watch: Rc<Watch>,
+    pub(super) framing: Framing,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -24,8 +27,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
+        let new = &buffer.filled()[before..];
+        if !new.is_empty() {
             self.watch.received();
+            if let Some(head) = self.framing.follow(new) {
+                self.watch.ambiguous(head);
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -47,6 +47,9 @@ pub(super) struct Watch {
     blocked: Cell<Option<Duration>>,
     order: Cell<Order>,
     body_expired: Cell<bool>,
+    /// Heads that were answered, and the one that says two things.
+    heads: Cell<u64>,
+    ambiguous: Cell<Option<u64>>,
     waker: RefCell<Option<Waker>>,
     clock: Rc<Clock>,
 }
@@ -75,6 +78,17 @@ impl Watch {
             Phase::Body => self.since.set(self.clock.now.get()),
             Phase::Head | Phase::Busy => {}
         }
+    }
+
+    /// This head, by its number, has both a length and a transfer coding.
+    pub(super) fn ambiguous(&self, head: u64) {
+        self.ambiguous.set(Some(head));
+    }
+
+    /// A head is to be answered; whether it is the ambiguous one.
+    pub(super) fn next_is_ambiguous(&self) -> bool {
+        let head = self.heads.replace(self.heads.get() + 1);
+        self.ambiguous.get() == Some(head)
     }
 
     /// A body is awaited from now on.
@@ -173,6 +187,8 @@ impl Roll {
             blocked: Cell::new(None),
             order: Cell::new(Order::Go),
             body_expired: Cell::new(false),
+            heads: Cell::new(0),
+            ambiguous: Cell::new(None),
             waker: RefCell::default(),
             clock: Rc::clone(&self.clock),
         });

@@ -6,6 +6,9 @@ pub mod architecture {}
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
 
+#[doc = include_str!("channels.md")]
+pub mod channels {}
+
 #[doc = include_str!("threats.md")]
 pub mod threats {}
 

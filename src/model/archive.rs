@@ -19,11 +19,14 @@ pub(super) type Refusal = (String, Option<String>);
 /// Below this, any ratio is fine: weights that are mostly zero do shrink a thousandfold.
 const RATIO_FREE_BYTES: u64 = 64 << 20;
 
-/// Writes `files` as a tar.gz with no time, owner or order of its own.
+/// Writes files, by name, as a tar.gz with no time, owner or order of its own.
 ///
 /// # Errors
 /// When `to` cannot be written.
-pub(super) fn write<W: Write>(files: &Files, to: W) -> io::Result<W> {
+pub(super) fn write<'f, W: Write>(
+    files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+    to: W,
+) -> io::Result<W> {
     let gzip = GzBuilder::new().mtime(0).operating_system(255).write(to, Compression::fast());
     let mut tar = tar::Builder::new(gzip);
     tar.mode(tar::HeaderMode::Deterministic);
@@ -32,9 +35,14 @@ pub(super) fn write<W: Write>(files: &Files, to: W) -> io::Result<W> {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         header.set_mtime(0);
-        tar.append_data(&mut header, name, bytes.as_slice())?;
+        tar.append_data(&mut header, name, bytes)?;
     }
     tar.into_inner()?.finish()
+}
+
+/// Files as [`write`] takes them.
+pub(super) fn entries(files: &Files) -> impl Iterator<Item = (&str, &[u8])> {
+    files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
 }
 
 /// Reads a whole tar.gz into memory.
@@ -200,14 +208,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_twice_the_same() {
-        let first = write(&files(), Vec::new()).unwrap();
-        assert_eq!(first, write(&files(), Vec::new()).unwrap());
+        let first = write(entries(&files()), Vec::new()).unwrap();
+        assert_eq!(first, write(entries(&files()), Vec::new()).unwrap());
         assert_eq!(read(&first).unwrap(), files());
     }
 
     #[test]
     fn every_truncation_is_refused() {
-        let whole = write(&files(), Vec::new()).unwrap();
+        let whole = write(entries(&files()), Vec::new()).unwrap();
         for length in 0..whole.len() {
             assert!(read(&whole[..length]).is_err(), "accepted after {length} bytes");
         }

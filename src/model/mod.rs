@@ -6,6 +6,7 @@
 mod archive;
 mod digesting;
 mod error;
+mod foreign;
 mod manifest;
 
 use std::fs::File;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use crate::algorithm::{self, Files, Predictor, Table};
+use crate::algorithm::{self, Ask, Files, Predictor, Table};
 use crate::data::{self, Answer};
 use crate::seal::{self, Form, HeaderInfo, KeyService, LocalKeys};
 use crate::spec::limit;
@@ -24,6 +25,9 @@ pub use error::Error;
 pub use manifest::{FORMAT, Manifest, Origin};
 
 use digesting::DigestingReader;
+
+/// What an artifact is called.
+pub const FILE: &str = "model.tar.gz";
 
 /// Names of the files that every artifact has.
 const MANIFEST: &str = "manifest.json";
@@ -89,7 +93,7 @@ impl Opener {
     /// When it is not an artifact, no key opens it, or any part of it was changed.
     pub fn open(&self, artifact: impl Read, place: &str) -> Result<Model, Error> {
         let mut digesting = DigestingReader::new(artifact);
-        let contents = contents(&mut digesting, place, self.keys.as_ref())?;
+        let contents = contents(&mut digesting, place, self.keys.as_ref(), &self.table)?;
         let (_, digest) = digesting.finish();
         let Contents { manifest, files, .. } = contents;
         let definition =
@@ -102,17 +106,29 @@ impl Opener {
         Ok(Model { manifest, digest, predictor })
     }
 
+    /// Reads an artifact, sealed or plain, or another library's model, without opening its
+    /// weights; with the SHA-256 of what was stored.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn contents(&self, artifact: &[u8], place: &str) -> Result<(Contents, String), Error> {
+        let contents = contents(artifact, place, self.keys.as_ref(), &self.table)?;
+        Ok((contents, manifest::digest(artifact)))
+    }
+
     /// Tells what an artifact is, as far as that can be known with these keys.
     ///
     /// # Errors
     /// When it cannot be read, or is no artifact at all.
     pub fn inspect(&self, artifact: &[u8], place: &str) -> Result<Inspection, Error> {
         let sealed = |source| Error::Seal { place: place.to_owned(), source };
-        let seal = match Form::detect(artifact).map_err(sealed)? {
-            Form::Sealed => Some(seal::inspect(&mut &*artifact).map_err(sealed)?),
-            Form::Gzip => None,
+        let seal = match Form::detect(artifact) {
+            Ok(Form::Sealed) => Some(seal::inspect(&mut &*artifact).map_err(sealed)?),
+            Ok(Form::Gzip) => None,
+            Err(_) if foreign::may_be(artifact) => None,
+            Err(error) => return Err(sealed(error)),
         };
-        let contents = contents(artifact, place, self.keys.as_ref()).map_err(Arc::new);
+        let contents = contents(artifact, place, self.keys.as_ref(), &self.table).map_err(Arc::new);
         let digest = manifest::digest(artifact);
         Ok(Inspection { seal, contents, bytes: artifact.len() as u64, digest })
     }
@@ -135,8 +151,20 @@ impl Model {
     ///
     /// # Errors
     /// When the rows have another number of features than the model, or it cannot answer.
-    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, algorithm::Error> {
+        self.predict_with(rows, &Ask::default())
+    }
+
+    /// The same answers, and what was asked for besides.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict), and when something is asked that the model does not have.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
+    pub fn predict_with(
+        &self,
+        rows: ArrayView2<'_, f32>,
+        ask: &Ask,
+    ) -> Result<Answer, algorithm::Error> {
         let wanted = self.manifest.signature.features;
         if rows.ncols() != wanted {
             return Err(algorithm::Error::Data {
@@ -145,7 +173,7 @@ impl Model {
                     .into(),
             });
         }
-        self.predictor.predict(rows)
+        self.predictor.predict_with(rows, ask)
     }
 }
 
@@ -174,7 +202,7 @@ pub fn pack<W: Write>(
     let manifest = serde_json::to_value(manifest).expect("a manifest has string keys only");
     files.insert(MANIFEST.into(), json(&manifest));
     files.insert(PROVENANCE.into(), json(&provenance));
-    archive::write(&files, to).map_err(Error::Write)
+    archive::write(archive::entries(&files), to).map_err(Error::Write)
 }
 
 /// Reads a tar.gz that is no longer sealed.
@@ -182,8 +210,15 @@ pub fn pack<W: Write>(
 /// # Errors
 /// When it is not an artifact smrt will read; `place` names it in the message.
 pub fn unpack(archive: &[u8], place: &str) -> Result<Contents, Error> {
+    unpack_for(archive, place, &Table::builtin())
+}
+
+fn unpack_for(archive: &[u8], place: &str, table: &Table) -> Result<Contents, Error> {
     let refuse = |(what, help)| Error::Archive { place: place.to_owned(), what, help };
     let mut files = archive::read(archive).map_err(refuse)?;
+    if !files.contains_key(MANIFEST) {
+        return foreign::adopt(files, place, table);
+    }
     let mut json = |name: &str| {
         let bytes = files.remove(name).ok_or_else(|| {
             refuse((
@@ -216,7 +251,10 @@ pub fn unpack(archive: &[u8], place: &str) -> Result<Contents, Error> {
 ///
 /// # Errors
 /// When `to` cannot be written.
-pub fn write_files<W: Write>(files: &Files, to: W) -> Result<W, Error> {
+pub fn write_files<'f, W: Write>(
+    files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+    to: W,
+) -> Result<W, Error> {
     archive::write(files, to).map_err(Error::Write)
 }
 
@@ -232,8 +270,23 @@ pub fn read_files(from: impl Read, place: &str, keys: &dyn KeyService) -> Result
     })
 }
 
-fn contents(from: impl Read, place: &str, keys: &dyn KeyService) -> Result<Contents, Error> {
-    unpack(&unsealed(from, place, keys)?, place)
+fn contents(
+    from: impl Read,
+    place: &str,
+    keys: &dyn KeyService,
+    table: &Table,
+) -> Result<Contents, Error> {
+    let read = |source| Error::Read { place: place.to_owned(), source };
+    let mut from = from;
+    let mut first = Vec::with_capacity(2);
+    from.by_ref().take(2).read_to_end(&mut first).map_err(read)?;
+    let mut from = first.as_slice().chain(from);
+    if Form::detect(&first).is_err() && foreign::may_be(&first) {
+        let mut bytes = Vec::new();
+        from.by_ref().take(limit::ARCHIVE_BYTES_MAX).read_to_end(&mut bytes).map_err(read)?;
+        return foreign::adopt(Files::from([(foreign::file_name(place), bytes)]), place, table);
+    }
+    unpack_for(&unsealed(from, place, keys)?, place, table)
 }
 
 /// The whole archive in memory. Nothing of it is looked at before the seal has proved its end.

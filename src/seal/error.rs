@@ -188,7 +188,9 @@ impl Fault for Error {
         Some(match self {
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => "check who may read and write there".into(),
-                io::ErrorKind::StorageFull => "make room on the disk, then run again".into(),
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => "make room on the disk, then run again".into(),
                 _ => return None,
             },
             Error::NotSealed { .. } => {

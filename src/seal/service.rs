@@ -86,7 +86,7 @@ pub enum KeyState {
 /// Unwraps the data key of a message with the first of `wrapped` that `keys` can open.
 ///
 /// # Errors
-/// [`Error::NoKey`] when the service knows none of them; else the last refusal.
+/// [`Error::NoKey`] when the service has none of them; else the last refusal.
 pub(super) fn unwrap_any(
     keys: &dyn KeyService,
     wrapped: &[EncryptedDataKey],
@@ -97,6 +97,8 @@ pub(super) fn unwrap_any(
     for key in wrapped.iter().filter(|key| keys.knows(key)) {
         match keys.unwrap(key, context) {
             Ok(data_key) => return Ok(data_key),
+            // Its own kind of key, and not there: what the message opens with says more.
+            Err(Error::UnknownKey { .. }) => {}
             Err(error) => refusal = error,
         }
     }

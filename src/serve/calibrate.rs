@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::fence::predict;
-use crate::algorithm::Predictor;
+use crate::algorithm::{Ask, Predictor};
 use crate::spec::limit::BLOCK_ROWS_MAX;
 
 /// The longest time one request may keep a connection's thread from the others.
@@ -60,7 +60,7 @@ pub(super) fn measure(predictor: &dyn Predictor, features: usize) -> Result<Cost
         let mut best = Duration::MAX;
         let mut spent = Duration::ZERO;
         for _ in 0..REPEAT {
-            let predicted = predict(predictor, &values, features)
+            let predicted = predict(predictor, &values, features, &Ask::default())
                 .map_err(|why| Error::Model { what: why.reason().to_owned() })?;
             best = best.min(predicted.time);
             spent += predicted.time;
@@ -76,6 +76,20 @@ pub(super) fn measure(predictor: &dyn Predictor, features: usize) -> Result<Cost
     let all = best(many)?;
     let row_s = ((all - one) / (many - 1) as f64).max(0.0);
     Ok(Cost { call_s: (one - row_s).max(0.0), row_s })
+}
+
+/// Asks once for what every caller will be answered besides.
+///
+/// # Errors
+/// When the model does not have it: better now than at the first request.
+pub(super) fn check(predictor: &dyn Predictor, features: usize, ask: &Ask) -> Result<(), Error> {
+    if ask.is_plain() {
+        return Ok(());
+    }
+    match predict(predictor, &vec![0.0; features], features, ask) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(Error::Model { what: why.reason().to_owned() }),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use hyper::StatusCode;
 
+use crate::algorithm::Ask;
 pub(super) use crate::data::media::{Accept, ContentType};
 use crate::data::request::{self, Limits};
 use crate::data::{Answer, Error, Signature, answer};
@@ -61,6 +62,16 @@ pub(super) fn accept(header: Option<&str>) -> Result<Accept, Refusal> {
     Ok(Accept::parse(header, ACCEPT_DEFAULT)?)
 }
 
+/// What the caller wants besides, on top of what the endpoint answers everybody.
+pub(super) fn ask(accept: &Accept, always: &Ask) -> Result<Ask, Refusal> {
+    if accept.parameters.is_empty() {
+        return Ok(always.clone());
+    }
+    always
+        .with(accept)
+        .map_err(|(what, help)| Refusal::new(StatusCode::BAD_REQUEST, what).help(help))
+}
+
 /// Appends a body's rows to `values`, row-major; returns how many.
 pub(super) fn decode(
     content: &ContentType,
@@ -71,9 +82,13 @@ pub(super) fn decode(
     Ok(request::decode_into(content, body, signature, &Limits::default(), values)?)
 }
 
-/// Appends an answer to `out`.
-pub(super) fn encode(accept: &Accept, answer: &Answer, out: &mut Vec<u8>) {
-    answer::encode(answer, accept, out);
+/// Appends an answer to `out`; in CSV every field when more than the plain answer was asked for.
+pub(super) fn encode(accept: &Accept, ask: &Ask, answer: &Answer, out: &mut Vec<u8>) {
+    if ask.is_plain() {
+        answer::encode(answer, accept, out);
+    } else {
+        answer::encode_fields(answer, accept, out);
+    }
 }
 
 /// How many rows a body may hold, without reading it closely.

@@ -12,7 +12,7 @@ use super::codec::Refusal;
 use super::fence::{Failed, first_not_finite};
 use super::queue::Queue;
 use super::stats::{Gauges, Stats};
-use crate::algorithm::Predictor;
+use crate::algorithm::{Ask, Predictor};
 use crate::data::{Answer, Signature};
 use crate::http::Limits;
 use crate::model::Model;
@@ -29,6 +29,8 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) invocation_timeout: Duration,
     pub(super) access_log: bool,
+    /// What every caller is answered besides the plain answer.
+    pub(super) ask: Ask,
 }
 
 /// One model being served.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::ArrayView2;
 
-use crate::algorithm::Predictor;
+use crate::algorithm::{Ask, Predictor};
 use crate::data::{Answer, Values};
 use crate::fault::{Fault, Kind};
 
@@ -49,6 +49,7 @@ pub(super) fn predict(
     predictor: &dyn Predictor,
     values: &[f32],
     features: usize,
+    ask: &Ask,
 ) -> Result<Predicted, Failed> {
     let rows = values.len() / features.max(1);
     let view = ArrayView2::from_shape((rows, features), &values[..rows * features])
@@ -56,7 +57,7 @@ pub(super) fn predict(
     let start = Instant::now();
     // A predictor that panicked is used again: it is behind `&self`, and what a panic can leave
     // broken in it (a poisoned lock) makes the next call fail, not the process.
-    let result = catch_unwind(AssertUnwindSafe(|| predictor.predict(view)));
+    let result = catch_unwind(AssertUnwindSafe(|| predictor.predict_with(view, ask)));
     let time = start.elapsed();
     let answer = match result {
         Ok(Ok(answer)) => answer,
@@ -89,6 +90,7 @@ fn fits(answer: &Answer, rows: usize) -> bool {
             Values::Class { codes, names } => {
                 codes.len() == rows && codes.iter().all(|&code| (code as usize) < names.len())
             }
+            Values::Classes(names) => !names.is_empty(),
             Values::Contributions { width, columns, values, .. } => {
                 width.checked_mul(rows) == Some(values.len()) && columns.len() == values.len()
             }
@@ -105,7 +107,7 @@ pub(super) fn first_not_finite(answer: &Answer) -> Option<usize> {
             Values::Vector { width, values } | Values::Contributions { width, values, .. } => {
                 values.iter().position(|number| !number.is_finite()).map(|at| at / (*width).max(1))
             }
-            Values::Class { .. } => None,
+            Values::Class { .. } | Values::Classes(_) => None,
         })
         .min()
 }
@@ -120,6 +122,7 @@ pub(super) fn part(answer: &Answer, from: usize, to: usize) -> Answer {
         Values::Class { codes, names } => {
             Values::Class { codes: codes[from..to].to_vec(), names: names.clone() }
         }
+        Values::Classes(names) => Values::Classes(names.clone()),
         Values::Contributions { width, columns, values, names } => Values::Contributions {
             width: *width,
             columns: columns[from * width..to * width].to_vec(),
@@ -153,6 +156,14 @@ pub(super) fn append(answer: &mut Answer, more: Answer) -> bool {
                 values.extend(more)
             }
             (Values::Class { codes, .. }, Values::Class { codes: more, .. }) => codes.extend(more),
+            (Values::Classes(_), Values::Classes(_)) => {}
+            (
+                Values::Contributions { width, columns, values, .. },
+                Values::Contributions { width: same, columns: more, values: added, .. },
+            ) if *width == same => {
+                columns.extend(more);
+                values.extend(added);
+            }
             _ => return false,
         }
         true
@@ -176,6 +187,15 @@ mod tests {
                     values: Values::Vector {
                         width: 2,
                         values: (0..rows * 2).map(number).collect(),
+                    },
+                },
+                Field {
+                    name: "contributions",
+                    values: Values::Contributions {
+                        width: 2,
+                        columns: (0..rows as u32 * 2).collect(),
+                        values: (0..rows * 2).map(number).collect(),
+                        names: std::sync::Arc::from([]),
                     },
                 },
             ],

@@ -18,6 +18,7 @@ use super::endpoint::Endpoint;
 use super::fence;
 use super::queue::{Full, Job, Work};
 use super::stats::Stats;
+use crate::algorithm::Ask;
 use crate::http::{Body, Refused};
 use crate::spec::limit::INLINE_BYTES_MAX;
 
@@ -73,9 +74,11 @@ pub(super) async fn invoke(
 ) -> Outcome {
     // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
     let formats = asked.check().and_then(|()| {
-        Ok((codec::content_type(asked.content_type()?)?, codec::accept(asked.accept()?)?))
+        let accept = codec::accept(asked.accept()?)?;
+        let ask = codec::ask(&accept, &endpoint.settings.ask)?;
+        Ok((codec::content_type(asked.content_type()?)?, accept, ask))
     });
-    let (content, accept) = match formats {
+    let (content, accept, ask) = match formats {
         Ok(formats) => formats,
         Err(refusal) => return Outcome::refused(refusal),
     };
@@ -103,7 +106,8 @@ pub(super) async fn invoke(
     if payload.bytes.trim_ascii().is_empty() {
         return outcome;
     }
-    let inline = here(endpoint, stats, scratch, &content, &accept, &payload.bytes, &mut outcome);
+    let wanted = (&accept, &ask);
+    let inline = here(endpoint, stats, scratch, &content, wanted, &payload.bytes, &mut outcome);
     let work = match inline {
         Ok(None) => return outcome,
         Ok(Some(work)) => work,
@@ -116,7 +120,7 @@ pub(super) async fn invoke(
     let (reply, answer) = oneshot::channel();
     let status = StatusCode::OK;
     let content_type = accept.content_type();
-    let job = Job { work, accept, deadline, remote, reply };
+    let job = Job { work, accept, ask, deadline, remote, reply };
     outcome.result = match endpoint.queue.push(job) {
         Err(full) => Err(no_room(full)),
         Ok(()) => match wait(answer, deadline).await {
@@ -138,7 +142,7 @@ fn here(
     stats: &Stats,
     scratch: &RefCell<Scratch>,
     content: &ContentType,
-    accept: &Accept,
+    (accept, ask): (&Accept, &Ask),
     body: &Bytes,
     outcome: &mut Outcome,
 ) -> Result<Option<Work>, Refusal> {
@@ -151,16 +155,17 @@ fn here(
     values.clear();
     let rows = codec::decode(content, body, endpoint.signature(), values)?;
     outcome.rows = rows;
-    if !endpoint.cost.is_inline(rows) {
+    // What the model's plain answer costs says nothing of what an explanation does.
+    if !endpoint.cost.is_inline(rows) || ask.explain.is_some() || ask.verbose {
         return Ok(Some(Work::Rows { values: values.clone(), rows }));
     }
-    let predicted = fence::predict(endpoint.predictor(), values, endpoint.features())
+    let predicted = fence::predict(endpoint.predictor(), values, endpoint.features(), ask)
         .map_err(|why| endpoint.failed(stats, &why))?;
     outcome.model = predicted.time;
     stats.batch_of(rows);
     endpoint.sound(stats, &predicted.answer, values)?;
     out.clear();
-    codec::encode(accept, &predicted.answer, out);
+    codec::encode(accept, ask, &predicted.answer, out);
     outcome.result = Ok(Answered {
         status: StatusCode::OK,
         content_type: accept.content_type(),

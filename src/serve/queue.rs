@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::calibrate::Cost;
 use super::codec::Refusal;
 use super::codec::{Accept, ContentType};
+use crate::algorithm::Ask;
 
 /// Rows that are decoded already, or a body to decode.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ pub(super) struct Done {
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) accept: Accept,
+    pub(super) ask: Ask,
     /// After this nobody wants the answer.
     pub(super) deadline: Instant,
     pub(super) remote: IpAddr,
@@ -175,7 +177,9 @@ impl Queue {
         loop {
             while let Some(next) = waiting.jobs.front() {
                 let more = next.work.rows();
-                let whole = matches!(next.work, Work::Body { .. });
+                // What is asked for is asked of all rows of a call.
+                let other = batch.first().is_some_and(|first: &Job| first.ask != next.ask);
+                let whole = matches!(next.work, Work::Body { .. }) || other;
                 if !batch.is_empty() && (whole || rows + more > rows_max) {
                     break;
                 }
@@ -239,6 +243,7 @@ mod tests {
         let job = Job {
             work: Work::Rows { values: vec![0.0; rows], rows },
             accept: Media::Json.into(),
+            ask: Ask::default(),
             deadline: Instant::now() + Duration::from_secs(60),
             remote: remote.into(),
             reply,
@@ -311,6 +316,21 @@ mod tests {
         assert_eq!(taken(&queue, 8), [1]);
         queue.close();
         assert!(taken(&queue, 8).is_empty());
+    }
+
+    #[test]
+    fn requests_that_ask_for_different_things_are_not_one_batch() {
+        let queue = queue(100, 1_000, None);
+        let mut answers = Vec::new();
+        for explain in [None, None, Some(5), Some(5), None] {
+            let (mut job, answer) = job(1, [127, 0, 0, 1]);
+            job.ask.explain = explain;
+            queue.push(job).unwrap();
+            answers.push(answer);
+        }
+        assert_eq!(taken(&queue, 8), [1, 1]);
+        assert_eq!(taken(&queue, 8), [1, 1]);
+        assert_eq!(taken(&queue, 8), [1]);
     }
 
     #[test]

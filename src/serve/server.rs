@@ -11,6 +11,7 @@ use super::queue::{Bounds, Queue};
 use super::routes::Front;
 use super::stats::Stats;
 use super::{calibrate, worker};
+use crate::algorithm::Ask;
 use crate::data::Signature;
 use crate::data::schema::Cells;
 use crate::http::{self, Gate, Limits, Stop, gate};
@@ -39,6 +40,7 @@ impl Server {
             requests_per_address_max: None,
             invocation_timeout: Duration::from_secs(limit::INVOCATION_TIMEOUT_S),
             access_log: true,
+            ask: Ask::default(),
             signals: false,
         }
     }
@@ -58,6 +60,7 @@ pub struct Builder {
     requests_per_address_max: Option<usize>,
     invocation_timeout: Duration,
     access_log: bool,
+    ask: Ask,
     signals: bool,
 }
 
@@ -117,6 +120,13 @@ impl Builder {
         self
     }
 
+    /// What every caller is answered besides the plain answer; `Accept` may add to it. Default
+    /// nothing.
+    pub fn ask(mut self, ask: Ask) -> Builder {
+        self.ask = ask;
+        self
+    }
+
     /// Whether SIGTERM and SIGINT stop the server. Default no: they belong to the program.
     pub fn stop_on_signals(mut self, wanted: bool) -> Builder {
         self.signals = wanted;
@@ -134,6 +144,7 @@ impl Builder {
         let (threads, workers) = (or_cores(self.threads), or_cores(self.workers));
         let features = self.model.manifest.signature.features;
         let cost = calibrate::measure(&*self.model.predictor, features)?;
+        calibrate::check(&*self.model.predictor, features, &self.ask)?;
         let bounds = Bounds {
             requests_max: self.queue_requests_max,
             rows_max: self.queue_rows_max,
@@ -153,6 +164,7 @@ impl Builder {
                 limits: self.limits.clone(),
                 invocation_timeout: self.invocation_timeout,
                 access_log: self.access_log,
+                ask: self.ask,
             },
             stats: (0..threads + workers).map(|_| Arc::new(Stats::default())).collect(),
             connections: OnceLock::new(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
+use super::codec::ContentType;
 use super::codec::{self, Refusal};
-use super::codec::{Accept, ContentType};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::fence::{self, Failed, append, part};
@@ -67,8 +67,9 @@ impl Worker {
                 self.values.extend_from_slice(values);
             }
         }
-        let predicted =
-            fence::predict(self.endpoint.predictor(), &self.values, self.endpoint.features());
+        let Some(ask) = batch.first().map(|job| job.ask.clone()) else { return };
+        let (predictor, features) = (self.endpoint.predictor(), self.endpoint.features());
+        let predicted = fence::predict(predictor, &self.values, features, &ask);
         let Ok(predicted) = predicted else {
             return batch.drain(..).for_each(|job| self.alone(job));
         };
@@ -78,7 +79,7 @@ impl Worker {
             let Work::Rows { rows, values } = &job.work else { continue };
             let answer = part(&predicted.answer, from, from + rows);
             from += rows;
-            let done = self.encode(&job.accept, &answer, values, predicted.time);
+            let done = self.encode(&job, &answer, values, predicted.time);
             let _ = job.reply.send(done);
         }
     }
@@ -111,7 +112,7 @@ impl Worker {
                 self.stats.abandoned.add(1);
                 return Err(too_late());
             }
-            let predicted = fence::predict(self.endpoint.predictor(), values, features)
+            let predicted = fence::predict(self.endpoint.predictor(), values, features, &job.ask)
                 .map_err(|why| self.endpoint.failed(&self.stats, &why))?;
             self.stats.batch_of(predicted.answer.rows);
             time += predicted.time;
@@ -125,19 +126,19 @@ impl Worker {
             }
         }
         let whole = whole.ok_or_else(|| Refusal::from(crate::data::Error::NoRows))?;
-        self.encode(&job.accept, &whole, values, time)
+        self.encode(job, &whole, values, time)
     }
 
     fn encode(
         &self,
-        accept: &Accept,
+        job: &Job,
         answer: &Answer,
         values: &[f32],
         model: Duration,
     ) -> Result<Done, Refusal> {
         self.endpoint.sound(&self.stats, answer, values)?;
         let mut body = Vec::new();
-        codec::encode(accept, answer, &mut body);
+        codec::encode(&job.accept, &job.ask, answer, &mut body);
         Ok(Done { body, rows: answer.rows, model })
     }
 }

@@ -39,6 +39,8 @@ pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
 pub const TREE_DEPTH_MAX: usize = 1_024;
 /// Trees of one model that is read.
 pub const TREES_MAX: usize = 1 << 20;
+/// Numbers that the rows and boxes of one random cut forest may hold: 4 GiB.
+pub const FOREST_VALUES_MAX: usize = 1 << 30;
 /// Headers of one request.
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of the request line's target.
@@ -95,6 +97,20 @@ pub const KEY_NAME_CHARS_MAX: usize = 2_048;
 pub const GPU_NUMBER_MAX: usize = 255;
 /// Objects below one prefix; a channel with more is refused rather than listed into memory.
 pub const OBJECTS_MAX: usize = 1_000_000;
+/// Bytes of a channel's manifest.
+pub const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+/// Mistakes of a manifest that are told; more are counted.
+pub const MANIFEST_MISTAKES_MAX: usize = 20;
+/// Hosts that share a job's channels.
+pub const HOSTS_MAX: usize = 1_024;
+/// Checkpoints a job can be told to leave in place.
+pub const CHECKPOINTS_MAX: i64 = 1_000;
+/// Checkpoints left in place unless `checkpoint.keep` says otherwise: a damaged newest one still
+/// has one before it.
+pub const CHECKPOINTS_DEFAULT: i64 = 2;
+/// Seconds between two checkpoints unless `checkpoint.interval_s` says otherwise: losing this much
+/// work is cheaper than writing more often.
+pub const CHECKPOINT_INTERVAL_S_DEFAULT: i64 = 10;
 /// Bytes fetched by one ranged request of a remote read.
 pub const READ_RANGE_BYTES: u64 = 8 << 20;
 /// How long one range may take to arrive, in seconds: a server that drips is given up.
@@ -147,3 +163,7 @@ pub const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const LINEAR_ENTRIES_MAX: usize = 1 << 28;
 /// Bytes of a JSON document that `smrt predict` reads whole.
 pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;
+/// Codes of a column of categories; more are no categories but an id.
+pub const CATEGORIES_MAX: usize = 65_535;
+/// Bytes that the sets of categories of one model may take.
+pub const CATEGORY_BYTES_MAX: usize = 256 << 20;

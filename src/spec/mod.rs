@@ -8,6 +8,7 @@ mod document;
 pub mod error;
 mod image;
 pub mod limit;
+pub mod manifest;
 mod media;
 pub mod name;
 pub mod parameter;

@@ -9,11 +9,15 @@ use std::time::Duration;
 mod channel;
 mod effective;
 mod read;
+mod selection;
 mod storage;
 #[cfg(test)]
 mod tests;
 
 pub use read::Reading;
+pub use selection::{
+    Compression, DataType, Distribution, Hosts, InputMode, RecordWrapper, Selection,
+};
 
 use super::name::{ChannelName, JobName};
 use super::parameter::RawParameters;
@@ -33,6 +37,8 @@ pub struct TrainingJob {
     pub hyperparameters: RawParameters,
     /// `[channels.*]`; `train` is always there.
     pub channels: BTreeMap<ChannelName, Channel>,
+    /// `[channels.model]`: an earlier model that the training goes on from.
+    pub model: Option<Uri>,
     /// `[output]`
     pub output: Output,
     /// `[resources]`
@@ -48,8 +54,10 @@ pub struct TrainingJob {
 /// One `[channels.NAME]` table.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    /// Object, folder or prefix.
+    /// Object, folder, prefix or manifest.
     pub uri: Uri,
+    /// Which objects that means, and in which order they are read.
+    pub selection: Selection,
     /// `content_type`, with its parameters, and the CSV keys beside it.
     pub format: Format,
 }
@@ -150,6 +158,11 @@ pub struct Resources {
     pub threads: usize,
     /// `memory_bytes_max`, in bytes.
     pub memory_bytes_max: u64,
+    /// `scratch`: the folder for rows that do not fit into memory; default: the system's own for
+    /// temporary files.
+    pub scratch: Option<std::path::PathBuf>,
+    /// `hosts` and `current_host`: whose share of sharded channels this is.
+    pub hosts: Hosts,
 }
 
 /// `resources.device`
@@ -173,10 +186,14 @@ pub struct Stopping {
 }
 
 /// `[checkpoint]`
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// `uri`; default `<output.uri>/<job>/checkpoints/`.
     pub uri: Option<Uri>,
+    /// `keep`: complete checkpoints that are left in place; the oldest go first. Default 2.
+    pub keep: usize,
+    /// `interval_s`: at least so long between two. Default 10.
+    pub interval: Duration,
 }
 
 /// `[storage.s3]` and its like: how to reach remote stores. Empty means: as the environment says.

@@ -196,21 +196,32 @@ fn web(uri: &Uri, url: &str) -> Result<Bucket, Error> {
 #[cfg(feature = "gcp")]
 fn google(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket, Error> {
     use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+    // The variable by which Google's own libraries find a server of one's own; it asks for no name.
+    let emulator = environment.value("STORAGE_EMULATOR_HOST").map(|host| match host {
+        _ if host.contains("://") => host.to_owned(),
+        _ => format!("http://{host}"),
+    });
+    let server = environment.value("GOOGLE_BASE_URL").map(str::to_owned).or(emulator.clone());
+    let plain = server.as_ref().is_some_and(|server| server.starts_with("http://"));
     let mut builder = GoogleCloudStorageBuilder::new()
-        .with_bucket_name(bucket)
-        .with_client_options(options_for_any(false))
+        .with_client_options(options_for_any(plain))
         .with_retry(retries())
         .with_http_connector(Connector);
-    for (name, value) in environment.all() {
+    if let Some(host) = &emulator {
+        builder = builder.with_base_url(host.trim_end_matches('/')).with_skip_signature(true);
+    }
+    for (name, value) in environment.beginning_with("GOOGLE_") {
         if let Ok(key) = name.to_ascii_lowercase().parse::<GoogleConfigKey>() {
             builder = builder.with_config(key, value);
         }
     }
-    let store = Arc::new(builder.build().map_err(|e| not_usable(&e))?);
+    // Last: the address says which bucket, whatever GOOGLE_BUCKET is for.
+    let store = builder.with_bucket_name(bucket).build().map_err(|e| not_usable(&e))?;
+    let store = Arc::new(store);
     Ok(Bucket {
         objects: store.clone(),
         pages: Some(store),
-        endpoint: "Google Cloud Storage".to_owned(),
+        endpoint: server.unwrap_or_else(|| "Google Cloud Storage".to_owned()),
         origin: "the GOOGLE_* variables".to_owned(),
     })
 }
@@ -223,21 +234,25 @@ fn google(uri: &Uri, _bucket: &str, _environment: &Environment) -> Result<Bucket
 #[cfg(feature = "azure")]
 fn azure(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket, Error> {
     use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+    let named = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
+    let server = named.into_iter().find_map(|name| environment.value(name));
+    let plain = server.is_some_and(|server| server.starts_with("http://"));
     let mut builder = MicrosoftAzureBuilder::new()
-        .with_container_name(bucket)
-        .with_client_options(options_for_any(false))
+        .with_client_options(options_for_any(plain))
         .with_retry(retries())
         .with_http_connector(Connector);
-    for (name, value) in environment.all() {
+    for (name, value) in environment.beginning_with("AZURE_") {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);
         }
     }
-    let store = Arc::new(builder.build().map_err(|e| not_usable(&e))?);
+    // Last: the address says which container, whatever AZURE_CONTAINER_NAME is for.
+    let store = builder.with_container_name(bucket).build().map_err(|e| not_usable(&e))?;
+    let store = Arc::new(store);
     Ok(Bucket {
         objects: store.clone(),
         pages: Some(store),
-        endpoint: "Azure Blob Storage".to_owned(),
+        endpoint: server.unwrap_or("Azure Blob Storage").to_owned(),
         origin: "the AZURE_* variables".to_owned(),
     })
 }

@@ -43,10 +43,13 @@ impl Environment {
         }
     }
 
-    /// All variables; only the stores behind features want them.
+    /// The variables of one cloud, those with a value; only the stores behind features want them.
+    /// The prefix is a must: those stores' clients would also take a `TOKEN` or a `TIMEOUT` that
+    /// somebody set for another program.
     #[cfg(any(feature = "gcp", feature = "azure"))]
-    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    pub(super) fn beginning_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(move |(name, value)| name.starts_with(prefix) && !value.is_empty())
     }
 }
 

@@ -262,9 +262,8 @@ impl Fault for Error {
                 "check the prefix; names that start with '.' or '_' and empty objects do not count"
                     .to_owned()
             }
-            Error::NoBucket { .. } => {
-                "check the bucket's name and the endpoint (storage.s3.endpoint, AWS_ENDPOINT_URL)"
-                    .to_owned()
+            Error::NoBucket { uri, .. } => {
+                format!("check the bucket's name and the endpoint ({})", endpoint_keys(uri))
             }
             Error::NoCredentials { tried, .. } => format!(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or storage.s3.profile; looked in {tried}"
@@ -285,9 +284,8 @@ impl Fault for Error {
                 "name the authority that signed it: storage.s3.ca_bundle or AWS_CA_BUNDLE, a PEM file"
                     .to_owned()
             }
-            Error::Unreachable { .. } => {
-                "check the endpoint (storage.s3.endpoint, AWS_ENDPOINT_URL), the network and any proxy"
-                    .to_owned()
+            Error::Unreachable { uri, .. } => {
+                format!("check the endpoint ({}), the network and any proxy", endpoint_keys(uri))
             }
             Error::Server { answer, .. } if is_about_region(answer) => {
                 "the bucket lies in another region: set storage.s3.region or AWS_REGION".to_owned()
@@ -308,6 +306,15 @@ impl Fault for Error {
                 format!("build it in: cargo build --release --features {feature}")
             }
         })
+    }
+}
+
+/// What says where the server of this address is.
+fn endpoint_keys(uri: &Uri) -> &'static str {
+    match uri {
+        Uri::Gs { .. } => "GOOGLE_BASE_URL, STORAGE_EMULATOR_HOST",
+        Uri::Az { .. } => "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ENDPOINT",
+        _ => "storage.s3.endpoint, AWS_ENDPOINT_URL",
     }
 }
 

@@ -236,6 +236,23 @@ impl Draft {
     }
 }
 
+/// Removes drafts of files in `folder` whose names begin with `begin`. Only for names that nobody
+/// else writes now.
+pub(super) fn sweep(folder: &Path, begin: &str) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let draft = name.strip_prefix('.').is_some_and(|name| name.starts_with(begin));
+        if draft && name.ends_with(DRAFT_SUFFIX) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How the names of drafts end.
+const DRAFT_SUFFIX: &str = ".part";
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -249,7 +266,7 @@ fn folder_of(path: &Path) -> &Path {
 fn draft_in(folder: &Path, prefix: &OsString) -> Result<NamedTempFile, Error> {
     tempfile::Builder::new()
         .prefix(prefix)
-        .suffix(".part")
+        .suffix(DRAFT_SUFFIX)
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(|e| Error::local("write into", folder, e))

@@ -224,6 +224,15 @@ impl Store {
         }
     }
 
+    /// Removes what a process that was killed left of objects it was writing in `folder`, whose
+    /// names begin with `begin`. Buckets show nothing of those and clean up by their own rules.
+    /// Nothing is said where it fails: it is only tidying.
+    pub fn sweep(&self, folder: &Uri, begin: &str) {
+        if let Uri::File(path) = folder {
+            local::sweep(path, begin);
+        }
+    }
+
     fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>
     where
         T: Send + 'static,

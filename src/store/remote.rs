@@ -132,6 +132,13 @@ pub(super) async fn list(bucket: &Bucket, uri: &Uri) -> Result<Vec<Object>, Erro
             return Ok(vec![Object::remote(uri.clone(), meta)]);
         }
     }
+    // Azure's client leaves out the one object that has exactly the prefix for its name.
+    if matches!(uri, Uri::Az { .. }) && object_path(uri).is_ok() {
+        match head(bucket, uri).await {
+            Err(Error::NotFound { .. }) => {}
+            found => return found.map(|object| vec![object]),
+        }
+    }
     let all = metas.len();
     metas.retain(|meta| meta.size > 0 && is_data(prefix, meta.location.as_ref()));
     if metas.is_empty() {
@@ -217,7 +224,7 @@ pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 pub(super) struct Failure {
     /// HTTP status, when the server answered.
     pub(super) status: Option<u16>,
-    /// S3's error code, when the server gave one.
+    /// S3's or Azure's error code, when the server gave one.
     code: Option<String>,
     message: Option<String>,
     transport: Option<HttpErrorKind>,
@@ -280,8 +287,8 @@ impl Failure {
     }
 }
 
-/// Codes that say the server does not know who asks.
-const WRONG_CREDENTIALS: [&str; 10] = [
+/// Codes that say the server does not know who asks; the last is Azure's.
+const WRONG_CREDENTIALS: [&str; 11] = [
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
     "InvalidToken",
@@ -292,6 +299,7 @@ const WRONG_CREDENTIALS: [&str; 10] = [
     "InvalidClientTokenId",
     "UnrecognizedClientException",
     "NotSignedUp",
+    "AuthenticationFailed",
 ];
 
 /// Turns a failure of the client library into one that a person can act on.
@@ -315,7 +323,7 @@ pub(super) fn explain(
     let answer = failure.answer();
     let code = failure.code.as_deref().unwrap_or_default();
     match (failure.status, failure.transport) {
-        _ if code == "NoSuchBucket" => {
+        _ if code == "NoSuchBucket" || code == "ContainerNotFound" => {
             let name = match &uri {
                 Uri::S3 { bucket, .. } | Uri::Gs { bucket, .. } | Uri::Az { bucket, .. } => bucket,
                 _ => "",

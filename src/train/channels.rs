@@ -8,15 +8,18 @@ use crate::algorithm::expand::Expansion;
 use crate::algorithm::{Channels, Reads};
 use crate::data::{self, Categories, Dataset, Vocabulary};
 use crate::spec::problem::Problems;
-use crate::spec::train::{Channel, LabelColumn, Media, TrainingJob, WeightColumn};
+use crate::spec::train::{Channel, Compression, LabelColumn, Media, TrainingJob, WeightColumn};
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 
 use super::error::Error;
+use super::memory::{Memory, bytes_of};
+use super::objects::{Chosen, choose};
 use super::report::ChannelReport;
 
-/// Reads every channel of the job whole. They share `resources.memory_bytes_max`. Sparse rows are
-/// filled up where the algorithm does not read them.
+/// Reads every channel of the job, each object once. They share `resources.memory_bytes_max`; rows
+/// that do not fit go to disk when the algorithm `streams`. Sparse rows are filled up where the
+/// algorithm does not read them.
 ///
 /// # Errors
 /// When a channel is missing or empty, its data are not what the job says, or two channels do not
@@ -26,39 +29,54 @@ pub(super) fn read(
     store: &Store,
     threads: usize,
     reads: Reads,
+    streams: bool,
 ) -> Result<(Channels, Vec<ChannelReport>), Error> {
     // All of them are looked up before the first is read: a typing error in the last one should
     // not cost the time of the others.
     let mut listed = Vec::new();
     for name in ["train", "validation", "test"] {
         if let Some(channel) = spec.channels.get(name) {
-            listed.push((name, channel, store.list(&channel.uri)?));
+            listed.push((name, channel, choose(store, name, channel, &spec.resources.hosts)?));
         }
     }
-    let mut left = spec.resources.memory_bytes_max;
+    let mut memory = Memory::new(spec, streams, &listed);
     let (mut features, mut categories) = (None, None);
     let mut words: Option<Categories> = None;
     let mut reports = Vec::new();
     let mut datasets = [None, None, None];
-    for (slot, (name, channel, objects)) in datasets.iter_mut().zip(listed) {
-        let options = data::channel::Options {
-            threads,
-            memory_bytes_max: left,
-            features,
-            absent: reads.absent,
-            categories: categories.clone(),
-            ..data::channel::Options::new(format!("channels.{name}"))
-        };
+    for (slot, (name, channel, chosen)) in datasets.iter_mut().zip(listed) {
+        let options = memory.grant(
+            &chosen,
+            data::channel::Options {
+                threads,
+                features,
+                absent: reads.absent,
+                categories: categories.clone(),
+                ..data::channel::Options::new(format!("channels.{name}"))
+            },
+        );
         let mut dataset = data::channel::settle_words(&options, |options| {
-            let objects = readers(store, channel, objects.clone());
+            let objects = readers(store, channel, &chosen);
             match reads.logins {
                 true => data::login::read(objects, &channel.format, options),
                 false => data::channel::read(objects, &channel.format, options),
             }
         })
-        .map_err(|source| Error::Data { channel: name.to_owned(), source: Box::new(source) })?;
-        left = left.saturating_sub(bytes_of(&dataset));
+        .map_err(|source| Error::Data {
+            channel: name.to_owned(),
+            source: Box::new(memory.of_the_job(source, &options, &chosen)),
+        })?;
+        memory.take(&dataset);
         features = Some(dataset.width());
+        if let Some(pages) = &dataset.pages {
+            tracing::info!(
+                channel = name,
+                rows = pages.rows(),
+                window_rows = pages.window_rows(),
+                memory_bytes_max = memory.limit,
+                "channel does not fit into memory: it is read from disk epoch by epoch"
+            );
+        }
         // What a word means is learned from the train channel alone.
         match &words {
             None => {
@@ -72,6 +90,7 @@ pub(super) fn read(
             objects: dataset.sources.len(),
             bytes: dataset.sources.iter().map(|source| source.bytes).sum(),
             rows: dataset.rows(),
+            streamed: dataset.pages.is_some(),
         });
         *slot = Some((name, dataset));
     }
@@ -80,7 +99,7 @@ pub(super) fn read(
         |slot: &Option<(_, Dataset)>| slot.as_ref().is_some_and(|(_, d)| d.sparse.is_none());
     if !reads.sparse || datasets.iter().any(whole) {
         for (name, dataset) in datasets.iter_mut().flatten() {
-            fill(name, dataset, reads.absent, &mut left, spec)?;
+            memory.fill(name, dataset, reads.absent)?;
         }
     }
     let mut take = |wanted: &str| {
@@ -108,6 +127,16 @@ pub(super) fn expand(channels: Channels, memory_bytes_max: u64) -> Result<Channe
     };
     let mut left = memory_bytes_max;
     let mut wide = |name: &str, dataset: Dataset| {
+        if dataset.pages.is_some() {
+            let refused = |source| Error::Data {
+                channel: name.to_owned(),
+                source: Box::new(data::Error::Scratch {
+                    channel: format!("channels.{name}"),
+                    source,
+                }),
+            };
+            return widen(dataset, &expansion).map_err(refused);
+        }
         // While a channel is expanded, both forms of it stand in memory.
         let rows = dataset.rows() as u64;
         let wide_bytes = 4 * rows * expansion.width() as u64;
@@ -127,6 +156,24 @@ pub(super) fn expand(channels: Channels, memory_bytes_max: u64) -> Result<Channe
     let validation = validation.map(|dataset| wide("validation", dataset)).transpose()?;
     let test = test.map(|dataset| wide("test", dataset)).transpose()?;
     Ok(Channels { train, validation, test })
+}
+
+/// The same for rows on disk: they are written anew.
+fn widen(mut dataset: Dataset, expansion: &Expansion) -> io::Result<Dataset> {
+    const RANGE_BYTES: usize = 1 << 20;
+    let Some(pages) = dataset.pages.take() else { return Ok(dataset) };
+    let mut writer = pages.like(expansion.width())?;
+    for range in pages.ranges(RANGE_BYTES) {
+        let wide = expansion.rows(pages.block(range)?.view());
+        writer.push(wide.as_slice().expect("rows stand one after the other"))?;
+    }
+    let columns = expansion.names(&dataset.columns, &dataset.categories).into();
+    Ok(Dataset {
+        columns,
+        categories: Categories::new(),
+        pages: Some(Arc::new(writer.finish(pages.room_bytes())?)),
+        ..dataset
+    })
 }
 
 /// `csv_weights = 1`, SageMaker's hyperparameter: in CSV the column after the label is the weight.
@@ -171,14 +218,15 @@ pub(super) fn csv_weights(
 fn readers(
     store: &Store,
     channel: &Channel,
-    objects: Vec<store::Object>,
+    Chosen { objects, below }: &Chosen,
 ) -> Vec<data::channel::Object> {
+    let gzip = channel.selection.compression == Compression::Gzip;
     let lazy = |object: store::Object| data::channel::Object {
-        uri: shown(&object.uri, &channel.uri),
+        uri: shown(&object.uri, below),
         bytes: Some(object.bytes),
-        reader: Box::new(Lazy { store: store.clone(), object, open: None }),
+        reader: Box::new(Lazy { store: store.clone(), object, gzip, open: None }),
     };
-    objects.into_iter().map(lazy).collect()
+    objects.iter().cloned().map(lazy).collect()
 }
 
 /// An object that is opened when it is read first: a prefix may hold more objects than a process
@@ -186,14 +234,36 @@ fn readers(
 struct Lazy {
     store: Store,
     object: store::Object,
+    /// Whether it has to be gzip.
+    gzip: bool,
     open: Option<Box<dyn Read + Send>>,
+}
+
+impl Lazy {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        let mut reader = self.store.open(&self.object).map_err(io::Error::other)?;
+        if !self.gzip || self.object.bytes == 0 {
+            return Ok(reader);
+        }
+        let mut head = Vec::new();
+        (&mut reader).take(2).read_to_end(&mut head)?;
+        if head != [0x1f, 0x8b] {
+            return Err(io::Error::other(
+                "it is not gzip, and the channel says compression = \"Gzip\"",
+            ));
+        }
+        Ok(Box::new(io::Cursor::new(head).chain(reader)))
+    }
 }
 
 impl Read for Lazy {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let reader = match &mut self.open {
             Some(reader) => reader,
-            none => none.insert(self.store.open(&self.object).map_err(io::Error::other)?),
+            None => {
+                let open = self.open()?;
+                self.open.insert(open)
+            }
         };
         reader.read(into)
     }
@@ -201,48 +271,11 @@ impl Read for Lazy {
 
 /// What an object is called in messages and provenance: for local files its place below the
 /// channel's own address, so that a model made in two folders is the same model.
-fn shown(object: &Uri, channel: &Uri) -> String {
+pub(super) fn shown(object: &Uri, channel: &Uri) -> String {
     let (Uri::File(path), Uri::File(base)) = (object, channel) else { return object.to_string() };
     let below = path.strip_prefix(base).ok().filter(|below| !below.as_os_str().is_empty());
     let name = below.or_else(|| path.file_name().map(Path::new));
     name.map_or_else(|| object.to_string(), |name| name.display().to_string())
-}
-
-/// Makes sparse rows whole, if they fit into the memory that is left.
-fn fill(
-    name: &str,
-    dataset: &mut Dataset,
-    absent: data::Absent,
-    left: &mut u64,
-    spec: &TrainingJob,
-) -> Result<(), Error> {
-    let Some(sparse) = dataset.sparse.take() else { return Ok(()) };
-    let whole_bytes = 4 * sparse.rows() as u64 * sparse.width as u64;
-    if whole_bytes > *left {
-        return Err(Error::Whole {
-            channel: name.to_owned(),
-            rows: sparse.rows(),
-            features: sparse.width,
-            bytes: whole_bytes,
-            needed_bytes: spec.resources.memory_bytes_max - *left + whole_bytes,
-            limit_bytes: spec.resources.memory_bytes_max,
-        });
-    }
-    dataset.features = sparse.dense(absent.value());
-    *left = (*left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
-    Ok(())
-}
-
-/// What a dataset holds in memory.
-fn bytes_of(dataset: &Dataset) -> u64 {
-    let beside = [dataset.label.is_some(), dataset.weight.is_some(), dataset.group.is_some()];
-    let columns = dataset.features.ncols() + beside.into_iter().filter(|is| *is).count();
-    let sparse = dataset.sparse.as_ref().map_or(0, sparse_bytes);
-    (dataset.rows() * columns * size_of::<f32>()) as u64 + sparse
-}
-
-fn sparse_bytes(sparse: &data::Sparse) -> u64 {
-    (sparse.offsets.len() * size_of::<usize>() + sparse.columns.len() * 8) as u64
 }
 
 fn same_columns(train: &Dataset, name: &str, other: &Dataset) -> Result<(), Error> {

@@ -1,8 +1,10 @@
-//! Keeps a training's state where the job says, sealed like the artifact, and finds it again.
+//! Keeps a training's states where the job says, sealed like the artifact, and finds the newest.
 //!
-//! One object, replaced as a whole: a reader sees the old state or the new one. It holds what the
-//! job is made of, so that a checkpoint of another job, other data or other parameters is refused
-//! by name instead of continued.
+//! Each is an object of its own, `<job>.<number>.checkpoint`, that becomes visible when its last byte
+//! is there: what can be listed is complete. The new one is made before an old one is removed, so
+//! that a process may be killed at any moment and leaves at least one. A state holds what the job is
+//! made of, so that one of another job, other data or other parameters is refused by name instead
+//! of continued.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,57 +12,79 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use crate::algorithm::{self, Checkpoints, Files};
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::model;
 use crate::spec::limit;
+use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 use super::Sealing;
 use super::error::Error;
 
-/// Name of the object below the checkpoint prefix.
-const OBJECT: &str = "latest.checkpoint";
 /// What the state belongs to, inside the checkpoint.
 const IDENTITY: &str = "job.json";
-/// Losing this much work is cheaper than writing more often.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// How the objects' names end.
+const SUFFIX: &str = ".checkpoint";
 
-/// The checkpoint of one job.
+/// The checkpoints of one job.
 pub(super) struct Keeper<'a> {
     store: &'a Store,
     sealing: &'a Sealing,
-    uri: Uri,
-    identity: Map<String, Value>,
+    folder: Uri,
+    job: String,
+    keep: usize,
+    interval: Duration,
+    identity: Vec<u8>,
+    facts: Map<String, Value>,
     last: Instant,
-    kept: bool,
+    /// Numbers of the complete ones, ascending.
+    kept: Vec<u64>,
+    /// Whether this process has made or taken one.
+    own: bool,
     start_from: Option<Files>,
 }
 
 impl<'a> Keeper<'a> {
+    /// Looks at what an earlier run left. `facts` are what a state belongs to.
+    ///
+    /// # Errors
+    /// When the place cannot be listed, unless only listing is forbidden.
     pub(super) fn new(
         store: &'a Store,
         sealing: &'a Sealing,
-        prefix: &Uri,
-        identity: Map<String, Value>,
-    ) -> Keeper<'a> {
-        Keeper {
+        spec: &TrainingJob,
+        facts: Map<String, Value>,
+    ) -> Result<Keeper<'a>, Error> {
+        let mut keeper = Keeper {
             store,
             sealing,
-            uri: prefix.join(OBJECT),
-            identity,
+            folder: spec.checkpoints(),
+            job: spec.name.to_string(),
+            keep: spec.checkpoint.keep,
+            interval: spec.checkpoint.interval,
+            identity: serde_json::to_vec(&facts).expect("JSON values always serialise"),
+            facts,
             last: Instant::now(),
-            kept: false,
+            kept: Vec::new(),
+            own: false,
             start_from: None,
-        }
+        };
+        store.sweep(&keeper.folder, &format!("{}.", keeper.job));
+        keeper.kept = match keeper.list() {
+            // Who may write and not list can train, and is told when it comes to resuming.
+            Err(store::Error::Denied { .. }) => Vec::new(),
+            other => other?,
+        };
+        Ok(keeper)
     }
 
-    /// Where the state was kept, if any was.
+    /// Where the newest state is, if this run has one.
     pub(super) fn kept(&self) -> Option<Uri> {
-        self.kept.then(|| self.uri.clone())
+        self.kept.last().filter(|_| self.own).map(|number| self.object(*number))
     }
 
-    /// Finds the state to go on from.
+    /// Finds the newest state to go on from. One that is damaged is passed over for the one before.
     ///
     /// # Errors
     /// When there is none, it cannot be opened, or it belongs to another job.
@@ -69,54 +93,114 @@ impl<'a> Keeper<'a> {
             what,
             help: "run without --resume to start from the beginning".into(),
         };
-        if !self.store.exists(&self.uri)? {
-            return Err(missing(format!("there is no checkpoint at {}", self.uri)));
-        }
-        let bytes = self.store.read_to_vec(&self.uri, limit::ARCHIVE_BYTES_MAX)?;
-        let place = self.uri.to_string();
-        let mut files = model::read_files(&bytes[..], &place, self.sealing.keys())?;
-        let found: Map<String, Value> = files
-            .remove(IDENTITY)
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or_else(|| missing(format!("{place} is not a checkpoint")))?;
-        if let Some(key) =
-            self.identity.keys().find(|key| found.get(*key) != self.identity.get(*key))
-        {
-            return Err(missing(format!(
-                "the checkpoint at {place} was made with another {key} than this job has"
-            )));
-        }
-        self.start_from = Some(files);
-        self.kept = true;
-        Ok(())
-    }
-
-    /// Removes the state of a job that is done.
-    pub(super) fn discard(&self) {
-        if self.kept
-            && let Err(error) = self.store.delete(&self.uri)
-        {
-            tracing::warn!(uri = %self.uri, %error, "the checkpoint could not be removed");
-        }
-    }
-
-    fn write(&self, state: &Files) -> Result<(), Box<dyn Fault>> {
-        let mut files = state.clone();
-        let identity = serde_json::to_vec(&self.identity).expect("JSON values always serialise");
-        files.insert(IDENTITY.into(), identity);
-        let mut upload = self.store.create(&self.uri).map_err(boxed)?;
-        let write_error = |source| boxed(Error::Write { uri: self.uri.clone(), source });
-        let archive = model::write_files(&files, Vec::new()).map_err(boxed)?;
-        match self.sealing.writer("checkpoint", &mut upload).map_err(boxed)? {
-            Some(mut writer) => {
-                writer.write_all(&archive).map_err(write_error)?;
-                writer.finish().map_err(boxed)?;
+        self.kept = self.list()?;
+        let mut damaged = None;
+        for at in (0..self.kept.len()).rev() {
+            let uri = self.object(self.kept[at]);
+            let mut files = match self.open(&uri) {
+                Ok(files) => files,
+                Err(error) if error.kind() == Kind::Corrupt => {
+                    tracing::warn!(%uri, %error, "a damaged checkpoint is passed over");
+                    damaged.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let found: Map<String, Value> = files
+                .remove(IDENTITY)
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+                .ok_or_else(|| missing(format!("{uri} is not a checkpoint")))?;
+            if let Some(key) = self.facts.keys().find(|key| found.get(*key) != self.facts.get(*key))
+            {
+                return Err(missing(format!(
+                    "the checkpoint at {uri} was made with another {key} than this job has"
+                )));
             }
-            None => upload.write_all(&archive).map_err(write_error)?,
+            tracing::info!(%uri, "checkpoint found");
+            self.start_from = Some(files);
+            self.own = true;
+            // A process that was killed may have left some that it was about to remove.
+            self.remove_oldest((at + 1).saturating_sub(self.keep));
+            return Ok(());
+        }
+        Err(match damaged {
+            Some(error) => error,
+            None => missing(format!("there is no checkpoint of {} at {}", self.job, self.folder)),
+        })
+    }
+
+    /// Removes the states of a job that is done.
+    pub(super) fn discard(&mut self) {
+        self.remove_oldest(self.kept.len());
+    }
+
+    fn remove_oldest(&mut self, count: usize) {
+        for number in self.kept.drain(..count) {
+            let uri = self.folder.join(&name(&self.job, number));
+            if let Err(error) = self.store.delete(&uri) {
+                tracing::warn!(%uri, %error, "a checkpoint could not be removed");
+            }
+        }
+    }
+
+    fn object(&self, number: u64) -> Uri {
+        self.folder.join(&name(&self.job, number))
+    }
+
+    /// The numbers of this job's checkpoints, ascending.
+    fn list(&self) -> Result<Vec<u64>, store::Error> {
+        let begin = format!("{}.", self.job);
+        // In a bucket a prefix need not be a folder, so that no more is listed than is wanted.
+        let place = match &self.folder {
+            Uri::File(_) => self.folder.clone(),
+            bucket => bucket.join(&begin),
+        };
+        let found = match self.store.list(&place) {
+            Ok(found) => found,
+            Err(store::Error::NotFound { .. } | store::Error::Empty { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let number = |object: &store::Object| {
+            let text = object.uri.to_string();
+            let name = text.rsplit('/').next()?;
+            let number = name.strip_prefix(&begin)?.strip_suffix(SUFFIX)?.parse().ok()?;
+            (self.object(number) == object.uri).then_some(number)
+        };
+        let mut numbers: Vec<u64> = found.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn open(&self, uri: &Uri) -> Result<Files, Error> {
+        let bytes = self.store.read_to_vec(uri, limit::ARCHIVE_BYTES_MAX)?;
+        Ok(model::read_files(&bytes[..], &uri.to_string(), self.sealing.keys())?)
+    }
+
+    fn write(&self, uri: &Uri, state: &Files) -> Result<(), Box<dyn Fault>> {
+        let mut upload = self.store.create(uri).map_err(boxed)?;
+        let write_error = |source| boxed(Error::Write { uri: uri.clone(), source });
+        let identity = (IDENTITY, self.identity.as_slice());
+        let state = state.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        let entries = state.chain([identity]);
+        match self.sealing.writer("checkpoint", &mut upload).map_err(boxed)? {
+            Some(writer) => {
+                model::write_files(entries, writer).map_err(boxed)?.finish().map_err(boxed)?;
+            }
+            None => {
+                model::write_files(entries, &mut upload)
+                    .map_err(boxed)?
+                    .flush()
+                    .map_err(write_error)?;
+            }
         }
         upload.finish().map_err(boxed)?;
         Ok(())
     }
+}
+
+/// Numbers are padded so that they are listed in their order.
+fn name(job: &str, number: u64) -> String {
+    format!("{job}.{number:08}{SUFFIX}")
 }
 
 fn boxed<E: Fault>(error: E) -> Box<dyn Fault> {
@@ -125,17 +209,21 @@ fn boxed<E: Fault>(error: E) -> Box<dyn Fault> {
 
 impl Checkpoints for Keeper<'_> {
     fn due(&self) -> bool {
-        self.last.elapsed() >= INTERVAL
+        self.last.elapsed() >= self.interval
     }
 
     fn save(&mut self, state: &Files) -> Result<(), algorithm::Error> {
-        self.write(state).map_err(|error| algorithm::Error::Checkpoint {
+        let number = self.kept.last().map_or(1, |last| last + 1);
+        let uri = self.object(number);
+        self.write(&uri, state).map_err(|error| algorithm::Error::Checkpoint {
             what: format!("the checkpoint could not be kept: {error}"),
             help: error.help().unwrap_or_else(|| "set checkpoint.uri to another place".into()),
         })?;
-        tracing::debug!(uri = %self.uri, "checkpoint kept");
+        tracing::debug!(%uri, "checkpoint kept");
+        self.kept.push(number);
+        self.own = true;
         self.last = Instant::now();
-        self.kept = true;
+        self.remove_oldest(self.kept.len().saturating_sub(self.keep));
         Ok(())
     }
 

@@ -127,8 +127,8 @@ impl Fault for Error {
                 "set `resources.memory_bytes_max` above {needed_bytes}, or give fewer rows or features"
             )),
             Error::Algorithm(source) => source.help(),
-            Error::Seal(source) => source.help(),
-            Error::Model(source) => source.help(),
+            Error::Seal(source) => stored(source).or_else(|| source.help()),
+            Error::Model(source) => stored(source).or_else(|| source.help()),
             Error::Write { .. } => {
                 Some("nothing was left behind; make room or choose another output.uri".into())
             }
@@ -147,4 +147,17 @@ impl Fault for Error {
             _ => Vec::new(),
         }
     }
+}
+
+/// The way out that the store knows, when sealing or packing only passed its error on.
+fn stored(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inside = error.downcast_ref().and_then(crate::store::Error::inside);
+        if let Some(found) = inside {
+            return found.help();
+        }
+        next = error.source();
+    }
+    None
 }

@@ -7,13 +7,17 @@
 mod channels;
 mod checkpoint;
 mod error;
+mod memory;
+mod objects;
 mod read;
 mod report;
 mod run;
+mod scratch;
 mod seal_with;
 mod stop;
 
 pub use error::Error;
+pub use objects::check_local;
 pub use read::read;
 pub use report::{ChannelReport, Report};
 pub use run::Job;

@@ -55,6 +55,8 @@ pub struct ChannelReport {
     pub bytes: u64,
     /// Rows decoded.
     pub rows: usize,
+    /// Whether they did not fit into memory and were read from disk epoch by epoch.
+    pub streamed: bool,
 }
 
 fn as_text<S: serde::Serializer>(uri: &Uri, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use crate::algorithm::{self, Channels, Context, Fitted, Metric, Observer, Table, Trainer, device};
+use crate::algorithm::{
+    self, Channels, Context, Earlier, Fitted, Metric, Observer, Table, Trainer, device,
+};
 use crate::data;
 use crate::model::{self, Manifest, Origin};
 use crate::seal::KeyService;
 use crate::spec::Mistakes;
+use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::Store;
+use crate::store::{Object, Store};
 
 use super::Sealing;
 use super::channels;
@@ -53,6 +56,12 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// Uses this store instead of one made of the spec and the process's environment.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
     /// Uses this token to stop early.
     pub fn stop(mut self, stop: Stop) -> Self {
         self.stop = stop;
@@ -77,7 +86,8 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`Error::Spec`] with all mistakes.
     pub fn check(&self) -> Result<(), Error> {
-        let (_, trainer) = self.trainer()?;
+        let (algorithm, trainer) = self.trainer()?;
+        self.check_goes_on(algorithm, trainer.as_ref())?;
         self.weighted(&*trainer)?;
         device::open(self.spec.resources.device)?;
         Ok(())
@@ -89,7 +99,8 @@ impl<'a> Job<'a> {
     /// Any of [`Error`]; no artifact is then visible, and an earlier one is untouched.
     pub fn run(mut self) -> Result<Report, Error> {
         let started = Instant::now();
-        let (algorithm, trainer) = self.trainer()?;
+        let (algorithm, mut trainer) = self.trainer()?;
+        self.check_goes_on(algorithm, trainer.as_ref())?;
         self.spec = self.weighted(&*trainer)?;
         let device = device::open(self.spec.resources.device)?;
         let threads = match self.spec.resources.threads {
@@ -100,6 +111,10 @@ impl<'a> Job<'a> {
 
         let sealing = Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?;
         self.store.check_writable(&self.spec.output.uri)?;
+        // The default place lies below the output.
+        if let Some(place) = &self.spec.checkpoint.uri {
+            self.store.check_writable(place)?;
+        }
         let replaced = self.store.exists(&artifact)?;
 
         let pool = rayon::ThreadPoolBuilder::new()
@@ -110,12 +125,15 @@ impl<'a> Job<'a> {
                 what: format!("{threads} threads could not be started: {error}"),
                 help: "lower resources.threads".into(),
             })?;
-        let (spec, store) = (&self.spec, &self.store);
+        let earlier = self.earlier(trainer.as_mut())?;
+        let (spec, store, streams) = (&self.spec, &self.store, trainer.streams());
         let reads = self.table.get(algorithm).map(|found| found.reads()).unwrap_or_default();
-        let (channels, read) = pool.install(|| channels::read(spec, store, threads, reads))?;
+        let (channels, read) =
+            pool.install(|| channels::read(spec, store, threads, reads, streams))?;
         let read_s = started.elapsed().as_secs_f64();
 
-        let inputs = inputs(&channels);
+        let mut inputs = inputs(&channels);
+        inputs.extend(earlier.map(|source| ("model".to_owned(), source)));
         let (columns, categories) =
             (channels.train.columns.clone(), channels.train.categories.clone());
         let features = channels.train.width();
@@ -128,8 +146,10 @@ impl<'a> Job<'a> {
         };
         let effective = trainer.effective();
         let device_name = device::name(&device).to_owned();
-        let identity = identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
-        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec.checkpoints(), identity);
+        let mut identity =
+            identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
+        identity.insert("memory_bytes_max".into(), windows(&channels));
+        let mut keeper = Keeper::new(&self.store, &sealing, &self.spec, identity)?;
         if self.resume {
             keeper.resume()?;
         }
@@ -214,6 +234,43 @@ impl<'a> Job<'a> {
             .map_err(|problems| Error::Spec(Mistakes::new(spec.name.as_str(), problems)))
     }
 
+    /// Before anything is read: the algorithm can do something with the channel `model`.
+    fn check_goes_on(&self, algorithm: &str, trainer: &dyn Trainer) -> Result<(), Error> {
+        if self.spec.model.is_none() || trainer.goes_on() {
+            return Ok(());
+        }
+        Err(Error::Channels {
+            what: format!("{algorithm} cannot go on from an earlier model"),
+            help: "leave channels.model out".into(),
+        })
+    }
+
+    /// Hands the model of the channel `model` to the trainer; what was read, for provenance.
+    fn earlier(&self, trainer: &mut dyn Trainer) -> Result<Option<data::Source>, Error> {
+        let Some(uri) = &self.spec.model else { return Ok(None) };
+        let objects = self.store.list(uri)?;
+        let named =
+            |object: &&Object| object.uri.to_string().ends_with(&format!("/{}", model::FILE));
+        let found = match objects.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(named),
+        };
+        let object = found.ok_or_else(|| Error::Channels {
+            what: format!("{uri} holds {} objects, none called model.tar.gz", objects.len()),
+            help: "let channels.model.uri name one artifact".into(),
+        })?;
+        let bytes = self.store.read_to_vec(&object.uri, limit::ARCHIVE_BYTES_MAX)?;
+        let opener = model::Opener::new(self.keys.clone()).table(self.table.clone());
+        let (contents, sha256) = opener.contents(&bytes, &object.uri.to_string())?;
+        trainer.go_on_from(&Earlier {
+            algorithm: contents.manifest.algorithm,
+            signature: contents.manifest.signature,
+            files: contents.files,
+        })?;
+        let uri = channels::shown(&object.uri, uri);
+        Ok(Some(data::Source { uri, bytes: bytes.len() as u64, sha256 }))
+    }
+
     /// The job with the weights that the hyperparameters ask for.
     fn weighted(&self, trainer: &dyn Trainer) -> Result<TrainingJob, Error> {
         channels::csv_weights(&self.spec, &trainer.effective())
@@ -231,7 +288,7 @@ impl<'a> Job<'a> {
     ) -> Result<(u64, String), Error> {
         let upload = self.store.create(artifact)?;
         let mut counted = model::Digesting::new(upload);
-        match sealing.writer("model.tar.gz", &mut counted)? {
+        match sealing.writer(model::FILE, &mut counted)? {
             Some(writer) => {
                 model::pack(manifest, origin, files, writer)?.finish()?;
             }
@@ -257,6 +314,14 @@ fn inputs(channels: &Channels) -> Vec<(String, data::Source)> {
         .flat_map(|(name, dataset)| {
             dataset.sources.iter().map(move |source| (name.to_owned(), source.clone()))
         })
+        .collect()
+}
+
+/// The windows of channels on disk: with others the rows come in another order.
+fn windows(channels: &Channels) -> Value {
+    [Some(&channels.train), channels.validation.as_ref(), channels.test.as_ref()]
+        .into_iter()
+        .map(|data| data.and_then(|data| data.pages.as_ref()).map(|pages| pages.window_rows()))
         .collect()
 }
 

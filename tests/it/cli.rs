@@ -117,9 +117,45 @@ fn without_its_key_an_artifact_shows_its_header_and_nothing_else() {
     assert!(!shown.contains("Metrics"), "{shown}");
     let mut command = smrt(home, &["predict", ARTIFACT, "rows.csv"]);
     let refused = command.env("SMRT_HOME", home.join("other-keys")).output().unwrap();
-    assert!(!refused.status.success());
-    assert!(text(&refused.stderr).contains("there is no key"), "{}", text(&refused.stderr));
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("no key at hand opens this sealed file"), "{said}");
+    assert!(said.contains("SMRT_HOME"), "{said}");
     assert!(refused.stdout.is_empty());
+}
+
+#[test]
+fn a_disk_that_fills_up_fails_the_job_and_leaves_no_artifact() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    write_job(home, 1);
+    let job = fs::read_to_string(home.join("job.toml")).unwrap();
+    let (head, tail) = (job.split_once("[algorithm]").unwrap().0, job.find("[channels").unwrap());
+    let wide = "[algorithm]\nname = \"mlp\"\n[hyperparameters]\n\
+                predictor_type = \"binary_classifier\"\nepochs = 1\nhidden_layers = [64, 64]\n";
+    fs::write(home.join("job.toml"), format!("{head}{wide}{}", &job[tail..])).unwrap();
+    // The key first: afterwards no file may grow over eight blocks of 512 or 1,024 bytes, as `sh`
+    // has it, so the write check of 4 KiB fits and the artifact of 17 does not.
+    done(smrt(home, &["train", "--set", "job.name=first", "job.toml"]));
+    let full = |arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", SMRT]);
+        command.args(arguments).env("SMRT_HOME", home.join("keys")).current_dir(home);
+        command.output().unwrap()
+    };
+    let refused = full(&["train", "job.toml"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("model.tar.gz") && said.contains("make room"), "{said}");
+    assert_eq!(fs::read_dir(home.join("out/demo/output")).map_or(0, Iterator::count), 0, "{said}");
+
+    write_rows(&home.join("many.csv"), 2000, false);
+    let artifact = "out/first/output/model.tar.gz";
+    let refused = full(&["predict", artifact, "many.csv", "--output", "scores.csv"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("scores.csv"), "{said}");
+    assert!(!home.join("scores.csv").exists());
 }
 
 #[test]

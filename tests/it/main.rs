@@ -4,22 +4,28 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod boosted;
+mod channels;
 mod cli;
 mod data;
 mod formats;
 mod hostile;
 mod ip_insights;
+mod killed;
 mod kmeans;
 mod linear;
 mod load;
 mod model;
 mod pca;
+mod random_cut_forest;
 mod rooms;
 mod s3;
 mod schema;
 mod seal;
 mod serve;
 mod store;
+mod streamed;
 mod train;
+mod trees;
 mod unlabelled;
 mod xgboost;

@@ -84,7 +84,7 @@ fn the_projections_have_the_variance_the_artifact_says() {
 #[test]
 fn all_components_tell_a_row_in_full_and_few_tell_how_strange_it_is() {
     let data = only(Dataset::of(flat(300)));
-    let verbose = Ask { verbose: true, explain: Some(usize::MAX) };
+    let verbose = Ask { verbose: true, explain: Some(usize::MAX), ..Ask::default() };
     let all = Job::new("pca", &[("num_components", "7")]);
     let fitted = all.fitted(&data);
     assert!((metric(&fitted, "train:explained_variance_ratio") - 1.0).abs() < 1e-9);
@@ -130,7 +130,7 @@ fn seed_and_rows_decide_the_bytes_and_threads_do_not() {
 fn a_batch_answers_as_its_rows_do() {
     let job = Job::new("pca", &[("num_components", "3"), ("normalize_data", "true")]);
     let model = job.open(&job.fitted(&only(Dataset::of(flat(200)))));
-    let (rows, ask) = (flat(133), Ask { verbose: true, explain: None });
+    let (rows, ask) = (flat(133), Ask { verbose: true, ..Ask::default() });
     let together = model.predict_with(rows.view(), &ask).unwrap();
     let by_column = rows.t().as_standard_layout().into_owned();
     assert_eq!(model.predict_with(by_column.t(), &ask).unwrap(), together, "in column-major order");

@@ -170,7 +170,7 @@ fn scores(fitted: &Fitted, x: &Array2<f32>) -> Vec<f32> {
     match &answer.fields[0].values {
         Values::Number(values) | Values::Vector { values, .. } => values.clone(),
         Values::Class { codes, .. } => codes.iter().map(|code| *code as f32).collect(),
-        Values::Contributions { .. } => panic!("the first field is the answer"),
+        other => panic!("the first field is the answer, not {other:?}"),
     }
 }
 
@@ -447,7 +447,7 @@ fn spoiled_models_are_refused_each_with_its_reason() {
     assert!(spoiled(|tree| set(tree, "right_children", 0, -7)).contains("leads to -7"));
     assert!(spoiled(|tree| set(tree, "split_indices", 0, 6)).contains("column 6 of 6"));
     assert!(spoiled(|tree| set(tree, "split_conditions", 0, 0)).contains("not finite"));
-    assert!(spoiled(|tree| set(tree, "split_type", 0, 1)).contains("categorical"));
+    assert!(spoiled(|tree| set(tree, "split_type", 0, 1)).contains("categories"));
     assert!(spoiled(|tree| drop(tree.remove("left_children"))).contains("left_children"));
     let uneven = |tree: &mut BTreeMap<String, Value>| {
         tree.insert("default_left".into(), Value::Bytes(vec![0]));

@@ -204,6 +204,7 @@ impl Predictor for Model {
 
     /// `verbose` adds `entity_embedding` and `ip_embedding`.
     fn predict_with(&self, rows: ArrayView2<'_, f32>, ask: &Ask) -> Result<Answer, Error> {
+        ask.refuse_fields()?;
         if ask.explain.is_some() {
             return Err(Error::Data {
                 what: "this model has two columns, and no columns to explain by".into(),

@@ -17,7 +17,7 @@ impl State {
     /// # Errors
     /// `Error::Device` when the device cannot be read.
     pub(super) fn files(&self, task: &Task<'_>) -> Result<Files, Error> {
-        let (width, columns) = (task.train.features.ncols(), task.columns());
+        let (width, columns) = (task.train.features.width(), task.columns());
         let mut writer = Writer::new(CHECKPOINT_FORMAT);
         let mut block = |name: &str, rows: usize, block: &Block, best: &Tensor<2>| {
             let [value, first, second] = block.read()?;
@@ -75,7 +75,7 @@ impl State {
         if epoch > task.settings.epochs as u64 || batch > batches || !landed {
             return Err(foreign("its place is beyond the job's end"));
         }
-        let (width, columns) = (task.train.features.ncols(), task.columns());
+        let (width, columns) = (task.train.features.width(), task.columns());
         let block = |name: &str, rows: usize| {
             let part =
                 |part: &str| reader.f32_as_written(&format!("{name}.{part}"), &[rows, columns]);

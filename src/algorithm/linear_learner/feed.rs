@@ -2,18 +2,18 @@
 //! no second copy of the data is held.
 
 use burn::tensor::Device;
-use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::loss::Target;
 use super::optimise::matrix;
 use crate::algorithm::standardise::Standardiser;
+use crate::algorithm::{Error, Features};
 
 /// One channel as the training reads it.
 #[derive(Debug)]
 pub(super) struct Feed<'a> {
     /// rows × features, as decoded.
-    pub(super) features: &'a Array2<f32>,
+    pub(super) features: Features<'a>,
     /// How a row is standardised.
     pub(super) scaler: &'a Standardiser,
     /// What each row should answer.
@@ -42,7 +42,7 @@ const GATHER_VALUES: usize = 1 << 16;
 impl Feed<'_> {
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
-        self.features.nrows()
+        self.features.rows()
     }
 
     /// Sum of the rows' weights.
@@ -51,26 +51,24 @@ impl Feed<'_> {
     }
 
     /// The rows `order` on the device: rows × features, and what they should answer.
+    ///
+    /// # Errors
+    /// `Error::Scratch` when rows on disk cannot be read.
     pub(super) fn batch(
         &self,
         order: &[u32],
         device: &Device,
-    ) -> (burn::tensor::Tensor<2>, Target) {
-        let width = self.features.ncols();
+    ) -> Result<(burn::tensor::Tensor<2>, Target), Error> {
+        self.features.ready(order)?;
+        let width = self.features.width();
         let mut values = vec![0.0; order.len() * width];
         let each = (GATHER_VALUES / width.max(1)).max(1);
         let gather = |(order, out): (&[u32], &mut [f32])| {
-            for (row, out) in order.iter().zip(out.chunks_exact_mut(width)) {
-                let row = self.features.row(*row as usize);
-                match row.as_slice() {
-                    Some(row) => self.scaler.row(row, out),
-                    None => self.scaler.row(&row.to_vec(), out),
-                }
-            }
+            self.features.standardised(self.scaler, order, out);
         };
         order.par_chunks(each).zip(values.par_chunks_mut(each * width)).for_each(gather);
         let target = self.target(order, device);
-        (matrix(values, [order.len(), width], device), target)
+        Ok((matrix(values, [order.len(), width], device), target))
     }
 
     fn target(&self, order: &[u32], device: &Device) -> Target {

@@ -14,8 +14,8 @@ use crate::algorithm::calibrate::{Threshold, threshold};
 use crate::algorithm::label::{Classes, balanced, counts, targets};
 use crate::algorithm::metric::Rows;
 use crate::algorithm::parameter::Checked;
-use crate::algorithm::standardise::{Standardiser, refuse_infinite};
-use crate::algorithm::{Channels, Context, Error, Fitted, Metric, Trainer};
+use crate::algorithm::standardise::{Standardiser, refuse_infinite_in};
+use crate::algorithm::{Channels, Context, Error, Features, Fitted, Metric, Trainer};
 use crate::data::{Dataset, Signature, Task};
 use crate::spec::limit::LINEAR_ENTRIES_MAX;
 
@@ -52,10 +52,15 @@ impl Trainer for Fit {
         self.checked.effective()
     }
 
+    fn streams(&self) -> bool {
+        true
+    }
+
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
         let settings = &self.settings;
         self.check_features(data)?;
-        let scaler = Standardiser::learn(&data.train.features, "train")?.keeping(settings.features);
+        let scaler = Standardiser::learn_from(Features::of(&data.train), "train")?
+            .keeping(settings.features);
         let (domain, channels) = self.channels(data)?;
         let trained = self.train(&domain, &channels, &scaler, context)?;
         let models = self.models(&trained, &domain, &scaler);
@@ -69,7 +74,7 @@ impl Trainer for Fit {
             columns: data.train.columns.to_vec(),
             labels: domain.classes.as_ref().map(|classes| classes.names().clone()),
             threshold: (settings.task == Task::BinaryClassification).then_some(cut.at),
-            ..Signature::of(data.train.features.ncols(), settings.task)
+            ..Signature::of(data.train.width(), settings.task)
         };
         Ok(Fitted { files: linear.files(), signature, metrics, epochs: trained.epochs })
     }
@@ -77,7 +82,7 @@ impl Trainer for Fit {
 
 impl Fit {
     fn check_features(&self, data: &Channels) -> Result<(), Error> {
-        let width = data.train.features.ncols();
+        let width = data.train.width();
         if width == 0 {
             return Err(Error::Data {
                 what: "channel train has no feature columns".into(),
@@ -94,14 +99,14 @@ impl Fit {
         }
         for (name, other) in [("validation", &data.validation), ("test", &data.test)] {
             let Some(other) = other else { continue };
-            let found = other.features.ncols();
+            let found = other.width();
             if found != width {
                 return Err(Error::Data {
                     what: format!("channel {name} has {found} features and channel train {width}"),
                     help: "give both channels the same columns".into(),
                 });
             }
-            refuse_infinite(&other.features, name)?;
+            refuse_infinite_in(Features::of(other), name)?;
         }
         Ok(())
     }
@@ -237,6 +242,7 @@ impl Fit {
         add(seed);
         for channel in channels.iter().filter(|one| one.name != "test") {
             add(channel.data.rows() as u64);
+            // What is on disk is known by its digest to whoever keeps checkpoints.
             channel.data.features.iter().for_each(|value| add(u64::from(value.to_bits())));
             channel.weight.iter().for_each(|value| add(u64::from(value.to_bits())));
             match &channel.truth {
@@ -284,7 +290,13 @@ impl Fit {
         judge: &Channel<'_>,
     ) -> Result<(Linear, Threshold), Error> {
         let rows = self.settings.calibration_rows.unwrap_or(usize::MAX).min(judge.data.rows());
-        let features = judge.data.features.slice_axis(Axis(0), Slice::from(..rows));
+        let features = Features::of(judge.data);
+        let scores = |linear: &Linear| match features {
+            Features::Whole(all) => {
+                Ok(linear.scores(&all.slice_axis(Axis(0), Slice::from(..rows))))
+            }
+            paged => paged.map(|rows| linear.scores(rows)),
+        };
         let weight = judge.data.weight.as_ref().map(|weight| &weight[..rows]);
         let mut best: Option<(usize, Linear, Threshold)> = None;
         for (at, linear) in models.into_iter().enumerate() {
@@ -293,7 +305,8 @@ impl Fit {
                 Truth::Number(signs) if self.settings.task == Task::BinaryClassification => {
                     let positive: Vec<bool> =
                         signs[..rows].iter().map(|sign| *sign > 0.0).collect();
-                    threshold(self.settings.criterion, &linear.scores(&features), &positive, weight)
+                    let scores = &scores(&linear)?[..rows];
+                    threshold(self.settings.criterion, scores, &positive, weight)
                 }
                 _ => Threshold::HALF,
             };
@@ -328,7 +341,7 @@ impl Fit {
         channel: &Channel<'_>,
         domain: &Domain,
     ) -> Result<Vec<Metric>, Error> {
-        let scores = linear.scores(&channel.data.features.view());
+        let scores = Features::of(channel.data).map(|rows| linear.scores(rows))?;
         let rows = Rows {
             channel: channel.name,
             scores: &scores,
@@ -354,7 +367,7 @@ impl Fit {
 impl Domain {
     fn feed<'a>(&self, channel: &'a Channel<'_>, scaler: &'a Standardiser) -> Feed<'a> {
         Feed {
-            features: &channel.data.features,
+            features: Features::of(channel.data),
             scaler,
             truth: self.inward(&channel.truth),
             weight: channel.weight.clone(),
@@ -398,7 +411,7 @@ const OBJECTIVE_ROWS: usize = 8192;
 /// The mean objective over a channel, in the units of its labels, on the CPU.
 fn objective(loss: Loss, linear: &Linear, channel: &Channel<'_>) -> Result<f64, Error> {
     let device = Device::flex();
-    let margins = linear.margins(&channel.data.features.view());
+    let margins = Features::of(channel.data).map(|rows| linear.margins(rows))?;
     let outputs = linear.outputs();
     let (mut sum, mut total) = (0.0, 0.0);
     for from in (0..channel.data.rows()).step_by(OBJECTIVE_ROWS) {

@@ -11,7 +11,6 @@ use super::feed::Feed;
 use super::loss::Loss;
 use super::optimise::{Block, Rates, matrix, read};
 use super::settings::{Init, Schedule, Settings};
-use crate::algorithm::net::order::shuffled;
 use crate::algorithm::net::random::{Purpose, Stream};
 use crate::algorithm::{Context, Error, Metric, Progress};
 
@@ -98,7 +97,7 @@ pub(super) fn train(task: &Task<'_>, context: &mut Context<'_>) -> Result<Traine
     let batches = rows.div_ceil(task.batch_rows);
     let epochs = task.settings.epochs;
     while state.epoch < epochs {
-        let order = shuffled(context.seed, state.epoch, rows);
+        let order = task.train.features.order(context.seed, state.epoch);
         while state.batch < batches {
             if (context.stop)() {
                 context.checkpoints.save(&state.files(task)?)?;
@@ -109,7 +108,7 @@ pub(super) fn train(task: &Task<'_>, context: &mut Context<'_>) -> Result<Traine
             }
             let bounds = |batch: usize| batch * rows / batches;
             let order = &order[bounds(state.batch)..bounds(state.batch + 1)];
-            state.learn(task, order, (&rates, bias_rates.as_ref()), batches, &device);
+            state.learn(task, order, (&rates, bias_rates.as_ref()), batches, &device)?;
             context.observer.step(Progress {
                 epoch: state.epoch,
                 epochs,
@@ -190,9 +189,9 @@ impl Task<'_> {
         let models = self.candidates.len();
         let order: Vec<u32> = (0..feed.rows() as u32).collect();
         let mut sums = vec![0.0; models];
-        let room = (ENTRIES_AT_ONCE / self.columns().max(feed.features.ncols()).max(1)).max(1);
+        let room = (ENTRIES_AT_ONCE / self.columns().max(feed.features.width()).max(1)).max(1);
         for order in order.chunks(EVALUATE_ROWS.min(room)) {
-            let (rows, target) = feed.batch(order, device);
+            let (rows, target) = feed.batch(order, device)?;
             let margins = margins(rows, weight, bias);
             let found = read(&self.loss.sum(margins, &target, models))?;
             for (sum, found) in sums.iter_mut().zip(found) {
@@ -225,7 +224,7 @@ fn least(losses: &[f64]) -> f64 {
 
 impl State {
     fn first(task: &Task<'_>, seed: u64, device: &Device) -> State {
-        let (width, columns) = (task.train.features.ncols(), task.columns());
+        let (width, columns) = (task.train.features.width(), task.columns());
         let mut stream = Stream::new(seed, Purpose::Weights, 0);
         let mut weight = vec![0.0; width * columns];
         // All models start alike: they differ in their rates, not in luck.
@@ -268,8 +267,8 @@ impl State {
         (rates, bias_rates): (&Rates, Option<&Rates>),
         batches: usize,
         device: &Device,
-    ) {
-        let (rows, target) = task.train.batch(order, device);
+    ) -> Result<(), Error> {
+        let (rows, target) = task.train.batch(order, device)?;
         let bias = self.bias.as_ref().map(|bias| &bias.value);
         let margins = margins(rows.clone(), &self.weight.value, bias);
         let step = task.loss.step(margins, &target, task.candidates.len());
@@ -285,6 +284,7 @@ impl State {
         let gradient = rows.transpose().matmul(slope);
         self.weight = self.weight.clone().step(gradient, rates, how, self.steps, factor);
         self.running = self.running.clone() + step.sum;
+        Ok(())
     }
 
     /// Evaluates, keeps what is best, and says whether the training has ended.

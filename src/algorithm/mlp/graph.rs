@@ -344,6 +344,7 @@ mod tests {
     use super::super::host::{Host, Rows, parameter_lengths};
     use super::super::predict::Network;
     use super::*;
+    use crate::algorithm::Features;
     use crate::algorithm::net::optimizer::Optimizer;
     use crate::algorithm::standardise::Standardiser;
 
@@ -362,7 +363,9 @@ mod tests {
             _ => Targets::Number((0..ROWS).map(|row| (row as f32 * 0.3).cos() * 2.0).collect()),
         };
         let weight = weighted.then(|| (0..ROWS).map(|row| 0.5 + (row % 4) as f32).collect());
-        let rows = Rows { features: &features, standardiser: &standardiser, targets, weight };
+        let features = ndarray::Array2::from_shape_vec((ROWS, 6), features).unwrap();
+        let features = Features::Whole(&features);
+        let rows = Rows { features, standardiser: &standardiser, targets, weight };
         let plan = || Plan { shape, loss, seed: 5, rows: &rows };
         let first = Weights::first(shape, 5);
         let optimizer = Optimizer::new(settings, &parameter_lengths(&first));
@@ -464,16 +467,20 @@ mod tests {
             let shape = shape(activation, 3);
             let (features, standardiser) = (features(), Standardiser::identity(6));
             let targets = Targets::Class(vec![0; ROWS]);
-            let rows =
-                Rows { features: &features, standardiser: &standardiser, targets, weight: None };
+            let features = ndarray::Array2::from_shape_vec((ROWS, 6), features).unwrap();
+            let rows = Rows {
+                features: Features::Whole(&features),
+                standardiser: &standardiser,
+                targets,
+                weight: None,
+            };
             let weights = Weights::first(&shape, 3);
             let plan = Plan { shape: &shape, loss: Loss::Softmax, seed: 3, rows: &rows };
             let mut graph = Graph::new(plan, &weights, sgd(), &Device::flex());
             let all: Vec<u32> = (0..ROWS as u32).collect();
             let expected = on_host(&graph.forward(&all));
             let network = Network::new(&shape, &weights, Standardiser::identity(6));
-            let view = ndarray::ArrayView2::from_shape((ROWS, 6), &features).unwrap();
-            let found = network.outputs(&view);
+            let found = network.outputs(&features.view());
             let away = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(away < 1e-5, "{activation:?}: {away}");
         }

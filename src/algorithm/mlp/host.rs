@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::loss::Loss;
 use super::network::{Layer, NORM_EPSILON, NORM_MOMENTUM, Norm, Shape, Weights};
+use crate::algorithm::Features;
 use crate::algorithm::net::dense::Activation;
 use crate::algorithm::net::optimizer::{Moments, Optimizer, Slot};
 use crate::algorithm::net::random::{Purpose, Stream};
@@ -33,11 +34,11 @@ pub enum Targets {
     Number(Vec<f32>),
 }
 
-/// The rows to learn from, in host memory.
+/// The rows to learn from, in host memory or on disk.
 #[derive(Debug)]
 pub struct Rows<'a> {
-    /// rows × columns, row-major, as they were read.
-    pub features: &'a [f32],
+    /// rows × columns, as they were read; those of a step are made ready before it.
+    pub features: Features<'a>,
     /// What is done to a row before the network sees it.
     pub standardiser: &'a Standardiser,
     /// One per row.
@@ -49,11 +50,7 @@ pub struct Rows<'a> {
 impl Rows<'_> {
     /// Writes the standardised features of `rows` one after the other.
     pub fn gather(&self, rows: &[u32], out: &mut [f32]) {
-        let width = self.standardiser.width();
-        for (row, out) in rows.iter().zip(out.chunks_exact_mut(width.max(1))) {
-            let start = *row as usize * width;
-            self.standardiser.row(&self.features[start..start + width], out);
-        }
+        self.features.standardised(self.standardiser, rows, out);
     }
 
     /// The summed weight of `rows`.

@@ -17,12 +17,11 @@ use super::predict::{self, Network};
 use super::settings::{ClassWeight, Settings};
 use crate::algorithm::label::{self, Classes};
 use crate::algorithm::net::optimizer::Optimizer;
-use crate::algorithm::net::order;
 use crate::algorithm::net::stopping::EarlyStopping;
 use crate::algorithm::parameter::Checked;
-use crate::algorithm::standardise::{Standardiser, refuse_infinite};
+use crate::algorithm::standardise::{Standardiser, refuse_infinite_in};
 use crate::algorithm::{
-    Channels, Context, Error, Fitted, Metric, Progress, Trainer, device, metric,
+    Channels, Context, Error, Features, Fitted, Metric, Progress, Trainer, device, metric,
 };
 use crate::data::{Dataset, Signature, Task};
 
@@ -45,6 +44,10 @@ pub struct Fit {
 impl Trainer for Fit {
     fn effective(&self) -> serde_json::Map<String, serde_json::Value> {
         self.checked.effective()
+    }
+
+    fn streams(&self) -> bool {
+        true
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
@@ -75,7 +78,7 @@ struct Prepared<'a> {
 /// One channel with its labels in the network's terms.
 struct Channel<'a> {
     name: &'static str,
-    features: std::borrow::Cow<'a, ndarray::Array2<f32>>,
+    features: Features<'a>,
     targets: Targets,
     weight: Option<Vec<f32>>,
 }
@@ -90,7 +93,7 @@ struct LabelScale {
 impl<'a> Prepared<'a> {
     fn new(settings: &Settings, data: &'a Channels) -> Result<Prepared<'a>, Error> {
         let train = &data.train;
-        let inputs = train.features.ncols();
+        let inputs = train.width();
         check_width(settings, train)?;
         let classes = match settings.task {
             Task::Regression => None,
@@ -101,9 +104,9 @@ impl<'a> Prepared<'a> {
             _ => LabelScale { mean: 0.0, deviation: 1.0 },
         };
         let standardiser = if settings.normalize_data {
-            Standardiser::learn(&train.features, "train")?
+            Standardiser::learn_from(Features::of(train), "train")?
         } else {
-            refuse_infinite(&train.features, "train")?;
+            refuse_infinite_in(Features::of(train), "train")?;
             Standardiser::identity(inputs)
         };
         let shape = Shape {
@@ -135,7 +138,7 @@ impl<'a> Prepared<'a> {
 }
 
 fn check_width(settings: &Settings, train: &Dataset) -> Result<(), Error> {
-    let width = train.features.ncols();
+    let width = train.width();
     if let Some(wanted) = settings.features
         && wanted != width
         && train.rows() > 0
@@ -190,11 +193,11 @@ impl<'a> Channel<'a> {
         classes: Option<&Classes>,
         label: LabelScale,
     ) -> Result<Channel<'a>, Error> {
-        if data.rows() > 0 && data.features.ncols() != inputs {
+        if data.rows() > 0 && data.width() != inputs {
             return Err(Error::Data {
                 what: format!(
                     "channel {name} has {} features and channel train has {inputs}",
-                    data.features.ncols()
+                    data.width()
                 ),
                 help: "give both channels the same columns".into(),
             });
@@ -206,18 +209,17 @@ impl<'a> Channel<'a> {
                 Targets::Number(label::targets(data, name)?.into_iter().map(scaled).collect())
             }
         };
-        refuse_infinite(&data.features, name)?;
-        let features = if data.features.is_standard_layout() {
-            std::borrow::Cow::Borrowed(&data.features)
-        } else {
-            std::borrow::Cow::Owned(data.features.as_standard_layout().into_owned())
-        };
+        let features = Features::of(data);
+        // Those of train were looked through when the standardisation was learned.
+        if name != "train" {
+            refuse_infinite_in(features, name)?;
+        }
         let weight = row_weights(name, data)?;
         Ok(Channel { name, features, targets, weight })
     }
 
     fn rows(&self) -> usize {
-        self.features.nrows()
+        self.features.rows()
     }
 
     /// Multiplies each row's weight with that of its class.
@@ -309,7 +311,7 @@ impl<'a> Training<'a> {
         let settings = &self.fit.settings;
         let train = &self.prepared.train;
         let rows = Rows {
-            features: train.features.as_slice().expect("the channel is in standard layout"),
+            features: train.features,
             standardiser: &self.prepared.standardiser,
             targets: train.targets.clone(),
             weight: train.weight.clone(),
@@ -361,7 +363,7 @@ impl<'a> Training<'a> {
     ) -> Result<(), Error> {
         let settings = &self.fit.settings;
         let count = self.prepared.train.rows();
-        let order = order::shuffled(self.seed, course.epoch, count);
+        let order = self.prepared.train.features.order(self.seed, course.epoch);
         let steps_per_epoch = count.div_ceil(settings.batch) as u64;
         let steps_in_all = steps_per_epoch * settings.epochs as u64;
         let mut told = Instant::now();
@@ -372,10 +374,11 @@ impl<'a> Training<'a> {
             let stopped = self.pool.install(|| {
                 for _ in 0..in_a_row {
                     if stop() {
-                        return true;
+                        return Ok(true);
                     }
                     let end = (course.position + settings.batch).min(count);
                     let batch = &order[course.position..end];
+                    rows.features.ready(batch)?;
                     let step = course.epoch as u64 * steps_per_epoch
                         + (course.position / settings.batch) as u64;
                     let rate = settings.schedule.rate(settings.rate, step, steps_in_all);
@@ -386,8 +389,8 @@ impl<'a> Training<'a> {
                         break;
                     }
                 }
-                false
-            });
+                Ok::<bool, Error>(false)
+            })?;
             if stopped {
                 self.save(engine, course, context)?;
                 return Err(Error::Stopped);
@@ -432,7 +435,7 @@ impl<'a> Training<'a> {
         let mut weights = None;
         if let Some(validation) = &self.prepared.validation {
             let network = self.network(weights.insert(engine.weights()));
-            let found = self.pool.install(|| self.measure(&network, validation));
+            let found = self.pool.install(|| self.measure(&network, validation))?;
             watched = found[0].value;
             metrics.extend(found);
         }
@@ -480,12 +483,12 @@ impl<'a> Training<'a> {
     }
 
     /// The metrics of a channel, the objective first.
-    fn measure(&self, network: &Network, channel: &Channel<'_>) -> Vec<Metric> {
+    fn measure(&self, network: &Network, channel: &Channel<'_>) -> Result<Vec<Metric>, Error> {
         let (settings, width) = (&self.fit.settings, self.prepared.shape.outputs);
-        let mut outputs = network.outputs_in_parallel(&channel.features.view());
+        let mut outputs = channel.features.map(|rows| network.outputs_in_parallel(rows))?;
         let objective = self.objective(&outputs, channel);
         let weight = channel.weight.as_deref();
-        match &channel.targets {
+        Ok(match &channel.targets {
             Targets::Number(targets) => {
                 let LabelScale { mean, deviation } = self.prepared.label;
                 let real = |value: &f32| value * deviation + mean;
@@ -500,11 +503,9 @@ impl<'a> Training<'a> {
                 if settings.task == Task::BinaryClassification {
                     let scores: Vec<f32> = outputs.chunks_exact(2).map(|row| row[1]).collect();
                     let positive: Vec<bool> = codes.iter().map(|code| *code == 1).collect();
-                    return rows_of(channel, &scores, weight, objective).binary(
-                        &positive,
-                        THRESHOLD,
-                        settings.f_beta,
-                    );
+                    drop(outputs);
+                    let rows = rows_of(channel, &scores, weight, objective);
+                    return Ok(rows.binary(&positive, THRESHOLD, settings.f_beta));
                 }
                 rows_of(channel, &outputs, weight, objective).multiclass(
                     codes,
@@ -513,7 +514,7 @@ impl<'a> Training<'a> {
                     settings.f_beta,
                 )
             }
-        }
+        })
     }
 
     /// The mean loss of a channel, of labels as the network learns them.
@@ -549,10 +550,11 @@ impl<'a> Training<'a> {
         let network = self.network(&weights);
         let channels =
             [Some(&prepared.train), prepared.validation.as_ref(), prepared.test.as_ref()];
-        let measured = channels.into_iter().flatten();
-        let metrics = self
-            .pool
-            .install(|| measured.flat_map(|channel| self.measure(&network, channel)).collect());
+        prepared.train.features.rest();
+        let mut metrics = Vec::new();
+        for channel in channels.into_iter().flatten() {
+            metrics.extend(self.pool.install(|| self.measure(&network, channel))?);
+        }
         prepared.label.undo(&mut weights);
         let task = self.fit.settings.task;
         Ok(Fitted {

@@ -20,12 +20,20 @@ pub enum Purpose {
     Dropout = 3,
     /// Drawing a sample of the rows.
     Sample = 4,
+    /// The cuts of a random tree; the index is the tree.
+    Cut = 5,
+    /// A row learned after training; the index is the number of rows seen before it.
+    Update = 6,
     /// First centres of k-means; the index is the trial.
     Centres = 11,
     /// Directions a randomized PCA begins with.
     Sketch = 12,
     /// Pairs that were not seen; the index is the step.
     Negatives = 13,
+    /// The order of a channel's objects.
+    Objects = 20,
+    /// The order of the pages of rows on disk; the index is the epoch.
+    Pages = 21,
 }
 
 /// One stream of random numbers.
@@ -57,6 +65,11 @@ impl Stream {
     /// Uniform in [0, 1), 24 bits.
     pub fn unit(&mut self) -> f32 {
         (self.bits() >> 8) as f32 / (1u32 << 24) as f32
+    }
+
+    /// Uniform in [0, 1), 53 bits.
+    pub fn unit_f64(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Uniform in [-bound, bound).

@@ -231,6 +231,7 @@ impl Predictor for Model {
     /// `verbose` adds `reconstruction_error` (or, where that is the score, the projection);
     /// `explain` the columns that add most to its square.
     fn predict_with(&self, rows: ArrayView2<'_, f32>, ask: &Ask) -> Result<Answer, Error> {
+        ask.refuse_fields()?;
         let (count, kept) = (rows.nrows(), self.s.len());
         let is_score = self.output == Output::Score;
         let restored = is_score || ask.verbose || ask.explain.is_some();

@@ -1,26 +1,24 @@
-//! Features as small numbers: every column cut at its quantiles, cells kept for the histogram.
+//! Features as small numbers: every column cut at its quantiles, every cell a bin.
 //!
 //! Cuts follow XGBoost's `hist`: a cut is a value of the column, rows below it go left; a column
 //! with few distinct values is cut at each of them, one with many at weighted quantiles (see
-//! `sketch`). A missing value has a bin of its own, behind the others, in columns that have any.
-//!
-//! Cells lie in tiles: up to 32 columns of like bin counts, row after row, so that one row of a
-//! tile is half a cache line and the tile's histogram stays in the second-level cache.
+//! `sketch`). In a column of categories the code is the bin. A missing value has a bin of its own,
+//! behind the others, in columns that have any; absent cells of sparse rows are missing. How the
+//! cells lie in memory is told in `tile`.
 
-use ndarray::ArrayView2;
 use rayon::prelude::*;
 
+use super::rows::Rows;
 use super::sketch;
+use super::tile::{self, Lane, Tile};
 use crate::algorithm::Error;
+use crate::data::{Categories, Sparse};
+use crate::spec::limit::CATEGORIES_MAX;
 
-/// Columns of a full tile.
-pub const TILE_WIDTH: usize = 32;
-/// Tiles are a multiple of this wide.
-const TILE_STEP: usize = 4;
-/// Rows binned as one task.
-const CHUNK_ROWS: usize = 1 << 14;
-/// Columns sorted together: as many as share a cache line of the row-major input.
-const SORT_COLUMNS: usize = 16;
+/// Columns cut together: as many as share half a cache line of the row-major input.
+const CUT_COLUMNS: usize = 8;
+/// Rows from which on a column is sorted whole instead of sketched.
+const SORT_ROWS_MIN: usize = 1 << 18;
 
 /// Where one column is cut.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +29,8 @@ pub struct Column {
     pub floor: f32,
     /// Whether training rows lack it.
     pub missing: bool,
+    /// Whether its cells are codes, each a bin.
+    pub categories: bool,
 }
 
 impl Column {
@@ -44,63 +44,17 @@ impl Column {
         self.bins() > 1
     }
 
-    /// The bin of a value that is not missing.
-    fn bin(&self, value: f32) -> usize {
+    /// The bin of a value; NaN is a missing one, in a column that has any.
+    pub fn bin(&self, value: f32) -> usize {
+        if value.is_nan() {
+            return self.ends.len();
+        }
         self.ends.partition_point(|end| *end <= value).min(self.ends.len() - 1)
     }
 
     /// The threshold that parts bins up to `last` (none when -1) from the rest.
     pub fn threshold(&self, last: i32) -> f32 {
         usize::try_from(last).map_or(self.floor, |last| self.ends[last])
-    }
-}
-
-/// The cells of some columns.
-#[derive(Debug)]
-pub struct Tile {
-    /// Column of each lane; lanes beyond are padding that stays in bin 0.
-    pub columns: Vec<u32>,
-    /// Lanes, a multiple of 4.
-    pub width: usize,
-    /// Histogram slots of a lane: at least the most bins of a column, and a cache line beside a
-    /// power of two, so that the first bins of all lanes do not fall into one set of the cache.
-    pub stride: usize,
-    /// Where its slots start in a histogram.
-    pub offset: usize,
-    /// rows × width: what histograms are summed from.
-    pub cells: Cells,
-    /// The same, column after column: what rows are parted by.
-    pub lanes: Vec<Cells>,
-}
-
-/// Cells of a tile, row after row.
-#[derive(Debug)]
-pub enum Cells {
-    /// Up to 256 bins.
-    Narrow(Vec<u8>),
-    /// More.
-    Wide(Vec<u16>),
-}
-
-impl Cells {
-    /// One lane of `width`.
-    fn lane(&self, lane: usize, width: usize) -> Cells {
-        match self {
-            Cells::Narrow(cells) => {
-                Cells::Narrow(cells.iter().skip(lane).step_by(width).copied().collect())
-            }
-            Cells::Wide(cells) => {
-                Cells::Wide(cells.iter().skip(lane).step_by(width).copied().collect())
-            }
-        }
-    }
-
-    /// One cell.
-    pub fn at(&self, index: usize) -> usize {
-        match self {
-            Cells::Narrow(cells) => usize::from(cells[index]),
-            Cells::Wide(cells) => usize::from(cells[index]),
-        }
     }
 }
 
@@ -111,179 +65,179 @@ pub struct Bins {
     pub rows: usize,
     /// Every column of the data, also those no row can be told apart by.
     pub columns: Vec<Column>,
-    /// All columns that matter.
+    /// The cells of each column that matters, to part rows by.
+    pub lanes: Vec<Option<Lane>>,
+    /// The same, to sum histograms from.
     pub tiles: Vec<Tile>,
-    /// Tile and lane of each column that matters.
-    places: Vec<Option<(u32, u32)>>,
     /// Slots of one histogram.
     pub slots: usize,
 }
 
+/// What is cut by.
+#[derive(Debug, Clone, Copy)]
+struct Cutting<'a> {
+    categories: &'a Categories,
+    weights: Option<&'a [f32]>,
+    bins_max: usize,
+}
+
 impl Bins {
-    /// Cuts and bins `features` (rows × columns) into at most `bins_max` bins a column.
+    /// Cuts and bins `rows` into at most `bins_max` bins a column; the columns of `categories` hold
+    /// codes.
     ///
     /// # Errors
-    /// `Error::Data` naming row and column of an infinite value.
+    /// `Error::Data` naming row and column of an infinite value, or of a code that is none.
     pub fn new(
-        features: &ArrayView2<'_, f32>,
+        rows: Rows<'_>,
+        categories: &Categories,
         weights: Option<&[f32]>,
         bins_max: usize,
     ) -> Result<Bins, Error> {
-        let features = features.as_standard_layout();
-        let (rows, width) = features.dim();
-        let values = features.as_slice().expect("a standard layout is contiguous");
-        let columns = cut(values, width, weights, bins_max)?;
-        let (tiles, places, slots) = lay(values, width, rows, &columns);
-        Ok(Bins { rows, columns, tiles, places, slots })
+        let cutting = Cutting { categories, weights, bins_max };
+        let binned = match rows {
+            Rows::Dense(matrix) => {
+                let matrix = matrix.as_standard_layout();
+                let values = matrix.as_slice().expect("a standard layout is contiguous");
+                cutting.dense(values, matrix.ncols())?
+            }
+            Rows::Sparse(sparse) => cutting.sparse(sparse)?,
+        };
+        let (columns, lanes): (Vec<Column>, Vec<Option<Lane>>) = binned.into_iter().unzip();
+        let tiles = tile::lay(rows.count(), &columns, &lanes);
+        let slots = tiles.iter().map(|tile| tile.slots).sum();
+        Ok(Bins { rows: rows.count(), columns, lanes, tiles, slots })
     }
 
-    /// Tile and lane of a column.
-    pub fn place(&self, column: u32) -> (&Tile, usize) {
-        let (tile, lane) =
-            self.places[column as usize].expect("only columns that matter are split on");
-        (&self.tiles[tile as usize], lane as usize)
+    /// The cells of a column that rows can be told apart by.
+    pub fn lane(&self, column: u32) -> &Lane {
+        self.lanes[column as usize].as_ref().expect("only columns that matter are split on")
     }
 
     /// Columns that rows can be told apart by, ascending.
     pub fn live(&self) -> Vec<u32> {
-        let live = |(at, place): (usize, &Option<_>)| place.is_some().then_some(at as u32);
-        self.places.iter().enumerate().filter_map(live).collect()
+        (0..self.lanes.len() as u32).filter(|at| self.lanes[*at as usize].is_some()).collect()
     }
 }
 
-fn cut(
-    values: &[f32],
-    width: usize,
-    weights: Option<&[f32]>,
-    bins_max: usize,
-) -> Result<Vec<Column>, Error> {
-    let blocks: Vec<usize> = (0..width).step_by(SORT_COLUMNS).collect();
-    let cut_block = |first: &usize| -> Result<Vec<Column>, Error> {
-        let count = SORT_COLUMNS.min(width - first);
-        let mut block = vec![Vec::with_capacity(values.len() / width); count];
-        for row in values.chunks_exact(width) {
-            for (column, value) in block.iter_mut().zip(&row[*first..]) {
-                column.push(*value);
+type Binned = Vec<(Column, Option<Lane>)>;
+
+impl Cutting<'_> {
+    fn dense(&self, values: &[f32], width: usize) -> Result<Binned, Error> {
+        let blocks: Vec<usize> = (0..width).step_by(CUT_COLUMNS).collect();
+        let block = |first: &usize| -> Result<Binned, Error> {
+            let count = CUT_COLUMNS.min(width - first);
+            let mut block = vec![Vec::with_capacity(values.len() / width); count];
+            for row in values.chunks_exact(width) {
+                for (column, value) in block.iter_mut().zip(&row[*first..]) {
+                    column.push(*value);
+                }
+            }
+            let one = |(at, cells): (usize, Vec<f32>)| {
+                let column = self.cut(first + at, &cells, |row| row, cells.len())?;
+                let bins: Vec<u16> = cells.iter().map(|value| column.bin(*value) as u16).collect();
+                let lane = column.is_live().then(|| Lane::of(&bins, column.bins()));
+                Ok((column, lane))
+            };
+            block.into_iter().enumerate().map(one).collect()
+        };
+        let found: Result<Vec<Binned>, Error> = blocks.par_iter().map(block).collect();
+        Ok(found?.into_iter().flatten().collect())
+    }
+
+    fn sparse(&self, rows: &Sparse) -> Result<Binned, Error> {
+        let mut starts = vec![0usize; rows.width + 1];
+        rows.columns.iter().for_each(|column| starts[*column as usize + 1] += 1);
+        for column in 0..rows.width {
+            starts[column + 1] += starts[column];
+        }
+        let mut next = starts.clone();
+        let (mut row_of, mut values) =
+            (vec![0u32; rows.values.len()], vec![0.0f32; rows.values.len()]);
+        for row in 0..rows.rows() {
+            let (columns, own) = rows.row(row);
+            for (column, value) in columns.iter().zip(own) {
+                let at = &mut next[*column as usize];
+                (row_of[*at], values[*at]) = (row as u32, *value);
+                *at += 1;
             }
         }
-        let one = |(lane, column): (usize, Vec<f32>)| {
-            cut_column(&column, weights, bins_max).map_err(|row| Error::Data {
-                what: format!(
-                    "row {} of channel train has an infinite value in column {}",
-                    row + 1,
-                    first + lane + 1
-                ),
-                help: "write a finite number, or leave the cell empty for a missing value".into(),
-            })
+        let one = |at: usize| {
+            let own = starts[at]..starts[at + 1];
+            let (row_of, values) = (&row_of[own.clone()], &values[own]);
+            let column = self.cut(at, values, |at| row_of[at] as usize, rows.rows())?;
+            let lane = column.is_live().then(|| {
+                let bins = values.iter().map(|value| column.bin(*value) as u16).collect();
+                let rest = column.ends.len() as u16;
+                Lane::listed(rows.rows(), row_of.to_vec(), bins, rest, column.bins())
+            });
+            Ok((column, lane))
         };
-        block.into_iter().enumerate().map(one).collect()
-    };
-    let found: Result<Vec<Vec<Column>>, Error> = blocks.par_iter().map(cut_block).collect();
-    Ok(found?.into_iter().flatten().collect())
+        (0..rows.width).into_par_iter().map(one).collect()
+    }
+
+    /// Cuts column `at`. `row_of` tells the row of each of the cells given, of `rows` in all.
+    fn cut(
+        &self,
+        at: usize,
+        cells: &[f32],
+        row_of: impl Fn(usize) -> usize,
+        rows: usize,
+    ) -> Result<Column, Error> {
+        let fault = |cell: usize, what: String, help: &str| Error::Data {
+            what: format!("row {} of channel train has {what} {}", row_of(cell) + 1, at + 1),
+            help: help.into(),
+        };
+        if self.categories.contains_key(&at) {
+            return cut_codes(cells, rows).map_err(|cell| {
+                let what = format!("{} in column", cells[cell]);
+                let help = "the column holds codes of categories: whole numbers from 0 to 65534";
+                fault(cell, what, help)
+            });
+        }
+        if let Some(cell) = cells.iter().position(|value| value.is_infinite()) {
+            let help = "write a finite number, or leave the cell empty for a missing value";
+            return Err(fault(cell, "an infinite value in column".into(), help));
+        }
+        let present = cells.iter().filter(|value| !value.is_nan()).count();
+        let missing = present < rows;
+        // The missing bin must fit beside the others where a cell is one byte.
+        let bins = if missing && self.bins_max == 256 { 255 } else { self.bins_max };
+        let values = match self.weights {
+            None if present >= SORT_ROWS_MIN => sketch::sorted(cells, bins),
+            weights => {
+                let weight = |cell| weights.map_or(1.0, |weights| weights[row_of(cell)]);
+                let cells = cells.iter().enumerate().filter(|(_, value)| !value.is_nan());
+                let weighed = cells.map(|(cell, value)| (*value, weight(cell)));
+                sketch::choose(&weighed.collect::<Vec<_>>(), self.bins_max, bins)
+            }
+        };
+        let (Some(first), Some(last)) = (values.first(), values.last()) else {
+            return Ok(Column { ends: vec![1e-5], floor: 0.0, missing, categories: false });
+        };
+        let mut ends: Vec<f32> = values.iter().take(bins).skip(1).copied().collect();
+        ends.push(bounded(last + (last.abs() + 1e-5)));
+        let floor = bounded(first - (first.abs() + 1e-5));
+        Ok(Column { ends, floor, missing, categories: false })
+    }
 }
 
-/// Cuts one column; the row of an infinite value as the error.
-fn cut_column(column: &[f32], weights: Option<&[f32]>, bins_max: usize) -> Result<Column, usize> {
-    if let Some(row) = column.iter().position(|value| value.is_infinite()) {
-        return Err(row);
-    }
-    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
-    let present: Vec<(f32, f32)> = column
-        .iter()
-        .enumerate()
-        .filter(|(_, value)| !value.is_nan())
-        .map(|(row, value)| (*value, weight(row)))
-        .collect();
-    let missing = present.len() < column.len();
-    // The missing bin must fit beside the others where a cell is one byte.
-    let bins = if missing && bins_max == 256 { 255 } else { bins_max };
-    let values = sketch::choose(&present, bins_max, bins);
-    let (Some(first), Some(last)) = (values.first(), values.last()) else {
-        return Ok(Column { ends: vec![1e-5], floor: 0.0, missing });
+/// A bin for each code up to the greatest; the cell of what is no code as the error.
+fn cut_codes(cells: &[f32], rows: usize) -> Result<Column, usize> {
+    let is_code = |value: &f32| {
+        value.is_nan() || ((0.0..CATEGORIES_MAX as f32).contains(value) && value.fract() == 0.0)
     };
-    let mut ends: Vec<f32> = values.iter().take(bins).skip(1).copied().collect();
-    ends.push(bounded(last + (last.abs() + 1e-5)));
-    Ok(Column { ends, floor: bounded(first - (first.abs() + 1e-5)), missing })
+    if let Some(cell) = cells.iter().position(|value| !is_code(value)) {
+        return Err(cell);
+    }
+    let present = cells.iter().filter(|value| !value.is_nan());
+    let missing = present.clone().count() < rows;
+    let greatest = present.fold(0.0, |top: f32, value| top.max(*value));
+    let ends = (1..=greatest as usize + 1).map(|end| end as f32).collect();
+    Ok(Column { ends, floor: -1.0, missing, categories: true })
 }
 
 fn bounded(value: f32) -> f32 {
     value.clamp(f32::MIN, f32::MAX)
-}
-
-type Places = Vec<Option<(u32, u32)>>;
-
-/// Lays the columns that matter out in tiles, columns of like bin counts together.
-fn lay(
-    values: &[f32],
-    width: usize,
-    rows: usize,
-    columns: &[Column],
-) -> (Vec<Tile>, Places, usize) {
-    let stride = |bins: usize| match bins {
-        0..=16 => 16 + 4,
-        17..=64 => 64 + 4,
-        65..=256 => 256 + 4,
-        more => more.next_multiple_of(256) + 4,
-    };
-    let mut live: Vec<u32> =
-        (0..columns.len() as u32).filter(|at| columns[*at as usize].is_live()).collect();
-    live.sort_by_key(|at| stride(columns[*at as usize].bins()));
-    let mut tiles = Vec::new();
-    let mut places: Places = vec![None; columns.len()];
-    let mut slots = 0;
-    for alike in live.chunk_by(|left, right| {
-        stride(columns[*left as usize].bins()) == stride(columns[*right as usize].bins())
-    }) {
-        let stride = stride(columns[alike[0] as usize].bins());
-        for part in alike.chunks(TILE_WIDTH) {
-            for (lane, column) in part.iter().enumerate() {
-                places[*column as usize] = Some((tiles.len() as u32, lane as u32));
-            }
-            let lanes = part.len().next_multiple_of(TILE_STEP);
-            let cells = if stride <= 260 {
-                Cells::Narrow(fill(values, width, rows, columns, part, lanes, |bin| bin as u8))
-            } else {
-                Cells::Wide(fill(values, width, rows, columns, part, lanes, |bin| bin as u16))
-            };
-            let columns = part.to_vec();
-            let by_column = (0..part.len()).into_par_iter().map(|lane| cells.lane(lane, lanes));
-            let by_column = by_column.collect();
-            tiles.push(Tile {
-                columns,
-                width: lanes,
-                stride,
-                offset: slots,
-                cells,
-                lanes: by_column,
-            });
-            slots += lanes * stride;
-        }
-    }
-    (tiles, places, slots)
-}
-
-fn fill<B: Copy + Default + Send>(
-    values: &[f32],
-    width: usize,
-    rows: usize,
-    columns: &[Column],
-    part: &[u32],
-    lanes: usize,
-    cell: impl Fn(usize) -> B + Sync,
-) -> Vec<B> {
-    let mut cells = vec![B::default(); rows * lanes];
-    cells.par_chunks_mut(CHUNK_ROWS * lanes).zip(values.par_chunks(CHUNK_ROWS * width)).for_each(
-        |(cells, values)| {
-            for (cells, values) in cells.chunks_exact_mut(lanes).zip(values.chunks_exact(width)) {
-                for (out, at) in cells.iter_mut().zip(part) {
-                    let (column, value) = (&columns[*at as usize], values[*at as usize]);
-                    let bin = if value.is_nan() { column.ends.len() } else { column.bin(value) };
-                    *out = cell(bin);
-                }
-            }
-        },
-    );
-    cells
 }
 
 #[cfg(test)]
@@ -292,15 +246,18 @@ mod tests {
 
     use super::*;
 
+    fn cut(x: &Array2<f32>, weights: Option<&[f32]>, bins_max: usize) -> Result<Bins, Error> {
+        Bins::new(Rows::Dense(x.view()), &Categories::new(), weights, bins_max)
+    }
+
     fn cell(bins: &Bins, row: usize, column: u32) -> usize {
-        let (tile, lane) = bins.place(column);
-        tile.cells.at(row * tile.width + lane)
+        bins.lane(column).at(row)
     }
 
     #[test]
     fn few_values_are_cut_at_each_and_a_value_lies_below_its_bins_end() {
         let x = array![[3.0f32], [1.0], [2.0], [1.0]];
-        let bins = Bins::new(&x.view(), None, 256).unwrap();
+        let bins = cut(&x, None, 256).unwrap();
         assert_eq!(bins.columns[0].ends[..2], [2.0, 3.0]);
         assert_eq!((0..4).map(|row| cell(&bins, row, 0)).collect::<Vec<_>>(), [2, 0, 1, 0]);
     }
@@ -308,18 +265,18 @@ mod tests {
     #[test]
     fn a_missing_value_has_the_last_bin_and_constants_have_no_cell() {
         let x = array![[f32::NAN, 7.0], [1.0, 7.0], [2.0, 7.0]];
-        let bins = Bins::new(&x.view(), None, 256).unwrap();
+        let bins = cut(&x, None, 256).unwrap();
         assert_eq!(cell(&bins, 0, 0), 2);
         assert_eq!(bins.live(), [0]);
         let all = array![[f32::NAN], [f32::NAN]];
-        assert_eq!(Bins::new(&all.view(), None, 256).unwrap().columns[0].bins(), 2);
+        assert_eq!(cut(&all, None, 256).unwrap().columns[0].bins(), 2);
     }
 
     #[test]
     fn many_values_give_even_bins() {
         let rows = 100_000;
         let x = Array2::from_shape_fn((rows, 1), |(row, _)| ((row * 7919) % rows) as f32);
-        let bins = Bins::new(&x.view(), None, 64).unwrap();
+        let bins = cut(&x, None, 64).unwrap();
         assert_eq!(bins.columns[0].bins(), 64);
         let mut counts = vec![0; 64];
         (0..rows).for_each(|row| counts[cell(&bins, row, 0)] += 1);
@@ -330,7 +287,7 @@ mod tests {
     fn weights_move_the_cuts() {
         let x = Array2::from_shape_fn((1000, 1), |(row, _)| row as f32);
         let weights: Vec<f32> = (0..1000).map(|row| if row < 100 { 9.0 } else { 1.0 }).collect();
-        let bins = Bins::new(&x.view(), Some(&weights), 10).unwrap();
+        let bins = cut(&x, Some(&weights), 10).unwrap();
         let below = bins.columns[0].ends.iter().filter(|end| **end <= 100.0).count();
         assert!((4..=6).contains(&below), "{:?}", bins.columns[0].ends);
     }
@@ -341,7 +298,7 @@ mod tests {
             let value = ((row * 31 + column * 7) % 997) as f32 / 7.0 - 50.0;
             if row % 11 == column { f32::NAN } else { value }
         });
-        let bins = Bins::new(&x.view(), None, 32).unwrap();
+        let bins = cut(&x, None, 32).unwrap();
         for column in 0..3u32 {
             let ends = &bins.columns[column as usize].ends;
             for row in 0..5000 {
@@ -361,7 +318,50 @@ mod tests {
     #[test]
     fn infinite_values_are_refused_with_their_place() {
         let x = array![[1.0f32, 2.0], [1.0, f32::INFINITY]];
-        let said = Bins::new(&x.view(), None, 256).unwrap_err().to_string();
+        let said = cut(&x, None, 256).unwrap_err().to_string();
         assert_eq!(said, "row 2 of channel train has an infinite value in column 2");
+    }
+
+    #[test]
+    fn sparse_rows_are_binned_as_their_matrix() {
+        let x = Array2::from_shape_fn((3000, 9), |(row, column)| {
+            let draw = (row * 37 + column * 101 + row * row % 13) % 100;
+            if draw < 11 * column { (draw % 29) as f32 } else { f32::NAN }
+        });
+        let mut sparse =
+            Sparse { width: 9, offsets: vec![0], columns: Vec::new(), values: Vec::new() };
+        for row in x.rows() {
+            for (column, value) in row.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+                sparse.columns.push(column as u32);
+                sparse.values.push(*value);
+            }
+            sparse.offsets.push(sparse.values.len());
+        }
+        for bins_max in [16, 256, 1000] {
+            let dense = cut(&x, None, bins_max).unwrap();
+            let none = Categories::new();
+            let listed = Bins::new(Rows::Sparse(&sparse), &none, None, bins_max).unwrap();
+            assert_eq!(dense.columns, listed.columns);
+            assert_eq!(dense.live(), listed.live());
+            for (row, column) in
+                (0..3000).flat_map(|row| dense.live().into_iter().map(move |at| (row, at)))
+            {
+                assert_eq!(cell(&dense, row, column), cell(&listed, row, column), "{row} {column}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_is_its_bin_and_what_is_no_code_is_refused() {
+        let x = array![[2.0f32], [0.0], [f32::NAN], [7.0]];
+        let marked = Categories::from([(0, Vec::new())]);
+        let bins = Bins::new(Rows::Dense(x.view()), &marked, None, 2).unwrap();
+        assert_eq!((0..4).map(|row| cell(&bins, row, 0)).collect::<Vec<_>>(), [2, 0, 8, 7]);
+        for bad in [-1.0, 0.5, 65_535.0, f32::INFINITY] {
+            let x = array![[1.0f32], [bad]];
+            let said =
+                Bins::new(Rows::Dense(x.view()), &marked, None, 256).unwrap_err().to_string();
+            assert!(said.starts_with("row 2 of channel train has "), "{said}");
+        }
     }
 }

@@ -38,6 +38,8 @@ pub enum Value {
     Long(Vec<i64>),
     /// A typed list of UBJSON.
     Bytes(Vec<u8>),
+    /// A typed list of UBJSON.
+    Signed(Vec<i8>),
     /// Any other list.
     List(Vec<Value>),
     /// Values by name.
@@ -96,6 +98,7 @@ impl Value {
             Value::Integers(items) => items.iter().map(|item| f64::from(*item)).collect(),
             Value::Long(items) => items.iter().map(|item| *item as f64).collect(),
             Value::Bytes(items) => items.iter().map(|item| f64::from(*item)).collect(),
+            Value::Signed(items) => items.iter().map(|item| f64::from(*item)).collect(),
             Value::List(items) => items.iter().map(Value::as_number).collect::<Option<_>>()?,
             _ => return None,
         })
@@ -368,7 +371,7 @@ impl<'a> Cursor<'a> {
         let bytes = self.take(count * each)?;
         Ok(match kind {
             b'U' => Value::Bytes(bytes.to_vec()),
-            b'i' => Value::Numbers(bytes.iter().map(|b| f64::from(b.cast_signed())).collect()),
+            b'i' => Value::Signed(bytes.iter().map(|b| b.cast_signed()).collect()),
             b'I' => Value::Numbers(
                 bytes.as_chunks().0.iter().map(|b| f64::from(i16::from_be_bytes(*b))).collect(),
             ),
@@ -450,6 +453,7 @@ fn put(value: &Value, out: &mut Vec<u8>) {
         Value::Integers(items) => put_typed(b'l', items, i32::to_be_bytes, out),
         Value::Long(items) => put_typed(b'L', items, i64::to_be_bytes, out),
         Value::Bytes(items) => put_typed(b'U', items, |item| [item], out),
+        Value::Signed(items) => put_typed(b'i', items, i8::to_be_bytes, out),
         Value::List(items) => {
             out.extend([b'[', b'#']);
             put_length(items.len(), out);
@@ -486,6 +490,7 @@ impl serde::Serialize for Json<'_> {
             Value::Integers(items) => to.collect_seq(items),
             Value::Long(items) => to.collect_seq(items),
             Value::Bytes(items) => to.collect_seq(items),
+            Value::Signed(items) => to.collect_seq(items),
             Value::List(items) => to.collect_seq(items.iter().map(Json)),
             Value::Table(entries) => {
                 to.collect_map(entries.iter().map(|(name, value)| (name, Json(value))))

@@ -18,6 +18,16 @@ impl Draw {
         share >= 1.0 || unit(mix(self.key ^ mix(row as u64))) < share
     }
 
+    /// A number that orders rows at random.
+    pub fn key_of(&self, row: usize) -> u64 {
+        mix(self.key ^ mix(row as u64))
+    }
+
+    /// A number below `end`, which is not 0; `place` tells draws of one tree apart.
+    pub fn below(&self, end: usize, place: u64) -> usize {
+        (mix(self.key ^ mix(place)) % end.max(1) as u64) as usize
+    }
+
     /// `share` of the columns of `from`, at least one, ascending. `place` tells draws of one tree
     /// apart.
     pub fn columns(&self, from: &[u32], share: f64, place: u64) -> Vec<u32> {
@@ -35,6 +45,33 @@ impl Draw {
         pool.truncate(count);
         pool.sort_unstable();
         pool
+    }
+}
+
+/// Which rows a tree sees.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'a> {
+    /// Every row.
+    All,
+    /// Each with this probability, by this draw.
+    Share(Draw, f64),
+    /// Those that are marked.
+    Marked(&'a [bool]),
+}
+
+impl Seen<'_> {
+    /// Whether the tree sees this row.
+    pub fn has(&self, row: usize) -> bool {
+        match self {
+            Seen::All => true,
+            Seen::Share(draw, share) => draw.row(row, *share),
+            Seen::Marked(marks) => marks[row],
+        }
+    }
+
+    /// Whether it sees every row.
+    pub fn is_all(&self) -> bool {
+        matches!(self, Seen::All)
     }
 }
 

@@ -1,17 +1,20 @@
 //! A boosted model: its trees, and XGBoost's own file of them.
 //!
 //! Reading checks everything before it is believed: children in range, every node reached at most
-//! once (so no cycle), bounded depth, columns that exist, finite numbers. Boosters and splits the
-//! engine does not have (gblinear, dart, categorical, several targets in one leaf) are refused by
-//! name. Training is not here.
+//! once (so no cycle), bounded depth, columns that exist, finite numbers, codes within bounds.
+//! Boosters the engine does not have (gblinear, dart, several targets in one leaf) are refused by
+//! name. What a file says of categories is read in `categories`. Training is not here.
 
 use std::collections::BTreeMap;
 
+use super::categories;
 use super::document::{self, Value};
-use super::objective::{Logistic, Objective};
-use super::tree::{NONE, Node, Tree};
+use super::objective::{Given, Logistic, Objective};
+use super::rank::Pairs;
+use super::tree::{NONE, Node, Set, Tree};
 use crate::algorithm::Error;
-use crate::spec::limit::{CLASSES_MAX, COLUMNS_MAX, TREE_DEPTH_MAX, TREES_MAX};
+use crate::data::Categories;
+use crate::spec::limit::{CATEGORY_BYTES_MAX, CLASSES_MAX, COLUMNS_MAX, TREE_DEPTH_MAX, TREES_MAX};
 
 /// Name of the model inside the archive, as SageMaker's container leaves it.
 pub const MODEL_FILE: &str = "xgboost-model";
@@ -30,6 +33,9 @@ pub struct Ensemble {
     pub features: usize,
     /// Their names, or none.
     pub names: Vec<String>,
+    /// The columns that hold categories, with the words of their codes; no words where a model
+    /// came without them.
+    pub categories: Categories,
     /// In the order they are added up.
     pub trees: Vec<Tree>,
     /// Group of each tree.
@@ -80,14 +86,7 @@ impl Ensemble {
         let whole =
             |items: &mut dyn Iterator<Item = i64>| Value::List(items.map(Value::Integer).collect());
         let model = Value::table([
-            (
-                "cats",
-                Value::table([
-                    ("enc", Value::List(Vec::new())),
-                    ("feature_segments", Value::Integers(Vec::new())),
-                    ("sorted_idx", Value::Integers(Vec::new())),
-                ]),
-            ),
+            ("cats", categories::words_document(&self.categories, self.features)),
             (
                 "gbtree_model_param",
                 Value::table([
@@ -100,7 +99,7 @@ impl Ensemble {
             ("trees", Value::List(trees.collect())),
         ]);
         let names = self.names.iter().map(Value::text).collect();
-        let types = self.names.iter().map(|_| Value::text("float")).collect();
+        let types = categories::types(&self.categories, self.features, !self.names.is_empty());
         let attributes =
             self.attributes.iter().map(|(name, text)| (name.clone(), Value::text(text))).collect();
         let classes = if self.objective.groups() > 1 { self.objective.groups() } else { 0 };
@@ -109,7 +108,7 @@ impl Ensemble {
         let learner = Value::table([
             ("attributes", Value::Table(attributes)),
             ("feature_names", Value::List(names)),
-            ("feature_types", Value::List(types)),
+            ("feature_types", types),
             ("gradient_booster", Value::table([("model", model), ("name", Value::text("gbtree"))])),
             (
                 "learner_model_param",
@@ -176,6 +175,7 @@ impl Ensemble {
         }
         let model = booster.field("model")?;
         let counts = model.field("gbtree_model_param")?;
+        let categories = categories::read(learner, model, features)?;
         let trees = trees_of(model, features)?;
         let groups = groups_of(model, trees.len(), objective.groups())?;
         let parallel = parsed(counts, "num_parallel_tree", 1)?.max(1);
@@ -192,6 +192,7 @@ impl Ensemble {
             base_score,
             features,
             names,
+            categories,
             trees,
             groups,
             rounds,
@@ -202,7 +203,7 @@ impl Ensemble {
     }
 }
 
-fn bad(what: &str) -> Error {
+pub(super) fn bad(what: &str) -> Error {
     Error::Corrupt(format!("the model's {what} is not as XGBoost writes it"))
 }
 
@@ -245,11 +246,31 @@ fn base_score_of(parameters: &Value, groups: usize) -> Result<Vec<f32>, Error> {
 
 fn objective_of(document: &Value, classes: usize) -> Result<Objective, Error> {
     let name = document.field("name")?.as_text().ok_or_else(|| bad("objective.name"))?;
-    let positive = float(document.find("reg_loss_param"), "scale_pos_weight", 1.0)?;
-    let power = float(document.find("tweedie_regression_param"), "tweedie_variance_power", 1.5)?;
-    let slope = float(document.find("pseudo_huber_param"), "huber_slope", 1.0)?;
-    let step = float(document.find("poisson_regression_param"), "max_delta_step", 0.7)?;
-    let objective = Objective::named(name, classes, positive, power, slope, step);
+    let mut given = Given {
+        classes,
+        positive: float(document.find("reg_loss_param"), "scale_pos_weight", 1.0)?,
+        power: float(document.find("tweedie_regression_param"), "tweedie_variance_power", 1.5)?,
+        slope: float(document.find("pseudo_huber_param"), "huber_slope", 1.0)?,
+        step: float(document.find("poisson_regression_param"), "max_delta_step", 0.7)?,
+        ..Given::default()
+    };
+    if let Some(rank) = document.find("lambdarank_param") {
+        let text = |name: &str| rank.find(name).and_then(Value::as_text);
+        let is_mean = matches!(text("lambdarank_pair_method"), Some("mean" | "1"));
+        // A number that says "not set" is the largest there is.
+        let said = text("lambdarank_num_pair_per_sample").and_then(|n| n.parse::<u64>().ok());
+        let said = said.filter(|n| *n < u64::from(u32::MAX)).map(|n| n as usize);
+        let pairs = &mut given.ranking.pairs;
+        *pairs = match is_mean {
+            true => Pairs::Mean(said.unwrap_or(1)),
+            false => Pairs::Top(said.unwrap_or(32)),
+        };
+        let is = |name: &str| text(name).is_none_or(|truth| truth == "1" || truth == "true");
+        given.ranking.normalise = is("lambdarank_normalization");
+        given.ranking.by_difference = is("lambdarank_score_normalization");
+        given.ranking.exponential = is("ndcg_exp_gain");
+    }
+    let objective = Objective::named(name, &given);
     let objective = objective.ok_or_else(|| {
         Error::Corrupt(format!(
             "the model's objective {name:?} is not supported; those that are: {}",
@@ -280,6 +301,23 @@ fn objective_document(objective: &Objective) -> Value {
         Objective::Tweedie { power } => {
             ("tweedie_regression_param", part("tweedie_variance_power", *power))
         }
+        Objective::Rank(ranking) => {
+            let (method, pairs) = match ranking.pairs {
+                Pairs::Top(pairs) => ("topk", pairs),
+                Pairs::Mean(pairs) => ("mean", pairs),
+            };
+            let truth = |truth: bool| Value::text(u8::from(truth));
+            let parameters = Value::table([
+                ("lambdarank_bias_norm", Value::text(1)),
+                ("lambdarank_normalization", truth(ranking.normalise)),
+                ("lambdarank_num_pair_per_sample", Value::text(pairs)),
+                ("lambdarank_pair_method", Value::text(method)),
+                ("lambdarank_score_normalization", truth(ranking.by_difference)),
+                ("lambdarank_unbiased", truth(false)),
+                ("ndcg_exp_gain", truth(ranking.exponential)),
+            ]);
+            ("lambdarank_param", parameters)
+        }
         Objective::Hinge | Objective::AbsoluteError | Objective::SquaredLog => {
             return Value::table([("name", Value::text(objective.name()))]);
         }
@@ -293,12 +331,13 @@ fn tree_document(tree: &Tree, id: usize, features: usize) -> Value {
     let child = |number: u32| if number == NONE { -1 } else { number as i32 };
     let integers =
         |field: &dyn Fn(&Node) -> i32| Value::Integers(nodes.iter().map(field).collect());
+    let sets = categories::sets_document(tree);
     Value::table([
         ("base_weights", floats(|node| if node.is_leaf() { node.value } else { node.weight })),
-        ("categories", Value::Integers(Vec::new())),
-        ("categories_nodes", Value::Integers(Vec::new())),
-        ("categories_segments", Value::Long(Vec::new())),
-        ("categories_sizes", Value::Long(Vec::new())),
+        ("categories", Value::Integers(sets.codes)),
+        ("categories_nodes", Value::Integers(sets.nodes)),
+        ("categories_segments", Value::Long(sets.segments)),
+        ("categories_sizes", Value::Long(sets.sizes)),
         ("default_left", Value::Bytes(nodes.iter().map(|n| u8::from(n.default_left)).collect())),
         ("id", Value::Integer(id as i64)),
         ("left_children", integers(&|node| child(node.left))),
@@ -310,7 +349,7 @@ fn tree_document(tree: &Tree, id: usize, features: usize) -> Value {
         ("right_children", integers(&|node| child(node.right))),
         ("split_conditions", floats(|node| node.value)),
         ("split_indices", integers(&|node| node.feature as i32)),
-        ("split_type", Value::Bytes(vec![0; nodes.len()])),
+        ("split_type", Value::Bytes(nodes.iter().map(|n| u8::from(n.set != NONE)).collect())),
         ("sum_hessian", floats(|node| node.cover)),
         (
             "tree_param",
@@ -339,10 +378,17 @@ fn trees_of(model: &Value, features: usize) -> Result<Vec<Tree>, Error> {
         )));
     }
     let mut trees: Vec<Option<Tree>> = vec![None; list.len()];
+    let mut set_bytes = 0;
     for (at, document) in list.iter().enumerate() {
         let id = document.find("id").and_then(Value::as_number).unwrap_or(at as f64);
         let tree = tree_of(document, features)
             .map_err(|error| Error::Corrupt(format!("tree {at}: {error}")))?;
+        set_bytes += tree.sets.iter().map(Set::bytes).sum::<usize>();
+        if set_bytes > CATEGORY_BYTES_MAX {
+            return Err(Error::Corrupt(format!(
+                "its sets of categories take more than {CATEGORY_BYTES_MAX} bytes"
+            )));
+        }
         let place = if id >= 0.0 { trees.get_mut(id as usize) } else { None };
         match place {
             Some(place @ None) => *place = Some(tree),
@@ -370,6 +416,7 @@ fn tree_of(document: &Value, features: usize) -> Result<Tree, Error> {
     let optional = |name: &str| if document.find(name).is_some() { column(name) } else { zeros() };
     let (gain, cover) = (optional("loss_changes")?, optional("sum_hessian")?);
     let (weight, kind) = (optional("base_weights")?, optional("split_type")?);
+    let (sets, set_of) = categories::sets(document, count)?;
     let mut nodes = vec![Node::leaf(NONE, 0.0, 0.0); count];
     for (at, node) in nodes.iter_mut().enumerate() {
         node.value = value[at] as f32;
@@ -378,9 +425,10 @@ fn tree_of(document: &Value, features: usize) -> Result<Tree, Error> {
         if left[at] == -1.0 && right[at] == -1.0 {
             continue;
         }
-        if kind[at] != 0.0 {
-            return Err(Error::Corrupt("categorical splits are not supported".into()));
+        if (kind[at] != 0.0) != (set_of[at] != NONE) {
+            return Err(Error::Corrupt(format!("node {at} has a set of categories or is to have")));
         }
+        node.set = set_of[at];
         let child = |number: f64| {
             let inside = number.fract() == 0.0 && number > 0.0 && number < count as f64;
             if inside {
@@ -400,11 +448,11 @@ fn tree_of(document: &Value, features: usize) -> Result<Tree, Error> {
         node.default_left = default[at] != 0.0;
         node.gain = gain[at] as f32;
     }
-    sound(nodes)
+    Ok(Tree { nodes: sound(nodes)?, sets })
 }
 
 /// Walks from the root: each node at most once, none too deep, each number finite.
-fn sound(mut nodes: Vec<Node>) -> Result<Tree, Error> {
+fn sound(mut nodes: Vec<Node>) -> Result<Vec<Node>, Error> {
     if nodes.is_empty() {
         return Err(Error::Corrupt("it has no root".into()));
     }
@@ -431,7 +479,7 @@ fn sound(mut nodes: Vec<Node>) -> Result<Tree, Error> {
             open.push((child, depth + 1));
         }
     }
-    Ok(Tree { nodes })
+    Ok(nodes)
 }
 
 fn groups_of(model: &Value, trees: usize, groups: usize) -> Result<Vec<u32>, Error> {

@@ -10,12 +10,28 @@ use ndarray::{Array3, ArrayView2};
 use rayon::prelude::*;
 
 use super::ensemble::Ensemble;
-use super::tree::Tree;
+use super::tree::{NONE, Set, Tree};
 
 /// Rows that go down a path together.
 const LANES: usize = 16;
 
 type Lanes = [f32; LANES];
+
+/// Which categories stay on a path, by number of the splits' sets.
+#[derive(Debug, Clone, Default)]
+struct Codes {
+    /// Those in all of these.
+    within: Vec<u32>,
+    /// And in none of these.
+    without: Vec<u32>,
+}
+
+impl Codes {
+    fn has(&self, sets: &[Set], value: f32) -> bool {
+        let in_set = |set: &u32| sets[*set as usize].has(value);
+        self.within.iter().all(in_set) && !self.without.iter().any(in_set)
+    }
+}
 
 /// One column of a path.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +45,8 @@ struct Step {
     missing: bool,
     /// Share of training rows that do.
     share: f32,
+    /// Which of the explainer's codes do, where the column holds categories; else [`NONE`].
+    codes: u32,
 }
 
 /// A way from a root to a leaf.
@@ -48,6 +66,8 @@ pub struct Explainer {
     expected: Vec<f32>,
     paths: Vec<Path>,
     steps: Vec<Step>,
+    codes: Vec<Codes>,
+    sets: Vec<Set>,
     longest: usize,
 }
 
@@ -59,6 +79,8 @@ impl Explainer {
             expected: Vec::new(),
             paths: Vec::new(),
             steps: Vec::new(),
+            codes: Vec::new(),
+            sets: Vec::new(),
             longest: 0,
         };
         let mut expected: Vec<f64> = model.base_margins().iter().map(|m| f64::from(*m)).collect();
@@ -73,6 +95,8 @@ impl Explainer {
     /// Adds the paths of a tree; its expected value.
     fn lay(&mut self, tree: &Tree, group: u32) -> f64 {
         let mut expected = 0.0;
+        let first_set = self.sets.len() as u32;
+        self.sets.extend(tree.sets.iter().cloned());
         let mut open: Vec<(usize, Vec<Step>, f64)> = vec![(0, Vec::new(), 1.0)];
         while let Some((at, steps, share)) = open.pop() {
             let node = &tree.nodes[at];
@@ -96,11 +120,20 @@ impl Explainer {
                         high: f32::INFINITY,
                         missing: true,
                         share: 1.0,
+                        codes: NONE,
                     });
                     steps.len() - 1
                 });
                 let step = &mut steps[at];
-                if goes_left {
+                if node.set != NONE {
+                    let before = self.codes.get(step.codes as usize).cloned();
+                    let mut codes = before.unwrap_or_default();
+                    // Those in the set go right.
+                    let list = if goes_left { &mut codes.without } else { &mut codes.within };
+                    list.push(first_set + node.set);
+                    self.codes.push(codes);
+                    step.codes = self.codes.len() as u32 - 1;
+                } else if goes_left {
                     step.high = step.high.min(node.value);
                 } else {
                     step.low = step.low.max(node.value);
@@ -151,10 +184,33 @@ impl Explainer {
         for path in &self.paths {
             let steps = &self.steps[path.start..path.start + path.length];
             let first = path.group as usize * (self.features + 1);
-            walk(steps, path.value, values, &mut scratch, &mut sums[first..]);
+            if path.length == 0 || path.value == 0.0 {
+                continue;
+            }
+            self.fit(steps, values, &mut scratch.fits);
+            walk(steps, path.value, &mut scratch, &mut sums[first..]);
         }
         for (group, expected) in self.expected.iter().enumerate() {
             sums[group * (self.features + 1) + self.features] = [*expected; LANES];
+        }
+    }
+
+    /// Tells for each step whether the rows fit it.
+    fn fit(&self, steps: &[Step], values: &[Lanes], fits: &mut [Lanes]) {
+        for (fits, step) in fits.iter_mut().zip(steps) {
+            let own = &values[step.feature as usize];
+            if let Some(codes) = self.codes.get(step.codes as usize) {
+                for (fits, value) in fits.iter_mut().zip(own) {
+                    let inside =
+                        if value.is_nan() { step.missing } else { codes.has(&self.sets, *value) };
+                    *fits = f32::from(u8::from(inside));
+                }
+                continue;
+            }
+            for (fits, value) in fits.iter_mut().zip(own) {
+                let inside = (*value >= step.low) & (*value < step.high);
+                *fits = f32::from(u8::from(inside | (value.is_nan() & step.missing)));
+            }
         }
     }
 }
@@ -167,19 +223,9 @@ struct Scratch {
 }
 
 /// Adds what one path says.
-fn walk(steps: &[Step], value: f32, values: &[Lanes], scratch: &mut Scratch, sums: &mut [Lanes]) {
+fn walk(steps: &[Step], value: f32, scratch: &mut Scratch, sums: &mut [Lanes]) {
     let length = steps.len();
-    if length == 0 || value == 0.0 {
-        return;
-    }
-    let fits = &mut scratch.fits[..length];
-    for (fits, step) in fits.iter_mut().zip(steps) {
-        let own = &values[step.feature as usize];
-        for (fits, value) in fits.iter_mut().zip(own) {
-            let inside = (*value >= step.low) & (*value < step.high);
-            *fits = f32::from(u8::from(inside | (value.is_nan() & step.missing)));
-        }
-    }
+    let fits = &scratch.fits[..length];
     let weights = &mut scratch.weights[..=length];
     extend(steps, fits, weights);
     // What every step the row does not fit gives up.
@@ -274,6 +320,33 @@ pub fn importances(model: &Ensemble) -> Vec<Importance> {
     found
 }
 
+/// What each column that any split uses is worth over all models, the greatest total gain first.
+pub fn named_importances(
+    signature: &crate::data::Signature,
+    models: &[Ensemble],
+) -> Vec<crate::algorithm::Importance> {
+    let mut sums = vec![Importance::default(); signature.features];
+    for model in models {
+        for (sum, own) in sums.iter_mut().zip(importances(model)) {
+            sum.weight += own.weight;
+            sum.total_gain += own.total_gain;
+            sum.total_cover += own.total_cover;
+        }
+    }
+    let one = |(at, own): (usize, &Importance)| crate::algorithm::Importance {
+        column: signature.columns.get(at).cloned().unwrap_or_else(|| format!("f{at}")),
+        weight: own.weight,
+        gain: own.gain(),
+        cover: own.cover(),
+        total_gain: own.total_gain,
+        total_cover: own.total_cover,
+    };
+    let mut found: Vec<_> =
+        sums.iter().enumerate().filter(|(_, own)| own.weight > 0).map(one).collect();
+    found.sort_by(|one, two| two.total_gain.total_cmp(&one.total_gain));
+    found
+}
+
 /// The leaf each row ends in: rows × trees, row after row, as XGBoost's `pred_leaf`.
 pub fn leaves(model: &Ensemble, rows: &ArrayView2<'_, f32>) -> Vec<u32> {
     let width = model.trees.len();
@@ -295,7 +368,7 @@ mod tests {
     use ndarray::Array2;
 
     use super::super::objective::Objective;
-    use super::super::tree::{NONE, Node};
+    use super::super::tree::Node;
     use super::*;
 
     /// Two levels with column 0 above column 1 and, once, column 0 again.
@@ -306,6 +379,7 @@ mod tests {
             parent,
             feature,
             value,
+            set: NONE,
             default_left: true,
             gain: 1.0,
             cover,
@@ -325,7 +399,8 @@ mod tests {
             base_score: vec![0.5],
             features: 2,
             names: Vec::new(),
-            trees: vec![Tree { nodes }],
+            categories: BTreeMap::new(),
+            trees: vec![Tree::of(nodes)],
             groups: vec![0],
             rounds: vec![0, 1],
             parallel: 1,
@@ -341,7 +416,7 @@ mod tests {
         }
         let of = |child: u32| expectation(tree, child as usize, row, known);
         if known >> node.feature & 1 == 1 {
-            return of(node.next(row[node.feature as usize]));
+            return of(tree.next(at, row[node.feature as usize]));
         }
         let cover = |child: u32| f64::from(tree.nodes[child as usize].cover);
         (cover(node.left) * of(node.left) + cover(node.right) * of(node.right))

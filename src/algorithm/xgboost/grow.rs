@@ -8,9 +8,10 @@ use std::collections::BinaryHeap;
 
 use rayon::prelude::*;
 
-use super::bins::{Bins, Cells};
-use super::draw::Draw;
-use super::histogram::{self, Order, Scaled, Sum};
+use super::bins::Bins;
+use super::draw::{Draw, Seen};
+use super::histogram::{self, Histogram, Order, Pool, Scaled, Sum};
+use super::part;
 use super::settings::Growth;
 use super::split::{self, Bounds, Loss, Sought, Split};
 use super::tree::{NONE, Node, Tree};
@@ -18,15 +19,15 @@ use super::tree::{NONE, Node, Tree};
 /// What histograms of one level may hold together; beyond, parents are not kept and both
 /// children are summed.
 const HISTOGRAM_BYTES_MAX: usize = 512 << 20;
-/// Rows parted as one task.
-const PART_ROWS: usize = 1 << 15;
+/// Stands where a threshold would, as XGBoost writes it.
+const NO_THRESHOLD: f32 = f32::from_bits(1);
 
 /// Buffers that live as long as a training.
 #[derive(Debug, Default)]
 pub struct Grower {
     rows: Vec<u32>,
     spare: Vec<u32>,
-    histograms: Vec<Vec<Sum>>,
+    histograms: Pool,
 }
 
 /// A grown tree, and where its training rows ended.
@@ -50,7 +51,7 @@ struct Open {
     bounds: Bounds,
     /// Columns on the way here; kept only under interaction constraints.
     path: Vec<u32>,
-    histogram: Option<Vec<Sum>>,
+    histogram: Option<Histogram>,
     split: Option<Split>,
 }
 
@@ -60,7 +61,7 @@ struct Queued(Open);
 
 impl Queued {
     fn gain(&self) -> f32 {
-        self.0.split.map_or(0.0, |split| split.gain)
+        self.0.split.as_ref().map_or(0.0, |split| split.gain)
     }
 }
 
@@ -101,11 +102,12 @@ struct Work<'a> {
     finished: Vec<(u32, std::ops::Range<usize>)>,
     rows: &'a mut [u32],
     spare: &'a mut [u32],
-    histograms: &'a mut Vec<Vec<Sum>>,
+    histograms: &'a mut Pool,
 }
 
 impl Grower {
-    /// Grows a tree on `scaled` gradients. `eta` is the learning rate of its leaves.
+    /// Grows a tree on `scaled` gradients of the rows it sees. `eta` is the learning rate of its
+    /// leaves.
     pub fn grow(
         &mut self,
         bins: &Bins,
@@ -113,15 +115,13 @@ impl Grower {
         growth: &Growth,
         eta: f64,
         draw: Draw,
+        seen: Seen<'_>,
     ) -> Grown<'_> {
         self.rows.clear();
-        if growth.subsample < 1.0 {
-            let share = growth.subsample;
-            self.rows.par_extend(
-                (0..bins.rows as u32).into_par_iter().filter(|row| draw.row(*row as usize, share)),
-            );
-        } else {
-            self.rows.par_extend(0..bins.rows as u32);
+        let all = (0..bins.rows as u32).into_par_iter();
+        match seen.is_all() {
+            true => self.rows.par_extend(all),
+            false => self.rows.par_extend(all.filter(|row| seen.has(*row as usize))),
         }
         self.spare.resize(self.rows.len(), 0);
         let columns = draw.columns(&bins.live(), growth.columns[0], u64::MAX);
@@ -138,7 +138,7 @@ impl Grower {
             columns,
             wanted,
             eta,
-            tree: Tree { nodes: Vec::new() },
+            tree: Tree::default(),
             leaves: 1,
             finished: Vec::new(),
             rows: &mut self.rows,
@@ -178,8 +178,8 @@ impl Work<'_> {
             // A level too large to be kept is summed again from its rows.
             if next.len() > batch {
                 for node in &mut next {
-                    self.histograms.extend(node.histogram.take());
-                    self.histograms.truncate(batch);
+                    node.histogram.take().into_iter().for_each(|own| self.histograms.give(own));
+                    self.histograms.shrink(batch);
                 }
             }
             open = next;
@@ -204,17 +204,18 @@ impl Work<'_> {
             split: None,
         };
         if self.may_grow(0) {
-            let mut buffer = self.buffer();
+            let mut buffer = self.buffer(root.rows.len());
             let rows = &*self.rows;
-            let order = Order { out: &mut buffer, rows };
+            let order = Order { out: &mut buffer, rows, sum };
             histogram::fill(self.bins, self.scaled, &self.wanted, vec![order]);
             root.histogram = Some(buffer);
         }
         root
     }
 
-    fn buffer(&mut self) -> Vec<Sum> {
-        self.histograms.pop().unwrap_or_else(|| vec![Sum::default(); self.bins.slots])
+    /// A histogram for a node of so many rows.
+    fn buffer(&mut self, rows: usize) -> Histogram {
+        self.histograms.take(self.bins.slots, self.scaled.packs(rows))
     }
 
     fn may_grow(&self, depth: usize) -> bool {
@@ -234,17 +235,25 @@ impl Work<'_> {
             let sought = Sought {
                 sum: node.sum,
                 gain: self.loss.gain(self.scaled.value(node.sum), node.bounds),
+                least: self.loss.least(self.scaled.value(node.sum)[1], node.rows.len()),
                 bounds: node.bounds,
                 allowed: allowed[*at].as_deref(),
             };
-            let slots = node.histogram.as_deref()?;
-            let slots = &slots[tile.offset..][..tile.width * tile.stride];
-            split::best_of_tile(self.bins, tile, slots, self.scaled, &self.loss, &sought)
+            let own = tile.offset..tile.offset + tile.slots;
+            let (bins, scaled, loss) = (self.bins, self.scaled, &self.loss);
+            match node.histogram.as_ref()? {
+                Histogram::Packed(slots) => {
+                    split::best_of_tile(bins, tile, &slots[own], scaled, loss, &sought)
+                }
+                Histogram::Wide(slots) => {
+                    split::best_of_tile(bins, tile, &slots[own], scaled, loss, &sought)
+                }
+            }
         };
         let found: Vec<Option<Split>> = tasks.par_iter().map(find).collect();
-        let mut best = vec![None; nodes.len()];
+        let mut best: Vec<Option<Split>> = vec![None; nodes.len()];
         for ((at, _), split) in tasks.iter().zip(found) {
-            best[*at] = split::better(best[*at], split);
+            best[*at] = split::better(best[*at].take(), split);
         }
         let mut open = Vec::with_capacity(nodes.len());
         for (mut node, split) in nodes.into_iter().zip(best) {
@@ -259,7 +268,7 @@ impl Work<'_> {
     }
 
     fn finish(&mut self, node: Open) {
-        self.histograms.extend(node.histogram);
+        node.histogram.into_iter().for_each(|own| self.histograms.give(own));
         self.finished.push((node.node, node.rows));
     }
 
@@ -328,7 +337,13 @@ impl Work<'_> {
         own.left = first;
         own.right = first + 1;
         own.feature = split.feature;
-        own.value = self.bins.columns[split.feature as usize].threshold(split.last);
+        if let Some(set) = split.set {
+            own.value = NO_THRESHOLD;
+            own.set = self.tree.sets.len() as u32;
+            self.tree.sets.push(set);
+        } else {
+            own.value = self.bins.columns[split.feature as usize].threshold(split.last);
+        }
         own.default_left = split.default_left;
         own.gain = split.gain;
         let mut path = node.path;
@@ -352,40 +367,46 @@ impl Work<'_> {
     }
 
     /// Fills the histograms of children that may grow: pairs, in the order of `parents`.
-    fn sum_children(&mut self, children: &mut [Open], parents: Vec<Option<Vec<Sum>>>) {
+    fn sum_children(&mut self, children: &mut [Open], parents: Vec<Option<Histogram>>) {
         let grows = children.first().is_some_and(|child| self.may_grow(child.depth));
         if !grows {
-            self.histograms.extend(parents.into_iter().flatten());
+            parents.into_iter().flatten().for_each(|own| self.histograms.give(own));
             return;
         }
-        // The smaller child takes a new buffer, the larger one its parent's where that was kept.
-        let mut larger: Vec<(usize, bool)> = Vec::with_capacity(parents.len());
-        for (pair, parent) in parents.into_iter().enumerate() {
-            let [left, right] = [2 * pair, 2 * pair + 1];
-            let swap = children[left].rows.len() > children[right].rows.len();
-            let (small, large) = if swap { (right, left) } else { (left, right) };
-            children[small].histogram = Some(self.buffer());
-            larger.push((large, parent.is_some()));
-            children[large].histogram = Some(parent.unwrap_or_else(|| self.buffer()));
-        }
-        let mut known = vec![false; children.len()];
-        larger.iter().for_each(|(at, kept)| known[*at] = *kept);
-        let rows = &*self.rows;
-        let orders = children.iter_mut().zip(&known).filter(|(_, known)| !**known);
-        let orders = orders.filter_map(|(child, _)| {
-            Some(Order { out: child.histogram.as_mut()?, rows: &rows[child.rows.clone()] })
-        });
-        histogram::fill(self.bins, self.scaled, &self.wanted, orders.collect());
-        let mut pairs: Vec<(&mut Vec<Sum>, &Vec<Sum>)> = Vec::new();
-        for (pair, (large, kept)) in children.chunks_exact_mut(2).zip(&larger) {
-            if let ([left, right], true) = (pair, *kept) {
-                let (large, small) = if large % 2 == 0 { (left, right) } else { (right, left) };
-                if let (Some(large), Some(small)) = (&mut large.histogram, &small.histogram) {
-                    pairs.push((large, small));
-                }
+        // The smaller child's is summed, the larger one's too where the parent's was not kept.
+        for (pair, parent) in children.chunks_exact_mut(2).zip(&parents) {
+            let small = usize::from(pair[0].rows.len() > pair[1].rows.len());
+            pair[small].histogram = Some(self.buffer(pair[small].rows.len()));
+            if parent.is_none() {
+                pair[1 - small].histogram = Some(self.buffer(pair[1 - small].rows.len()));
             }
         }
-        pairs.into_par_iter().for_each(|(large, small)| histogram::subtract(large, small));
+        let rows = &*self.rows;
+        let orders = children.iter_mut().filter_map(|child| {
+            let (own, sum) = (child.rows.clone(), child.sum);
+            Some(Order { out: child.histogram.as_mut()?, rows: &rows[own], sum })
+        });
+        histogram::fill(self.bins, self.scaled, &self.wanted, orders.collect());
+        let mut pairs = Vec::new();
+        for (pair, parent) in children.chunks_exact_mut(2).zip(parents) {
+            let Some(parent) = parent else { continue };
+            let [left, right] = pair else { continue };
+            let (small, large) =
+                if left.histogram.is_some() { (left, right) } else { (right, left) };
+            let packs = self.scaled.packs(large.rows.len());
+            let spare = (packs && matches!(parent, Histogram::Wide(_)))
+                .then(|| self.buffer(large.rows.len()));
+            if let Some(small) = &small.histogram {
+                pairs.push((parent, small, spare, &mut large.histogram));
+            }
+        }
+        let settle = |(parent, small, spare, large): (_, _, _, &mut Option<Histogram>)| {
+            let (own, left) = histogram::sibling(parent, small, spare);
+            *large = Some(own);
+            left
+        };
+        let left: Vec<Option<Histogram>> = pairs.into_par_iter().map(settle).collect();
+        left.into_iter().flatten().for_each(|own| self.histograms.give(own));
     }
 
     /// Parts the rows of each node; where its right rows begin.
@@ -410,8 +431,9 @@ impl Work<'_> {
         let counts: Vec<(usize, usize)> = tasks
             .into_par_iter()
             .map(|(at, rows, spare)| {
-                let split = nodes[at].split.expect("only nodes with a split are expanded");
-                (at, part_rows(bins, &split, rows, spare))
+                let split = nodes[at].split.as_ref();
+                let split = split.expect("only nodes with a split are expanded");
+                (at, part::rows(bins, split, rows, spare))
             })
             .collect();
         let mut middles = vec![0; nodes.len()];
@@ -420,71 +442,4 @@ impl Work<'_> {
         }
         middles
     }
-}
-
-/// Parts `rows` by `split`, order kept on both sides; how many go left.
-fn part_rows(bins: &Bins, split: &Split, rows: &mut [u32], spare: &mut [u32]) -> usize {
-    let (tile, lane) = bins.place(split.feature);
-    let column = &bins.columns[split.feature as usize];
-    // Which bins go left. Bins above 255 only where cells are wide.
-    let mut left = vec![false; column.bins().max(256)];
-    let values = column.ends.len() as i32;
-    (0..=split.last).for_each(|bin| left[bin as usize] = true);
-    if column.missing {
-        left[values as usize] = split.default_left;
-    }
-    match &tile.lanes[lane] {
-        Cells::Narrow(cells) => {
-            let left: &[bool; 256] = left[..256].try_into().expect("there are 256 of them");
-            part_by(rows, spare, |row| left[usize::from(cells[row as usize])])
-        }
-        Cells::Wide(cells) => part_by(rows, spare, |row| left[usize::from(cells[row as usize])]),
-    }
-}
-
-fn part_by(rows: &mut [u32], spare: &mut [u32], left: impl Fn(u32) -> bool + Sync) -> usize {
-    if rows.len() <= PART_ROWS {
-        let lefts = part_block(rows, spare, &left);
-        let rights = rows.len() - lefts;
-        rows[lefts..].copy_from_slice(&spare[..rights]);
-        return lefts;
-    }
-    let counts: Vec<usize> = rows
-        .par_chunks_mut(PART_ROWS)
-        .zip(spare.par_chunks_mut(PART_ROWS))
-        .map(|(rows, spare)| part_block(rows, spare, &left))
-        .collect();
-    let lefts: usize = counts.iter().sum();
-    // Lefts move down; no block's destination is above where it stands.
-    let mut to = 0;
-    for (block, count) in counts.iter().enumerate() {
-        let from = block * PART_ROWS;
-        rows.copy_within(from..from + count, to);
-        to += count;
-    }
-    let length = rows.len();
-    let mut rest = &mut rows[lefts..];
-    let mut pieces = Vec::with_capacity(counts.len());
-    for (block, (count, spare)) in counts.iter().zip(spare.chunks(PART_ROWS)).enumerate() {
-        let size = PART_ROWS.min(length - block * PART_ROWS) - count;
-        let (piece, behind) = rest.split_at_mut(size);
-        rest = behind;
-        pieces.push((piece, &spare[..size]));
-    }
-    pieces.into_par_iter().for_each(|(piece, spare)| piece.copy_from_slice(spare));
-    lefts
-}
-
-/// Lefts to the front of `rows`, rights to the front of `spare`, without a branch per row.
-fn part_block(rows: &mut [u32], spare: &mut [u32], left: &impl Fn(u32) -> bool) -> usize {
-    let (mut lefts, mut rights) = (0, 0);
-    for at in 0..rows.len() {
-        let row = rows[at];
-        let goes_left = left(row);
-        rows[lefts] = row;
-        spare[rights] = row;
-        lefts += usize::from(goes_left);
-        rights += usize::from(!goes_left);
-    }
-    lefts
 }

@@ -100,3 +100,35 @@ pub fn weights<'a>(data: &'a Dataset, channel: &str) -> Result<Option<&'a [f32]>
     };
     Err(Error::Data { what, help: "weights are finite numbers from 0, some above".into() })
 }
+
+/// Where the queries of a channel begin, and last its number of rows; `None` when it has none.
+///
+/// # Errors
+/// `Error::Data` when rows of one query do not stand together, or differ in weight.
+pub fn groups(data: &Dataset, channel: &str) -> Result<Option<Vec<usize>>, Error> {
+    let Some(ids) = data.group.as_deref() else { return Ok(None) };
+    let refuse = |row: usize, what: String| Error::Data {
+        what: format!("row {} of channel {channel}: {what}", row + 1),
+        help: "sort the rows by query; all rows of a query carry its weight".into(),
+    };
+    if ids.len() != data.rows() {
+        return Err(refuse(0, format!("{} rows have {} queries", data.rows(), ids.len())));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut starts = Vec::new();
+    for (row, id) in ids.iter().enumerate() {
+        if row > 0 && ids[row - 1] == *id {
+            let differs = data.weight.as_ref().is_some_and(|weight| weight[row] != weight[row - 1]);
+            if differs {
+                return Err(refuse(row, "its weight differs from its query's".into()));
+            }
+            continue;
+        }
+        if !seen.insert(*id) {
+            return Err(refuse(row, format!("query {id} had ended above")));
+        }
+        starts.push(row);
+    }
+    starts.push(ids.len());
+    Ok(Some(starts))
+}

@@ -2,11 +2,13 @@
 //!
 //! Those of SageMaker's container (`accuracy`, `f1`, …) are scikit-learn's, on classes called at
 //! probability 0.5, and count rows without weights, as there. Sums run over fixed blocks of rows,
-//! so a figure does not depend on threads. Ranking and survival metrics are not here.
+//! so a figure does not depend on threads. Those of ranked lists are in [`super::rank`]; survival is
+//! not supported.
 
 use rayon::prelude::*;
 
 use super::objective::{BLOCK_ROWS, Logistic, Objective, Truth};
+use super::rank::{Pairs, RankKind, Ranked, RankedKind};
 
 /// A metric with its own parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +21,8 @@ pub enum Measure {
     Mae,
     /// Mean absolute error as a share of the label.
     Mape,
+    /// The same, of labels below 1 as if they were 1: LightGBM's.
+    MapeFromOne,
     /// Mean pseudo-Huber error, with its slope.
     Mphe(f32),
     /// Mean squared error.
@@ -37,8 +41,12 @@ pub enum Measure {
     Auc,
     /// Area under the precision-recall curve.
     AucPr,
+    /// Mean precision over the ranks of positive rows, as scikit-learn's and LightGBM's.
+    AveragePrecision,
     /// Negative log likelihood of a Poisson count.
     Poisson,
+    /// The same without the part that depends on labels alone: LightGBM's.
+    PoissonLoss,
     /// Deviance of a gamma variable.
     GammaDeviance,
     /// Negative log likelihood of a gamma variable.
@@ -47,6 +55,8 @@ pub enum Measure {
     Tweedie(f32),
     /// A figure of called classes.
     Called(Called),
+    /// A figure of ranked lists.
+    Ranked(Ranked),
 }
 
 /// Figures of called classes.
@@ -92,7 +102,7 @@ const CALLED: [(&str, Called); 11] = [
 
 impl Measure {
     /// The names of all that are supported.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 21] = [
         "rmse",
         "rmsle",
         "mae",
@@ -111,6 +121,9 @@ impl Measure {
         "gamma-deviance",
         "gamma-nloglik",
         "tweedie-nloglik@rho",
+        "ndcg@n",
+        "map@n",
+        "pre@n",
     ];
 
     /// The metric of that name.
@@ -118,6 +131,9 @@ impl Measure {
     /// # Errors
     /// Why there is none for `objective`.
     pub fn named(name: &str, objective: &Objective) -> Result<Measure, String> {
+        if let Some(ranked) = ranked(name, objective)? {
+            return Measure::Ranked(ranked).fits(objective).map(|()| Measure::Ranked(ranked));
+        }
         let (stem, parameter) = match name.split_once('@') {
             Some((stem, text)) => {
                 let number = text.parse::<f32>().ok().filter(|n| n.is_finite());
@@ -171,11 +187,32 @@ impl Measure {
             Objective::Gamma { .. } => Measure::GammaDeviance,
             Objective::Tweedie { power } => Measure::Tweedie(*power),
             Objective::SquaredLog => Measure::Rmsle,
+            Objective::Rank(ranking) => {
+                let top = match ranking.pairs {
+                    Pairs::Top(top) => top,
+                    Pairs::Mean(_) => usize::MAX,
+                };
+                let kind = match ranking.kind {
+                    RankKind::Map => RankedKind::Map,
+                    _ => RankedKind::Ndcg,
+                };
+                let exponential = ranking.exponential;
+                Measure::Ranked(Ranked { kind, top, strict: false, exponential })
+            }
         }
     }
 
-    fn fits(&self, objective: &Objective) -> Result<(), String> {
+    /// Whether it is defined for what the objective answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fits(&self, objective: &Objective) -> Result<(), String> {
         let several = objective.groups() > 1;
+        if let (Objective::Rank(_), Measure::Auc | Measure::AucPr | Measure::AveragePrecision) =
+            (objective, self)
+        {
+            return Err(format!("{} of ranked lists is not supported", self.name()));
+        }
         let of_several = matches!(self, Measure::MultiError | Measure::MultiLogLoss);
         let of_any = matches!(self, Measure::Auc | Measure::AucPr | Measure::Called(_));
         if several && !of_several && !of_any {
@@ -202,7 +239,7 @@ impl Measure {
             Measure::Rmse => "rmse",
             Measure::Rmsle => "rmsle",
             Measure::Mae => "mae",
-            Measure::Mape => "mape",
+            Measure::Mape | Measure::MapeFromOne => "mape",
             Measure::Mphe(_) => "mphe",
             Measure::Mse => "mse",
             Measure::R2 => "r2",
@@ -213,7 +250,8 @@ impl Measure {
             Measure::MultiLogLoss => "mlogloss",
             Measure::Auc => "auc",
             Measure::AucPr => "aucpr",
-            Measure::Poisson => "poisson-nloglik",
+            Measure::AveragePrecision => "average_precision",
+            Measure::Poisson | Measure::PoissonLoss => "poisson-nloglik",
             Measure::GammaDeviance => "gamma-deviance",
             Measure::Gamma => "gamma-nloglik",
             Measure::Tweedie(power) => return format!("tweedie-nloglik@{power}"),
@@ -221,20 +259,32 @@ impl Measure {
                 let known = CALLED.iter().find(|(_, known)| known == called);
                 known.map_or("accuracy", |(name, _)| name)
             }
+            Measure::Ranked(ranked) => return ranked.name(),
         };
         name.to_owned()
     }
 
     /// Whether more is better.
     pub fn rises(&self) -> bool {
-        matches!(self, Measure::Auc | Measure::AucPr | Measure::R2 | Measure::Called(_))
+        matches!(
+            self,
+            Measure::Auc
+                | Measure::AucPr
+                | Measure::AveragePrecision
+                | Measure::R2
+                | Measure::Called(_)
+                | Measure::Ranked(_)
+        )
     }
 
     /// The figure for rows answered with `scores` (`groups` probabilities per row for several
     /// classes); `None` when it does not exist for these rows.
     pub fn of_rows(&self, objective: &Objective, scores: &[f32], truth: &Truth<'_>) -> Option<f64> {
         let value = match self {
-            Measure::Auc | Measure::AucPr => return self.area(objective.groups(), scores, truth),
+            Measure::Auc | Measure::AucPr | Measure::AveragePrecision => {
+                return self.area(objective.groups(), scores, truth);
+            }
+            Measure::Ranked(ranked) => return ranked.of(scores, truth),
             Measure::R2 => determination(scores, truth.labels)?,
             Measure::Called(called) => called.of(objective, scores, truth.labels),
             Measure::MultiError | Measure::MultiLogLoss => {
@@ -270,6 +320,7 @@ impl Measure {
             }
             Measure::Mae => (y - p).abs(),
             Measure::Mape => ((y - p) / y).abs(),
+            Measure::MapeFromOne => (y - p).abs() / y.abs().max(1.0),
             Measure::Mphe(slope) => {
                 let a = (y - p) / slope;
                 slope * slope * ((1.0 + a * a).sqrt() - 1.0)
@@ -288,6 +339,10 @@ impl Measure {
             Measure::Poisson => {
                 let p = f64::from(p.max(1e-16));
                 return log_gamma(f64::from(y) + 1.0) + p - p.ln() * f64::from(y);
+            }
+            Measure::PoissonLoss => {
+                let p = f64::from(p.max(1e-10));
+                return p - f64::from(y) * p.ln();
             }
             Measure::GammaDeviance => {
                 let (p, y) = (p + 1e-6, y + 1e-6);
@@ -309,6 +364,7 @@ impl Measure {
     fn area(&self, groups: usize, scores: &[f32], truth: &Truth<'_>) -> Option<f64> {
         let curve = |scores: &[f32], labels: &[f32]| match self {
             Measure::Auc => roc(scores, labels, truth.weights),
+            Measure::AveragePrecision => average_precision(scores, labels, truth.weights),
             _ => precision_recall(scores, labels, truth.weights),
         };
         if groups == 1 {
@@ -436,6 +492,47 @@ fn precision_recall(scores: &[f32], labels: &[f32], weights: Option<&[f32]>) -> 
     (negatives > 0.0 && positives > 0.0).then_some((area, positives))
 }
 
+/// The precision at each positive row's rank, averaged.
+fn average_precision(
+    scores: &[f32],
+    labels: &[f32],
+    weights: Option<&[f32]>,
+) -> Option<(f64, f64)> {
+    let mut sum = 0.0;
+    let (_, positives) = descend(scores, labels, weights, |[_, fp], [tp0, tp]| {
+        sum += (tp - tp0) * tp / (tp + fp);
+    });
+    (positives > 0.0).then(|| (sum / positives, positives))
+}
+
+/// `ndcg@5-`, `map`, `pre@10`; `None` for another metric's name.
+fn ranked(name: &str, objective: &Objective) -> Result<Option<Ranked>, String> {
+    let (plain, strict) = match name.strip_suffix('-') {
+        Some(plain) => (plain, true),
+        None => (name, false),
+    };
+    let (stem, top) = match plain.split_once('@') {
+        Some((stem, top)) => (stem, Some(top)),
+        None => (plain, None),
+    };
+    let kind = match stem {
+        "ndcg" => RankedKind::Ndcg,
+        "map" => RankedKind::Map,
+        "pre" => RankedKind::Precision,
+        _ => return Ok(None),
+    };
+    let top = match top.map(str::parse::<usize>) {
+        None => usize::MAX,
+        Some(Ok(top)) if top > 0 => top,
+        Some(_) => return Err(format!("{name:?}: write {stem}@5, with any number from 1")),
+    };
+    let exponential = match objective {
+        Objective::Rank(ranking) => ranking.exponential,
+        _ => true,
+    };
+    Ok(Some(Ranked { kind, top, strict, exponential }))
+}
+
 /// Walks rows from the highest score down, telling `step` false and true positives before and
 /// after each group of equal scores; gives both totals.
 fn descend(
@@ -499,7 +596,7 @@ mod tests {
 
     fn figure(name: &str, scores: &[f32], labels: &[f32]) -> f64 {
         let measure = Measure::named(name, &BINARY).unwrap();
-        measure.of_rows(&BINARY, scores, &Truth { labels, weights: None }).unwrap()
+        measure.of_rows(&BINARY, scores, &Truth { labels, weights: None, groups: None }).unwrap()
     }
 
     #[test]
@@ -526,7 +623,8 @@ mod tests {
     #[test]
     fn a_metric_that_does_not_fit_the_objective_is_refused() {
         assert!(Measure::named("merror", &BINARY).is_err());
-        assert!(Measure::named("ndcg@5", &BINARY).is_err());
+        assert!(Measure::named("ndcg@0", &BINARY).is_err());
+        assert!(Measure::named("cox-nloglik", &BINARY).is_err());
         assert!(Measure::named("tweedie-nloglik", &BINARY).is_err());
         let multi = Objective::Multi { classes: 3, probabilities: true };
         assert!(Measure::named("logloss", &multi).is_err());
@@ -539,6 +637,9 @@ mod tests {
             if let Ok(measure) = Measure::named(name, &BINARY) {
                 assert_eq!(measure.name(), **name);
             }
+        }
+        for name in ["ndcg", "ndcg@5-", "map@10", "pre@3"] {
+            assert_eq!(Measure::named(name, &BINARY).unwrap().name(), name);
         }
         assert_eq!(Measure::named("error@0.7", &BINARY).unwrap().name(), "error@0.7");
     }

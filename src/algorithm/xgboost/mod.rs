@@ -3,39 +3,43 @@
 //! The engine is smrt's own (histograms of exact sums, on rayon); the file it leaves in the
 //! archive, `xgboost-model`, is XGBoost's UBJSON, which PyPI `xgboost` loads, and models that
 //! XGBoost wrote are opened and answered the same. Trees are grown on the CPU whatever
-//! `resources.device` says. Ranking, survival, dart, gblinear and categorical splits are refused
-//! by name.
-
-use std::sync::Arc;
-
-use ndarray::ArrayView2;
+//! `resources.device` says. Survival, dart and gblinear are refused by name.
 
 use super::parameter::Parameter;
-use super::{Channels, Context, Definition, Error, Files, Fitted, Predictor, Reads, Trainer};
-use crate::data::{Absent, Answer, Field, LabelNames, Signature, Values};
+use super::{
+    Adopted, Channels, Context, Definition, Earlier, Error, Files, Fitted, Importance, Predictor,
+    Reads, Trainer,
+};
+use crate::data::{Absent, Signature};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
+pub mod answer;
 pub mod bins;
 pub mod boost;
+pub mod categories;
 pub mod document;
 pub mod draw;
 pub mod ensemble;
 pub mod explain;
+pub mod folds;
 pub mod grow;
 pub mod histogram;
 pub mod labels;
 pub mod measure;
 pub mod objective;
+pub mod part;
+pub mod rank;
+pub mod rows;
 pub mod score;
 pub mod settings;
 pub mod sketch;
 pub mod split;
+pub mod tile;
 pub mod tree;
 
+use answer::Opened;
 use ensemble::Ensemble;
-use objective::Objective;
-use score::Scorer;
 use settings::Settings;
 
 /// The algorithm, for the table.
@@ -57,32 +61,88 @@ impl Definition for Xgboost {
 
     /// What libsvm leaves out is missing, as XGBoost takes it.
     fn reads(&self) -> Reads {
-        Reads { absent: Absent::Missing, ..Reads::default() }
+        Reads { sparse: true, categories: true, absent: Absent::Missing }
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {
         let settings = Settings::read(raw, problems)?;
-        Some(Box::new(Booster { settings }))
+        Some(Box::new(Booster { settings, earlier: None }))
     }
 
     fn open(&self, signature: &Signature, files: &Files) -> Result<Box<dyn Predictor>, Error> {
-        Ok(Box::new(Opened::new(signature, &read(files)?)?))
+        Ok(Box::new(Opened::new(signature, models(files)?)?))
+    }
+
+    fn adopt(&self, files: &Files) -> Option<Result<Adopted, Error>> {
+        // SageMaker's container takes any file; the fixed names, and what begins as a model does.
+        let ours = |(name, bytes): &(&String, &Vec<u8>)| {
+            let ending = [".json", ".ubj", ".ubjson", ".model", ".bin", ".bst"];
+            name.starts_with(ensemble::MODEL_FILE)
+                || (bytes.starts_with(b"{") && ending.iter().any(|end| name.ends_with(end)))
+                || bytes.starts_with(b"binf")
+        };
+        let found: Vec<(&String, &Vec<u8>)> = files.iter().filter(ours).collect();
+        if found.is_empty() || found.len() != files.len() {
+            return None;
+        }
+        let numbered = |at: usize| match found.len() {
+            1 => ensemble::MODEL_FILE.to_owned(),
+            _ => format!("{}-{at}", ensemble::MODEL_FILE),
+        };
+        let files: Files = found
+            .iter()
+            .enumerate()
+            .map(|(at, (_, bytes))| (numbered(at), (*bytes).clone()))
+            .collect();
+        Some(models(&files).map(|models| Adopted {
+            signature: boost::plain_signature(&models[0], None),
+            epochs: models.iter().map(|model| model.rounds.len() - 1).sum(),
+            files,
+        }))
+    }
+
+    fn importances(
+        &self,
+        signature: &Signature,
+        files: &Files,
+    ) -> Result<Option<Vec<Importance>>, Error> {
+        Ok(Some(explain::named_importances(signature, &models(files)?)))
     }
 }
 
 /// The model inside an archive.
 ///
 /// # Errors
-/// `Error::Corrupt` when it is missing or not what it should be.
+/// `Error::Corrupt` when it is missing, there are several, or it is not what it should be.
 pub fn read(files: &Files) -> Result<Ensemble, Error> {
-    let bytes = files.get(ensemble::MODEL_FILE).ok_or_else(|| {
-        Error::Corrupt(format!("the archive has no file {:?}", ensemble::MODEL_FILE))
-    })?;
-    Ensemble::read(bytes)
+    let mut models = models(files)?;
+    match (models.pop(), models.len()) {
+        (Some(model), 0) => Ok(model),
+        _ => Err(Error::Corrupt("the archive has several models, one for each fold".into())),
+    }
+}
+
+/// The models inside an archive: one, or that of each fold. At least one.
+///
+/// # Errors
+/// As [`read`].
+pub fn models(files: &Files) -> Result<Vec<Ensemble>, Error> {
+    let name = ensemble::MODEL_FILE;
+    if let Some(bytes) = files.get(name) {
+        return Ok(vec![Ensemble::read(bytes)?]);
+    }
+    let folds = (0..).map_while(|fold| files.get(&format!("{name}-{fold}")));
+    let found: Vec<Ensemble> =
+        folds.map(|bytes| Ensemble::read(bytes)).collect::<Result<_, _>>()?;
+    match found.is_empty() {
+        true => Err(Error::Corrupt(format!("the archive has no file {name:?}"))),
+        false => Ok(found),
+    }
 }
 
 struct Booster {
     settings: Settings,
+    earlier: Option<Ensemble>,
 }
 
 impl Trainer for Booster {
@@ -91,67 +151,42 @@ impl Trainer for Booster {
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
-        boost::fit(&self.settings, data, context)
+        if let Some(folds) = self.settings.folds {
+            return folds::fit(&self.settings, folds, data, context);
+        }
+        let boosted = boost::fit(&self.settings, data, self.earlier.as_ref(), context)?;
+        let boost::Boosted { model, metrics, prepared } = boosted;
+        Ok(Fitted {
+            files: Files::from([(ensemble::MODEL_FILE.to_owned(), model.to_ubjson())]),
+            signature: boost::signature(&model, &data.train, &prepared),
+            metrics,
+            epochs: model.rounds.len() - 1,
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    fn go_on_from(&mut self, earlier: &Earlier) -> Result<(), Error> {
+        if earlier.algorithm != Xgboost.name() {
+            return Err(foreign(&earlier.algorithm, Xgboost.name()));
+        }
+        if self.settings.folds.is_some() {
+            return Err(Error::Data {
+                what: "_kfold does not go with the channel model".into(),
+                help: "leave one of the two out".into(),
+            });
+        }
+        self.earlier = Some(read(&earlier.files)?);
+        Ok(())
     }
 }
 
-/// A model that answers as SageMaker's container does: one `score` a row, which is the
-/// probability for `binary:logistic`, the class for `multi:softmax`, all probabilities for
-/// `multi:softprob`, else the value.
-pub struct Opened {
-    scorer: Scorer,
-    objective: Objective,
-    /// The words of `multi:softmax`'s classes.
-    words: Option<Arc<LabelNames>>,
-}
-
-impl Opened {
-    /// Checks that model and signature agree.
-    ///
-    /// # Errors
-    /// `Error::Corrupt` when they do not.
-    pub fn new(signature: &Signature, model: &Ensemble) -> Result<Opened, Error> {
-        let own = boost::plain_signature(model, None);
-        let classes = |signature: &Signature| signature.labels.as_ref().map(LabelNames::len);
-        if own.features != signature.features || own.task != signature.task {
-            return Err(Error::Corrupt(format!(
-                "the model takes {} features for {:?} and the signature says {} for {:?}",
-                own.features, own.task, signature.features, signature.task
-            )));
-        }
-        if classes(&own) != classes(signature) {
-            return Err(Error::Corrupt("the model and the signature differ in classes".into()));
-        }
-        let words = match &signature.labels {
-            Some(names @ LabelNames::Words(_)) => Some(Arc::new(names.clone())),
-            _ => None,
-        };
-        Ok(Opened { scorer: Scorer::new(model), objective: model.objective, words })
-    }
-}
-
-impl Predictor for Opened {
-    fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, Error> {
-        let mut scores = self.scorer.margins(&rows);
-        let values = match self.objective {
-            Objective::Multi { classes, probabilities: true } => {
-                self.objective.score(&mut scores);
-                Values::Vector { width: classes, values: scores }
-            }
-            Objective::Multi { classes, probabilities: false } => {
-                let codes =
-                    scores.chunks_exact(classes).map(|row| super::metric::argmax(row) as u32);
-                match &self.words {
-                    Some(names) => Values::Class { codes: codes.collect(), names: names.clone() },
-                    None => Values::Number(codes.map(|code| code as f32).collect()),
-                }
-            }
-            _ => {
-                self.objective.score(&mut scores);
-                Values::Number(scores)
-            }
-        };
-        let fields = vec![Field { name: "score", values }];
-        Ok(Answer { key: "predictions", rows: rows.nrows(), fields })
+/// What is said of an earlier model that another algorithm made.
+pub(super) fn foreign(made_by: &str, name: &str) -> Error {
+    Error::Data {
+        what: format!("the earlier model was made by {made_by}, and this job trains {name}"),
+        help: "give a model of the same algorithm in the channel model".into(),
     }
 }

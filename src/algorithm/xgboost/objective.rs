@@ -1,10 +1,11 @@
 //! What a booster learns: gradients, the first score, and the way from a margin to an answer.
 //!
-//! Formulas, label checks and the estimated base score are XGBoost 3.2's. Objectives that need
-//! query groups or censored times are not here.
+//! Formulas, label checks and the estimated base score are XGBoost 3.2's. Ranking is in
+//! [`super::rank`]; objectives of censored times are not supported.
 
 use rayon::prelude::*;
 
+use super::rank::{Pairs, RankKind, Ranking};
 use crate::algorithm::Error;
 
 /// An objective with its own parameters.
@@ -55,6 +56,39 @@ pub enum Objective {
     },
     /// `reg:squaredlogerror`
     SquaredLog,
+    /// `rank:pairwise`, `rank:ndcg` and `rank:map`
+    Rank(Ranking),
+}
+
+/// What an objective may be told besides its name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Given {
+    /// `num_class`
+    pub classes: usize,
+    /// `scale_pos_weight`
+    pub positive: f32,
+    /// `tweedie_variance_power`
+    pub power: f32,
+    /// `huber_slope`
+    pub slope: f32,
+    /// `max_delta_step` of `count:poisson`
+    pub step: f32,
+    /// Parameters of ranking; which kind it is follows from the name.
+    pub ranking: Ranking,
+}
+
+impl Default for Given {
+    fn default() -> Given {
+        let ranking = Ranking {
+            kind: RankKind::Ndcg,
+            pairs: Pairs::Top(32),
+            normalise: true,
+            by_difference: true,
+            exponential: true,
+            hessian: 2.0,
+        };
+        Given { classes: 0, positive: 1.0, power: 1.5, slope: 1.0, step: 0.7, ranking }
+    }
 }
 
 /// The three that learn log odds.
@@ -78,11 +112,23 @@ pub struct Truth<'a> {
     pub labels: &'a [f32],
     /// One per row, when the data have them.
     pub weights: Option<&'a [f32]>,
+    /// Where queries begin, and last the number of rows; without, all rows are one query.
+    pub groups: Option<&'a [usize]>,
 }
 
 impl Truth<'_> {
-    fn weight(&self, row: usize) -> f32 {
+    /// The weight of a row.
+    pub fn weight(&self, row: usize) -> f32 {
         self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// The rows of each query.
+    pub fn lists(&self) -> Vec<std::ops::Range<usize>> {
+        match self.groups {
+            Some(groups) => groups.windows(2).map(|ends| ends[0]..ends[1]).collect(),
+            None if self.labels.is_empty() => Vec::new(),
+            None => std::iter::once(0..self.labels.len()).collect(),
+        }
     }
 }
 
@@ -91,7 +137,7 @@ pub const BLOCK_ROWS: usize = 8192;
 
 impl Objective {
     /// The names of all that are supported.
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 16] = [
         "reg:squarederror",
         "binary:logistic",
         "binary:logitraw",
@@ -105,17 +151,15 @@ impl Objective {
         "reg:gamma",
         "reg:tweedie",
         "count:poisson",
+        "rank:pairwise",
+        "rank:ndcg",
+        "rank:map",
     ];
 
     /// The objective of that name; `None` when there is none.
-    pub fn named(
-        name: &str,
-        classes: usize,
-        positive: f32,
-        power: f32,
-        slope: f32,
-        step: f32,
-    ) -> Option<Objective> {
+    pub fn named(name: &str, given: &Given) -> Option<Objective> {
+        let Given { classes, positive, power, slope, step, ranking } = *given;
+        let rank = |kind| Objective::Rank(Ranking { kind, ..ranking });
         let logistic = |kind| Objective::Logistic { kind, positive };
         Some(match name {
             "reg:squarederror" | "reg:linear" => Objective::SquaredError { positive },
@@ -131,6 +175,9 @@ impl Objective {
             "reg:gamma" => Objective::Gamma { positive },
             "reg:tweedie" => Objective::Tweedie { power },
             "count:poisson" => Objective::Poisson { step },
+            "rank:pairwise" => rank(RankKind::Pairwise),
+            "rank:ndcg" => rank(RankKind::Ndcg),
+            "rank:map" => rank(RankKind::Map),
             _ => return None,
         })
     }
@@ -151,6 +198,7 @@ impl Objective {
             Objective::Gamma { .. } => "reg:gamma",
             Objective::Tweedie { .. } => "reg:tweedie",
             Objective::SquaredLog => "reg:squaredlogerror",
+            Objective::Rank(ranking) => ranking.name(),
         }
     }
 
@@ -173,6 +221,18 @@ impl Objective {
     /// Whether leaves are refitted to medians once the tree stands.
     pub fn refits_leaves(&self) -> bool {
         *self == Objective::AbsoluteError
+    }
+
+    /// This objective with rows of label 1 weighing as the others.
+    pub fn unweighted(&self) -> Objective {
+        let mut plain = *self;
+        if let Objective::SquaredError { positive }
+        | Objective::Logistic { positive, .. }
+        | Objective::Gamma { positive } = &mut plain
+        {
+            *positive = 1.0;
+        }
+        plain
     }
 
     /// What is wrong with the label `y`, in XGBoost's words, and what to do.
@@ -206,6 +266,7 @@ impl Objective {
                 "label must be greater than -1 for rmsle so that log(label + 1) can be valid",
                 "remove or correct the row, or choose reg:squarederror",
             )),
+            Objective::Rank(ranking) => ranking.label_fault(y),
             _ => None,
         }
     }
@@ -260,6 +321,8 @@ impl Objective {
                 vec![mean(truth)]
             }
             Objective::Poisson { .. } | Objective::Tweedie { .. } => vec![mean(truth)],
+            // Pairs pull as much up as down.
+            Objective::Rank(_) => vec![0.0],
             _ => vec![self.stump(truth)],
         }
     }
@@ -311,7 +374,14 @@ impl Objective {
     }
 
     /// The gradients of all groups, group after group: the softmax is computed once per row.
-    pub fn multi_gradients(&self, margins: &[f32], truth: &Truth<'_>, out: &mut [Vec<Gradient>]) {
+    /// `factor` is that of second derivatives: 2 in XGBoost, k / (k - 1) of k classes in LightGBM.
+    pub fn multi_gradients(
+        &self,
+        margins: &[f32],
+        truth: &Truth<'_>,
+        factor: f32,
+        out: &mut [Vec<Gradient>],
+    ) {
         let groups = out.len();
         let rows = truth.labels.len();
         let mut shares = vec![0.0f32; rows * groups];
@@ -323,7 +393,8 @@ impl Objective {
         out.par_iter_mut().enumerate().for_each(|(group, out)| {
             for (row, out) in out.iter_mut().enumerate() {
                 let own = truth.labels[row] == group as f32;
-                *out = multi_gradient(shares[row * groups + group], own, truth.weight(row));
+                let share = shares[row * groups + group];
+                *out = multi_gradient(share, own, factor, truth.weight(row));
             }
         });
     }
@@ -351,7 +422,7 @@ impl Objective {
             Objective::Multi { .. } => {
                 let mut shares = margins.to_vec();
                 softmax(&mut shares);
-                multi_gradient(shares[group], y == group as f32, weight)
+                multi_gradient(shares[group], y == group as f32, 2.0, weight)
             }
             Objective::PseudoHuber { slope } => {
                 let z = margin - y;
@@ -387,6 +458,8 @@ impl Objective {
                 let square = (p + 1.0) * (p + 1.0);
                 [gap / (p + 1.0) * weight, ((1.0 - gap) / square).max(1e-6) * weight]
             }
+            // A row alone has no partner to be compared with.
+            Objective::Rank(_) => [0.0; 2],
         }
     }
 
@@ -441,9 +514,9 @@ pub fn softmax(margins: &mut [f32]) {
     }
 }
 
-fn multi_gradient(share: f32, own: bool, weight: f32) -> Gradient {
+fn multi_gradient(share: f32, own: bool, factor: f32, weight: f32) -> Gradient {
     let first = if own { share - 1.0 } else { share };
-    [first * weight, (2.0 * share * (1.0 - share) * weight).max(1e-16)]
+    [first * weight, (factor * share * (1.0 - share) * weight).max(1e-16)]
 }
 
 fn mean(truth: &Truth<'_>) -> f32 {
@@ -506,19 +579,18 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<Objective> {
-        Objective::NAMES
-            .iter()
-            .map(|name| Objective::named(name, 3, 1.0, 1.5, 1.0, 0.7).unwrap())
-            .collect()
+        let given = Given { classes: 3, ..Given::default() };
+        Objective::NAMES.iter().map(|name| Objective::named(name, &given).unwrap()).collect()
     }
 
     #[test]
     fn names_lead_to_themselves() {
         for objective in all() {
             let name = objective.name();
-            assert_eq!(Objective::named(name, 3, 1.0, 1.5, 1.0, 0.7), Some(objective), "{name}");
+            let given = Given { classes: 3, ..Given::default() };
+            assert_eq!(Objective::named(name, &given), Some(objective), "{name}");
         }
-        assert_eq!(Objective::named("survival:cox", 0, 1.0, 1.5, 1.0, 0.7), None);
+        assert_eq!(Objective::named("survival:cox", &Given::default()), None);
     }
 
     #[test]
@@ -548,7 +620,7 @@ mod tests {
 
     #[test]
     fn labels_outside_the_domain_are_refused_in_xgboosts_words() {
-        let logistic = Objective::named("binary:logistic", 0, 1.0, 1.5, 1.0, 0.7).unwrap();
+        let logistic = Objective::named("binary:logistic", &Given::default()).unwrap();
         let said = logistic.check_labels(&[0.0, 2.0], "train").unwrap_err().to_string();
         assert_eq!(
             said,

@@ -5,7 +5,8 @@
 //! `deterministic_histogram`) is accepted and says so.
 
 use super::measure::Measure;
-use super::objective::Objective;
+use super::objective::{Given, Objective};
+use super::rank::Pairs;
 use crate::algorithm::parameter::{self, Checked, Kind, Parameter, Range, Value};
 use crate::spec::limit::{CLASSES_MAX, TREE_DEPTH_MAX};
 use crate::spec::parameter::{RawParameters, RawValue};
@@ -101,6 +102,20 @@ pub static TABLE: &[Parameter] = &[
         "256",
         "Most bins of a column; above 256 takes twice the memory.",
     ),
+    entry(
+        "max_cat_to_onehot",
+        &[],
+        Kind::Integer(1, 1_000_000),
+        "4",
+        "Columns of fewer categories are parted one category against all others.",
+    ),
+    entry(
+        "max_cat_threshold",
+        &[],
+        Kind::Integer(1, 1_000_000),
+        "64",
+        "Most categories, in the order of their weights, that a split tries.",
+    ),
     entry("num_parallel_tree", &[], Kind::Integer(1, 10_000), "1", "Trees grown in each round."),
     entry(
         "monotone_constraints",
@@ -178,11 +193,60 @@ pub static TABLE: &[Parameter] = &[
     entry(
         "_kfold",
         &[],
-        Kind::Fixed("cross-validation inside a job is not supported yet"),
+        Kind::Integer(0, 1_000),
         "0",
-        "Folds.",
+        "Cross-validation: a model for each of so many parts of train and validation; 0 = none.",
     ),
-    entry("_num_cv_round", &[], Kind::Fixed("belongs to _kfold"), "1", "Repeats of the folds."),
+    entry("_num_cv_round", &[], Kind::Integer(1, 1_000), "1", "Times the parts are drawn anew."),
+    entry(
+        "lambdarank_pair_method",
+        &[],
+        Kind::Choice(&["topk", "mean"]),
+        "topk",
+        "Which pairs `rank:*` learns from: those of the first rows, or some drawn for each.",
+    ),
+    entry(
+        "lambdarank_num_pair_per_sample",
+        &[],
+        Kind::WordOr(&["auto"], &Kind::Integer(1, 1_000_000)),
+        "auto",
+        "How many first rows (`auto`: 32), or pairs for each row (`auto`: 1).",
+    ),
+    entry(
+        "lambdarank_normalization",
+        &[],
+        Kind::Boolean,
+        "true",
+        "Whether a query's gradients are scaled by their sum.",
+    ),
+    entry(
+        "lambdarank_score_normalization",
+        &[],
+        Kind::Boolean,
+        "true",
+        "Whether a pair weighs less when its scores are far apart.",
+    ),
+    entry(
+        "lambdarank_unbiased",
+        &[],
+        Kind::Fixed("positions are not debiased"),
+        "false",
+        "Debias clicks by position.",
+    ),
+    entry(
+        "lambdarank_bias_norm",
+        &[],
+        Kind::Fixed("belongs to lambdarank_unbiased"),
+        "1",
+        "Regularisation of the bias.",
+    ),
+    entry(
+        "ndcg_exp_gain",
+        &[],
+        Kind::Boolean,
+        "true",
+        "Whether a grade is worth 2^grade - 1 in NDCG, or itself.",
+    ),
     entry(
         "save_model_on_termination",
         &[],
@@ -250,41 +314,106 @@ pub struct Growth {
     pub lossguide: bool,
     /// Least hessian of a child.
     pub min_child_weight: f64,
+    /// Least rows of a child, by LightGBM's estimate; 1 for no limit of its own.
+    pub min_rows: usize,
     /// Largest leaf weight before `eta`; 0 for none.
     pub max_delta_step: f64,
     /// L2.
     pub lambda: f64,
     /// L1.
     pub alpha: f64,
-    /// Share of rows.
-    pub subsample: f64,
     /// Shares of columns by tree, level and node.
     pub columns: [f64; 3],
     /// -1, 0 or 1 for each of the first columns; the rest are 0.
     pub monotone: Vec<i8>,
     /// Sets of columns that may share a path; empty for no constraint.
     pub interactions: Vec<Vec<u32>>,
+    /// Columns of fewer categories are parted one against all others.
+    pub onehot_max: usize,
+    /// Categories in the order of their weights that a split tries.
+    pub categories_max: usize,
+}
+
+/// A metric and the name it is reported by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// What is measured.
+    pub measure: Measure,
+    /// `auc`
+    pub name: String,
+}
+
+/// Whose words and habits a training follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// XGBoost's.
+    Xgboost,
+    /// LightGBM's: log lines, second derivatives of several classes, nodes that keep their rows.
+    Lightgbm,
+}
+
+/// Which rows a tree sees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sampling {
+    /// Each tree its own draw of this share.
+    Share(f64),
+    /// All trees of some rounds the same draw of this share.
+    Bag {
+        /// Share of rows.
+        share: f64,
+        /// Rounds until the next draw.
+        rounds: usize,
+    },
+    /// Rows with large gradients, and a share of the others (Ke et al. 2017), once the first
+    /// rounds are done.
+    Gradient {
+        /// Share of rows taken for their gradients.
+        top: f64,
+        /// Share of rows drawn from the others.
+        other: f64,
+        /// Rounds before, on all rows.
+        after: usize,
+    },
+}
+
+/// Cross-validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folds {
+    /// Parts; at least 2.
+    pub parts: usize,
+    /// Times they are drawn.
+    pub rounds: usize,
 }
 
 /// Everything `fit` needs.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Whose words and habits.
+    pub flavour: Flavour,
     /// Boosting rounds.
     pub rounds: usize,
     /// What to learn.
     pub objective: Objective,
-    /// Metrics in the order they are reported; the last decides early stopping.
-    pub measures: Vec<Measure>,
+    /// Metrics in the order they are reported.
+    pub figures: Vec<Figure>,
+    /// The one of them that decides early stopping.
+    pub deciding: usize,
     /// The user's base score, in the answer's scale.
     pub base_score: Option<f32>,
     /// How trees grow.
     pub growth: Growth,
+    /// Which rows they see.
+    pub sampling: Sampling,
     /// Bins of a column.
     pub max_bin: usize,
     /// Trees per round and output.
     pub parallel: usize,
     /// Rounds without improvement.
     pub early_stopping: Option<usize>,
+    /// Both classes weigh the same in sum.
+    pub balanced: bool,
+    /// Cross-validation instead of one model.
+    pub folds: Option<Folds>,
     /// The `seed` hyperparameter.
     pub seed: u64,
     /// Everything in effect, for the manifest.
@@ -304,6 +433,7 @@ impl Settings {
         let monotone = monotone(&checked, problems);
         let interactions = interactions(&checked, problems);
         let base_score = base_score(&checked, objective.as_ref(), problems);
+        let folds = folds(&checked, objective.as_ref(), problems);
         if checked.word("grow_policy") == "lossguide"
             && checked.integer("max_depth") == 0
             && checked.integer("max_leaves") == 0
@@ -315,19 +445,50 @@ impl Settings {
         if problems.list.len() > before {
             return None;
         }
+        let named = |measure: Measure| Figure { name: measure.name(), measure };
+        let figures: Vec<Figure> = measures.into_iter().map(named).collect();
         Some(Settings {
+            flavour: Flavour::Xgboost,
             rounds: checked.size("num_round"),
             objective,
-            measures,
+            deciding: figures.len() - 1,
+            figures,
             base_score,
             growth: growth(&checked, monotone, interactions),
+            sampling: Sampling::Share(checked.float("subsample")),
             max_bin: checked.size("max_bin"),
             parallel: checked.size("num_parallel_tree"),
             early_stopping: Some(checked.size("early_stopping_rounds")).filter(|n| *n > 0),
+            balanced: false,
+            folds,
             seed: checked.integer("seed").unsigned_abs(),
             effective: checked.effective(),
         })
     }
+}
+
+fn folds(
+    checked: &Checked,
+    objective: Option<&Objective>,
+    problems: &mut Problems,
+) -> Option<Folds> {
+    let (parts, rounds) = (checked.size("_kfold"), checked.size("_num_cv_round"));
+    if parts == 0 {
+        if rounds > 1 {
+            let help = "set _kfold to 2 or more, or leave it out";
+            checked.refuse(problems, "_num_cv_round", "there is no _kfold to repeat", help);
+        }
+        return None;
+    }
+    if parts == 1 {
+        let help = "set _kfold to 2 or more";
+        checked.refuse(problems, "_kfold", "one part leaves nothing to learn from", help);
+    }
+    if let Some(Objective::Rank(_)) = objective {
+        let help = "leave _kfold out; give a validation channel";
+        checked.refuse(problems, "_kfold", "queries are not parted into folds", help);
+    }
+    Some(Folds { parts, rounds })
 }
 
 /// What XGBoost writes as text may come as a TOML list too.
@@ -352,41 +513,42 @@ fn growth(checked: &Checked, monotone: Vec<i8>, interactions: Vec<Vec<u32>>) -> 
         max_leaves: unlimited(checked.size("max_leaves"), usize::MAX),
         lossguide: checked.word("grow_policy") == "lossguide",
         min_child_weight: checked.float("min_child_weight"),
+        min_rows: 1,
         max_delta_step: checked.float("max_delta_step"),
         lambda: checked.float("lambda"),
         alpha: checked.float("alpha"),
-        subsample: checked.float("subsample"),
         columns: ["colsample_bytree", "colsample_bylevel", "colsample_bynode"]
             .map(|name| checked.float(name)),
         monotone,
         interactions,
+        onehot_max: checked.size("max_cat_to_onehot"),
+        categories_max: checked.size("max_cat_threshold"),
     }
 }
 
 fn objective(checked: &Checked, problems: &mut Problems) -> Option<Objective> {
     let name = checked.text("objective").trim().to_owned();
     let classes = checked.size("num_class");
-    let found = Objective::named(
-        &name,
+    let mut given = Given {
         classes,
-        checked.float("scale_pos_weight") as f32,
-        checked.float("tweedie_variance_power") as f32,
-        checked.float("huber_slope") as f32,
-        checked.float("max_delta_step") as f32,
-    );
+        positive: checked.float("scale_pos_weight") as f32,
+        power: checked.float("tweedie_variance_power") as f32,
+        slope: checked.float("huber_slope") as f32,
+        step: checked.float("max_delta_step") as f32,
+        ..Given::default()
+    };
+    let pairs = checked.float_or_auto("lambdarank_num_pair_per_sample").map(|pairs| pairs as usize);
+    given.ranking.pairs = match checked.word("lambdarank_pair_method") {
+        "mean" => Pairs::Mean(pairs.unwrap_or(1)),
+        _ => Pairs::Top(pairs.unwrap_or(32)),
+    };
+    given.ranking.normalise = checked.boolean("lambdarank_normalization");
+    given.ranking.by_difference = checked.boolean("lambdarank_score_normalization");
+    given.ranking.exponential = checked.boolean("ndcg_exp_gain");
+    let found = Objective::named(&name, &given);
     let Some(objective) = found else {
-        let (what, help) = match name.as_str() {
-            "rank:pairwise" | "rank:ndcg" | "rank:map" => (
-                format!(
-                    "{name} is not supported: it needs query groups, which channels do not carry yet"
-                ),
-                "use binary:logistic or reg:squarederror on the relevance".to_owned(),
-            ),
-            other => (
-                format!("{other:?} is not an objective of this engine"),
-                format!("allowed: {}", Objective::NAMES.join(", ")),
-            ),
-        };
+        let what = format!("{name:?} is not an objective of this engine");
+        let help = format!("allowed: {}", Objective::NAMES.join(", "));
         checked.refuse(problems, "objective", what, help);
         return None;
     };
@@ -508,7 +670,8 @@ mod tests {
         assert_eq!(settings.objective, Objective::SquaredError { positive: 1.0 });
         assert_eq!((settings.growth.eta, settings.growth.max_depth), (0.3, 6));
         assert_eq!(settings.max_bin, 256);
-        assert_eq!(settings.measures, [Measure::Rmse]);
+        assert_eq!(settings.figures[0].measure, Measure::Rmse);
+        assert_eq!(settings.sampling, Sampling::Share(1.0));
     }
 
     #[test]
@@ -525,7 +688,8 @@ mod tests {
         assert_eq!(settings.growth.eta, 0.1);
         assert_eq!(settings.growth.monotone, [1, 0, -1]);
         assert_eq!(settings.growth.interactions, [vec![0, 1], vec![2]]);
-        assert_eq!(settings.measures, [Measure::Auc, Measure::Error(0.7)]);
+        let measures: Vec<Measure> = settings.figures.iter().map(|f| f.measure).collect();
+        assert_eq!(measures, [Measure::Auc, Measure::Error(0.7)]);
     }
 
     #[test]
@@ -534,14 +698,15 @@ mod tests {
             ("booster", "dart"),
             ("booster", "gblinear"),
             ("tree_method", "exact"),
-            ("objective", "rank:ndcg"),
+            ("lambdarank_unbiased", "true"),
             ("objective", "survival:cox"),
             ("process_type", "update"),
-            ("_kfold", "5"),
+            ("_kfold", "1"),
+            ("_num_cv_round", "3"),
             ("rate_drop", "0.1"),
             ("monotone_constraints", "(2)"),
             ("interaction_constraints", "[0,1]"),
-            ("eval_metric", "ndcg@5"),
+            ("eval_metric", "ndcg@0"),
             ("subsample", "0"),
         ] {
             let said = read(&[("num_round", "1"), (name, value)]).unwrap_err();

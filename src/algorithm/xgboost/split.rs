@@ -1,14 +1,19 @@
 //! The best split of a node, from its histogram: XGBoost's gain, weights and constraints.
+//!
+//! A column of categories is parted one against all others where it has few, and else by the order
+//! of its categories' own weights (Fisher 1958: the best of all sets is a prefix of that order).
 
-use super::bins::{Bins, Tile};
-use super::histogram::{Scaled, Sum};
+use super::bins::Bins;
+use super::histogram::{Scaled, Slot, Sum};
 use super::settings::Growth;
+use super::tile::Tile;
+use super::tree::Set;
 
 /// Loss a split must save to be made at all, as XGBoost's `kRtEps`.
 pub const GAIN_MIN: f32 = 1e-6;
 
 /// A way to part a node's rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     /// Loss it saves.
     pub gain: f32,
@@ -22,6 +27,8 @@ pub struct Split {
     pub left: Sum,
     /// What goes right.
     pub right: Sum,
+    /// The categories that go right, where the column has any; then `last` says nothing.
+    pub set: Option<Set>,
 }
 
 impl Split {
@@ -97,6 +104,16 @@ impl<'a> Loss<'a> {
         weight.clamp(bounds.low, bounds.high)
     }
 
+    /// Least hessian of a child of a node with this hessian and so many rows. A least number of
+    /// rows is brought to hessians by the node's own ratio, as LightGBM does.
+    pub fn least(&self, hessian: f64, rows: usize) -> f64 {
+        let least = self.growth.min_child_weight;
+        if self.growth.min_rows <= 1 || rows == 0 {
+            return least;
+        }
+        least.max((self.growth.min_rows as f64 - 0.5) * hessian / rows as f64)
+    }
+
     /// What the node saves against weight 0, doubled.
     pub fn gain(&self, sums: [f64; 2], bounds: Bounds) -> f64 {
         let [g, h] = sums;
@@ -137,6 +154,8 @@ pub struct Sought<'a> {
     pub sum: Sum,
     /// [`Loss::gain`] of them.
     pub gain: f64,
+    /// Least hessian of a child: [`Loss::least`].
+    pub least: f64,
     /// What its weight keeps to.
     pub bounds: Bounds,
     /// Whether each column may be used; `None` for all.
@@ -144,10 +163,10 @@ pub struct Sought<'a> {
 }
 
 /// The best split over the columns of one tile.
-pub fn best_of_tile(
+pub fn best_of_tile<S: Slot>(
     bins: &Bins,
     tile: &Tile,
-    slots: &[Sum],
+    slots: &[S],
     scaled: &Scaled,
     loss: &Loss<'_>,
     node: &Sought<'_>,
@@ -158,11 +177,15 @@ pub fn best_of_tile(
             continue;
         }
         let column = &bins.columns[*feature as usize];
-        let slots = &slots[lane * tile.stride..][..column.bins()];
+        let slots = &slots[tile.starts[lane]..][..column.bins()];
         let (values, missing) = slots.split_at(column.ends.len());
-        let missing = missing.first().copied().unwrap_or_default();
+        let missing = missing.first().map_or(Sum::default(), |slot| slot.sum());
         let scan = Scan { feature: *feature, values, missing, scaled, loss, node };
-        let found = if loss.is_plain() && loss.growth.alpha == 0.0 {
+        let found = if column.categories && values.len() < loss.growth.onehot_max {
+            scan.one_against_all()
+        } else if column.categories {
+            scan.parted()
+        } else if loss.is_plain() && loss.growth.alpha == 0.0 {
             scan.plainly()
         } else {
             scan.carefully()
@@ -173,9 +196,9 @@ pub fn best_of_tile(
 }
 
 /// One column of one node.
-struct Scan<'a> {
+struct Scan<'a, S> {
     feature: u32,
-    values: &'a [Sum],
+    values: &'a [S],
     missing: Sum,
     scaled: &'a Scaled,
     loss: &'a Loss<'a>,
@@ -191,80 +214,166 @@ struct Cut {
     left: Sum,
 }
 
-impl Scan<'_> {
+impl<S: Slot> Scan<'_, S> {
     /// Without bounds, steps or L1: a gain takes one division.
     fn plainly(&self) -> Option<Split> {
         let growth = self.loss.growth;
-        let (lambda, least) = (growth.lambda, growth.min_child_weight.max(0.0));
+        let (lambda, least) = (growth.lambda, self.node.least.max(0.0));
         let [unit_g, unit_h] = self.scaled.unit;
         let [all_g, all_h] = self.scaled.value(self.node.sum);
-        // The highest loss saved needs no subtraction of the node's own gain to be found.
-        self.scan(|left| {
+        // Most cuts lose by far: they are told by products, and only the others take a division.
+        // Rounded to f32 a gain beats another only when it is above it before.
+        let worthwhile = |left: Sum, best: f32| {
             let (lg, lh) = (left.g * unit_g, left.h * unit_h);
             let (rg, rh) = (all_g - lg, all_h - lh);
-            if lh < least || rh < least || lh <= 0.0 || rh <= 0.0 {
+            let (dl, dr) = (lh + lambda, rh + lambda);
+            let bar = (f64::from(best) + self.node.gain) * (1.0 - 1e-12);
+            (lg * lg * dr + rg * rg * dl >= bar * (dl * dr)) & (lh >= least) & (rh >= least)
+        };
+        let gain = |left: Sum| {
+            let (lg, lh) = (left.g * unit_g, left.h * unit_h);
+            let (rg, rh) = (all_g - lg, all_h - lh);
+            if lh <= 0.0 || rh <= 0.0 {
                 return f32::NEG_INFINITY;
             }
             let (dl, dr) = (lh + lambda, rh + lambda);
             ((lg * lg * dr + rg * rg * dl) / (dl * dr) - self.node.gain) as f32
-        })
+        };
+        self.scan(worthwhile, gain)
     }
 
     /// With everything.
     fn carefully(&self) -> Option<Split> {
-        let (loss, node) = (self.loss, self.node);
-        let least = loss.growth.min_child_weight;
-        let sign = loss.sign(self.feature);
-        self.scan(|left| {
-            let (l, r) = (self.scaled.value(left), self.scaled.value(node.sum.minus(left)));
-            if l[1] < least || r[1] < least || l[1] <= 0.0 || r[1] <= 0.0 {
-                return f32::NEG_INFINITY;
-            }
-            if sign != 0 {
-                let (wl, wr) = (loss.weight(l, node.bounds), loss.weight(r, node.bounds));
-                if (sign > 0 && wl > wr) || (sign < 0 && wl < wr) {
-                    return f32::NEG_INFINITY;
-                }
-            }
-            (loss.gain(l, node.bounds) + loss.gain(r, node.bounds) - node.gain) as f32
-        })
+        self.scan(|_, _| true, |left| self.gain(left))
     }
 
-    /// Tries every cut, missing values right, then (where there are some) left.
-    fn scan(&self, gain: impl Fn(Sum) -> f32) -> Option<Split> {
-        let mut best = Cut { gain: GAIN_MIN, last: -2, default_left: false, left: Sum::default() };
+    /// The loss saved when `left` goes left.
+    fn gain(&self, left: Sum) -> f32 {
+        let (loss, node) = (self.loss, self.node);
+        let least = node.least;
+        let (l, r) = (self.scaled.value(left), self.scaled.value(node.sum.minus(left)));
+        if l[1] < least || r[1] < least || l[1] <= 0.0 || r[1] <= 0.0 {
+            return f32::NEG_INFINITY;
+        }
+        let sign = loss.sign(self.feature);
+        if sign != 0 {
+            let (wl, wr) = (loss.weight(l, node.bounds), loss.weight(r, node.bounds));
+            if (sign > 0 && wl > wr) || (sign < 0 && wl < wr) {
+                return f32::NEG_INFINITY;
+            }
+        }
+        (loss.gain(l, node.bounds) + loss.gain(r, node.bounds) - node.gain) as f32
+    }
+
+    /// One category right, all others left; missing values with the others, or with the one.
+    fn one_against_all(&self) -> Option<Split> {
+        let mut best = Cut { gain: GAIN_MIN, last: -1, default_left: false, left: Sum::default() };
+        for (code, slot) in self.values.iter().enumerate() {
+            let alone = self.node.sum.minus(slot.sum());
+            for (left, default_left) in [(alone, true), (alone.minus(self.missing), false)] {
+                let gain = self.gain(left);
+                if gain > best.gain {
+                    best = Cut { gain, last: code as i32, default_left, left };
+                }
+            }
+        }
+        let code = u32::try_from(best.last).ok()?;
+        Some(self.split(best, Some([code].into_iter().collect())))
+    }
+
+    /// A prefix of the categories, in the order of their weights, right; missing values left,
+    /// then (scanned from the other end) right.
+    fn parted(&self) -> Option<Split> {
+        let weight =
+            |slot: &S| self.loss.weight(self.scaled.value(slot.sum()), Bounds::NONE) as f32;
+        let weights: Vec<f32> = self.values.iter().map(weight).collect();
+        let mut order: Vec<usize> = (0..weights.len()).collect();
+        order.sort_by(|left, right| weights[*left].total_cmp(&weights[*right]));
+        let steps = self.loss.growth.categories_max.min(order.len()).saturating_sub(1);
+        let sum = |at: usize| self.values[order[at]].sum();
+        // `last` is how many categories go right.
+        let mut best = Cut { gain: GAIN_MIN, last: 0, default_left: false, left: Sum::default() };
+        let mut right = Sum::default();
+        for at in 0..steps {
+            right = right.plus(sum(at));
+            let left = self.node.sum.minus(right);
+            let gain = self.gain(left);
+            if gain > best.gain {
+                best = Cut { gain, last: at as i32 + 1, default_left: true, left };
+            }
+        }
         let mut left = Sum::default();
-        for (bin, slot) in self.values.iter().enumerate() {
-            if *slot == Sum::default() {
+        for at in (order.len() - steps..order.len()).rev() {
+            left = left.plus(sum(at));
+            let gain = self.gain(left);
+            if gain > best.gain {
+                best = Cut { gain, last: at as i32, default_left: false, left };
+            }
+        }
+        let right = order.get(..best.last as usize).filter(|right| !right.is_empty())?;
+        Some(self.split(best, Some(right.iter().map(|code| *code as u32).collect())))
+    }
+
+    fn split(&self, cut: Cut, set: Option<Set>) -> Split {
+        Split {
+            gain: cut.gain,
+            feature: self.feature,
+            last: cut.last,
+            default_left: cut.default_left,
+            left: cut.left,
+            right: self.node.sum.minus(cut.left),
+            set,
+        }
+    }
+
+    /// Tries every cut, missing values right, then (where there are some) left. `worthwhile` may
+    /// tell of a cut that it does not beat the best gain so far.
+    fn scan(
+        &self,
+        worthwhile: impl Fn(Sum, f32) -> bool,
+        gain: impl Fn(Sum) -> f32,
+    ) -> Option<Split> {
+        let mut best = Cut { gain: GAIN_MIN, last: -2, default_left: false, left: Sum::default() };
+        let mut consider = |left: Sum, last: i32, default_left: bool| {
+            if worthwhile(left, best.gain) {
+                let gain = gain(left);
+                if gain > best.gain {
+                    best = Cut { gain, last, default_left, left };
+                }
+            }
+        };
+        let mut left = Sum::default();
+        for (block, slots) in self.values.chunks(SKIP).enumerate() {
+            if are_empty(slots) {
                 continue;
             }
-            left = left.plus(*slot);
-            let gain = gain(left);
-            if gain > best.gain {
-                best = Cut { gain, last: bin as i32, default_left: false, left };
+            for (at, slot) in slots.iter().enumerate().filter(|(_, slot)| **slot != S::default()) {
+                left = left.plus(slot.sum());
+                consider(left, (block * SKIP + at) as i32, false);
             }
         }
         if self.missing != Sum::default() {
             // Down from the top, as XGBoost does, so that equal gains fall alike.
             let mut left = self.node.sum;
-            for (bin, slot) in self.values.iter().enumerate().rev() {
-                if *slot == Sum::default() {
+            for (block, slots) in self.values.chunks(SKIP).enumerate().rev() {
+                if are_empty(slots) {
                     continue;
                 }
-                left = left.minus(*slot);
-                let gain = gain(left);
-                if gain > best.gain {
-                    best = Cut { gain, last: bin as i32 - 1, default_left: true, left };
+                let full =
+                    slots.iter().enumerate().rev().filter(|(_, slot)| **slot != S::default());
+                for (at, slot) in full {
+                    left = left.minus(slot.sum());
+                    consider(left, (block * SKIP + at) as i32 - 1, true);
                 }
             }
         }
-        (best.last != -2).then(|| Split {
-            gain: best.gain,
-            feature: self.feature,
-            last: best.last,
-            default_left: best.default_left,
-            left: best.left,
-            right: self.node.sum.minus(best.left),
-        })
+        (best.last != -2).then(|| self.split(best, None))
     }
+}
+
+/// Slots looked at together: in small nodes most are empty.
+const SKIP: usize = 8;
+
+fn are_empty<S: Slot>(slots: &[S]) -> bool {
+    slots.iter().fold(true, |empty, slot| empty & (*slot == S::default()))
 }

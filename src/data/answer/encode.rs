@@ -18,8 +18,19 @@ use crate::spec::train::Media;
 ///
 /// A field with fewer entries than rows counts as null there.
 pub fn encode(answer: &Answer, accept: &Accept, out: &mut Vec<u8>) {
+    write(answer, accept, false, out);
+}
+
+/// As [`encode`], with every field in CSV too: separated by commas, a vector as `"[0.1, 0.9]"` (as
+/// SageMaker's XGBoost container writes selected fields), contributions as name and number in turn.
+pub fn encode_fields(answer: &Answer, accept: &Accept, out: &mut Vec<u8>) {
+    write(answer, accept, true, out);
+}
+
+fn write(answer: &Answer, accept: &Accept, all: bool, out: &mut Vec<u8>) {
     let mut writer = Writer { out, number: zmij::Buffer::new(), whole: itoa::Buffer::new() };
     match accept.media {
+        Media::Csv | Media::Libsvm if all && answer.fields.len() > 1 => writer.csv_fields(answer),
         // `Accept` holds no other format than one that answers are written in.
         Media::Csv | Media::Libsvm => writer.csv(answer),
         Media::Json => writer.json(answer),
@@ -42,6 +53,35 @@ impl Writer<'_> {
         }
     }
 
+    fn csv_fields(&mut self, answer: &Answer) {
+        for row in 0..answer.rows {
+            for (at, field) in answer.fields.iter().enumerate() {
+                if at > 0 {
+                    self.out.push(b',');
+                }
+                match &field.values {
+                    Values::Vector { width, values } => {
+                        self.out.extend_from_slice(b"\"[");
+                        for (at, value) in vector(values, *width, row).iter().enumerate() {
+                            if at > 0 {
+                                self.out.extend_from_slice(b", ");
+                            }
+                            self.csv_number(*value);
+                        }
+                        self.out.extend_from_slice(b"]\"");
+                    }
+                    Values::Classes(names) => {
+                        self.out.extend_from_slice(b"\"[");
+                        self.classes(names, b", ", Writer::quoted_word);
+                        self.out.extend_from_slice(b"]\"");
+                    }
+                    _ => self.csv_field(field, row),
+                }
+            }
+            self.out.push(b'\n');
+        }
+    }
+
     fn csv_field(&mut self, field: &Field, row: usize) {
         match &field.values {
             Values::Number(numbers) => {
@@ -60,6 +100,7 @@ impl Writer<'_> {
                 Some(Class::Word(word)) => self.csv_word(word),
                 None => self.csv_number(f32::NAN),
             },
+            Values::Classes(names) => self.classes(names, b",", Writer::csv_word),
             Values::Contributions { width, columns, values, names } => {
                 let columns = columns.get(row * width..(row + 1) * width).unwrap_or(&[]);
                 for (at, (column, value)) in
@@ -96,6 +137,23 @@ impl Writer<'_> {
         self.out.push(b'"');
         self.out.extend_from_slice(word.replace('"', "\"\"").as_bytes());
         self.out.push(b'"');
+    }
+
+    fn classes(&mut self, names: &LabelNames, comma: &[u8], word: fn(&mut Self, &str)) {
+        for at in 0..names.len() {
+            if at > 0 {
+                self.out.extend_from_slice(comma);
+            }
+            match names {
+                LabelNames::Numbers(numbers) => self.label_number(numbers[at]),
+                LabelNames::Words(words) => word(self, &words[at]),
+            }
+        }
+    }
+
+    /// A word inside quotes.
+    fn quoted_word(&mut self, word: &str) {
+        self.out.extend_from_slice(word.replace('"', "\"\"").as_bytes());
     }
 
     fn json(&mut self, answer: &Answer) {
@@ -149,6 +207,11 @@ impl Writer<'_> {
                 Some(Class::Word(word)) => self.json_word(word),
                 None => self.out.extend_from_slice(b"null"),
             },
+            Values::Classes(names) => {
+                self.out.push(b'[');
+                self.classes(names, b",", Writer::json_word);
+                self.out.push(b']');
+            }
             Values::Contributions { width, columns, values, names } => {
                 let columns = columns.get(row * width..(row + 1) * width).unwrap_or(&[]);
                 self.out.push(b'[');
@@ -307,6 +370,16 @@ mod tests {
             )
         );
         assert_eq!(written(&answer, Media::Csv), "\"a,b\",1.5,amount,-0.5\n7,0.25,\"a,b\",0.0\n");
+    }
+
+    #[test]
+    fn csv_has_every_field_when_all_are_asked_for() {
+        let mut answer = binary(vec![0.25], LabelNames::Numbers(vec![0.0, 1.0]));
+        let both = Values::Vector { width: 2, values: vec![0.75, 0.25] };
+        answer.fields.push(Field { name: "probabilities", values: both });
+        let mut out = Vec::new();
+        encode_fields(&answer, &Media::Csv.into(), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "0.25,0,\"[0.75, 0.25]\"\n");
     }
 
     #[test]

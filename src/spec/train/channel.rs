@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::read::quoted;
+use super::selection::read_selection;
 use super::{Categorical, Channel, Format, LabelColumn, Media, WeightColumn};
 use crate::spec::cursor::{Cursor, Found, Wrong};
 use crate::spec::media::{ContentType, content_type};
@@ -12,15 +13,24 @@ use crate::spec::problem::nearest;
 use crate::spec::uri::Uri;
 
 /// Channels that algorithms read.
-const CHANNELS: [&str; 3] = ["train", "validation", "test"];
+const CHANNELS: [&str; 4] = ["train", "validation", "test", MODEL];
+/// The channel of an earlier model, which a training goes on from.
+const MODEL: &str = "model";
+/// SageMaker's content type of it.
+const MODEL_TYPE: &str = "application/x-sagemaker-model";
 
-/// Reads every channel; `train` has to be there.
-pub(super) fn read_channels(table: &mut Cursor<'_>, base: &Path) -> BTreeMap<ChannelName, Channel> {
+/// Reads every channel, and where an earlier model lies; `train` has to be there.
+pub(super) fn read_channels(
+    table: &mut Cursor<'_>,
+    base: &Path,
+) -> (BTreeMap<ChannelName, Channel>, Option<Uri>) {
     let mut channels = BTreeMap::new();
+    let mut model = None;
     let mut meant = Vec::new();
     let has_train = table.has("train");
     table.each_table("[channels.train] with uri = \"…\" below it", |name, cursor| {
         match channel_name(name) {
+            Ok(_) if name == MODEL => model = read_model(cursor, base),
             Ok(name) => {
                 if let Some(channel) = read_channel(cursor, base) {
                     channels.insert(name, channel);
@@ -36,7 +46,22 @@ pub(super) fn read_channels(table: &mut Cursor<'_>, base: &Path) -> BTreeMap<Cha
     if !meant.contains(&"train") {
         table.needs("train", has_train, "[channels.train] with uri = \"…\" below it");
     }
-    channels
+    (channels, model)
+}
+
+/// `[channels.model]`: an artifact of an earlier training, or another library's model.
+fn read_model(table: &mut Cursor<'_>, base: &Path) -> Option<Uri> {
+    let there = table.has("uri");
+    let uri = table.parsed("uri", |text| Uri::parse(text, base));
+    table.needs("uri", there, "uri = \"…\": the model.tar.gz of an earlier job");
+    table.parsed("content_type", |text| {
+        if text.eq_ignore_ascii_case(MODEL_TYPE) {
+            return Ok(());
+        }
+        let help = format!("write {MODEL_TYPE}, or leave it out");
+        Err((format!("{} is no model", quoted(text)), Some(help)))
+    });
+    uri
 }
 
 fn channel_name(text: &str) -> Result<ChannelName, Wrong> {
@@ -56,8 +81,9 @@ fn read_channel(table: &mut Cursor<'_>, base: &Path) -> Option<Channel> {
     let there = table.has("uri");
     let uri = table.parsed("uri", |text| Uri::parse(text, base));
     table.needs("uri", there, "uri = \"…\": a file, a folder or s3://bucket/prefix/");
+    let selection = read_selection(table);
     let format = read_format(table);
-    Some(Channel { uri: uri?, format: format? })
+    Some(Channel { uri: uri?, selection, format: format? })
 }
 
 fn read_format(table: &mut Cursor<'_>) -> Option<Format> {

@@ -2,18 +2,23 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Categorical, Channel, LabelColumn, S3, TrainingJob, WeightColumn};
+use super::{Categorical, Channel, LabelColumn, Resources, S3, TrainingJob, WeightColumn};
 use crate::spec::parameter::RawValue;
 
 impl TrainingJob {
     /// The whole job as JSON, with the keys of `job.toml`. The hyperparameters are as written;
     /// the trainer knows the ones in effect. Credentials are never part of it.
     pub fn effective(&self) -> Value {
-        let channels: Map<String, Value> = self
+        let mut channels: Map<String, Value> = self
             .channels
             .iter()
             .map(|(name, channel)| (name.to_string(), effective_channel(channel)))
             .collect();
+        if let Some(uri) = &self.model {
+            let kind = "application/x-sagemaker-model";
+            channels
+                .insert("model".into(), json!({ "uri": uri.to_string(), "content_type": kind }));
+        }
         let hyperparameters: Map<String, Value> = self
             .hyperparameters
             .iter()
@@ -28,16 +33,29 @@ impl TrainingJob {
                 "uri": self.output.uri.to_string(),
                 "kms_key": self.output.key.to_string(),
             },
-            "resources": {
-                "device": self.resources.device.to_string(),
-                "threads": self.resources.threads,
-                "memory_bytes_max": self.resources.memory_bytes_max,
-            },
+            "resources": effective_resources(&self.resources),
             "stopping": { "max_runtime_s": self.stopping.max_runtime.as_secs() },
-            "checkpoint": { "uri": self.checkpoints().to_string() },
+            "checkpoint": {
+                "uri": self.checkpoints().to_string(),
+                "keep": self.checkpoint.keep,
+                "interval_s": self.checkpoint.interval.as_secs(),
+            },
             "storage": { "s3": effective_s3(&self.storage.s3) },
         })
     }
+}
+
+fn effective_resources(resources: &Resources) -> Value {
+    let mut entry = Map::new();
+    entry.insert("device".into(), resources.device.to_string().into());
+    entry.insert("threads".into(), resources.threads.into());
+    entry.insert("memory_bytes_max".into(), resources.memory_bytes_max.into());
+    if let Some(scratch) = &resources.scratch {
+        entry.insert("scratch".into(), scratch.display().to_string().into());
+    }
+    entry.insert("hosts".into(), resources.hosts.names.clone().into());
+    entry.insert("current_host".into(), resources.hosts.current().into());
+    Value::Object(entry)
 }
 
 fn effective_channel(channel: &Channel) -> Value {
@@ -56,6 +74,15 @@ fn effective_channel(channel: &Channel) -> Value {
     if let LabelColumn::Named(name) = &format.label {
         entry.insert("label".into(), name.clone().into());
     }
+    let selection = &channel.selection;
+    entry.insert("s3_data_type".into(), selection.data_type.to_string().into());
+    entry.insert("distribution".into(), selection.distribution.to_string().into());
+    if let Some(seed) = selection.shuffle_seed {
+        entry.insert("shuffle_seed".into(), seed.into());
+    }
+    entry.insert("input_mode".into(), selection.input_mode.to_string().into());
+    entry.insert("compression".into(), selection.compression.to_string().into());
+    entry.insert("record_wrapper".into(), selection.record_wrapper.to_string().into());
     if let Some(WeightColumn::Named(name)) = &format.weight {
         entry.insert("weight".into(), name.clone().into());
     }

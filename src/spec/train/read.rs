@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::channel::read_channels;
+use super::selection::read_hosts;
 use super::storage::read_storage;
 use super::{Checkpoint, DeviceChoice, Output, Resources, SealKey, Stopping, TrainingJob};
 use crate::spec::Mistakes;
@@ -91,6 +92,7 @@ struct Sections {
     algorithm: Option<(String, Option<usize>)>,
     hyperparameters: RawParameters,
     channels: std::collections::BTreeMap<super::ChannelName, super::Channel>,
+    model: Option<Uri>,
     output: Option<Output>,
     resources: Resources,
     stopping: Stopping,
@@ -106,6 +108,7 @@ impl Sections {
             algorithm: self.algorithm?.0,
             hyperparameters: self.hyperparameters,
             channels: self.channels,
+            model: self.model,
             output: self.output?,
             resources: self.resources,
             stopping: self.stopping,
@@ -146,9 +149,10 @@ fn read_sections(
     });
     let hyperparameters =
         top.table("hyperparameters", "[hyperparameters] with keys below it", read_hyperparameters);
-    let channels = top.table("channels", "[channels.train] with uri = \"…\" below it", |table| {
-        read_channels(table, base)
-    });
+    let (channels, model) =
+        top.table("channels", "[channels.train] with uri = \"…\" below it", |table| {
+            read_channels(table, base)
+        });
     let output = top.table("output", "[output] with uri = \"…\" below it", |table| {
         let there = table.has("uri");
         let uri = table.parsed("uri", |text| writable(text, base));
@@ -156,7 +160,8 @@ fn read_sections(
         let key = table.parsed("kms_key", seal_key).unwrap_or(SealKey::Default);
         uri.map(|uri| Output { uri, key })
     });
-    let resources = top.table("resources", "[resources] with keys below it", read_resources);
+    let resources = top
+        .table("resources", "[resources] with keys below it", |table| read_resources(table, base));
     let stopping =
         top.table("stopping", "[stopping] with max_runtime_s = 3600 below it", |table| {
             let seconds = table
@@ -164,9 +169,18 @@ fn read_sections(
                 .unwrap_or(limit::JOB_RUNTIME_S_DEFAULT);
             Stopping { max_runtime: Duration::from_secs(seconds as u64) }
         });
-    let checkpoint = top.table("checkpoint", "[checkpoint] with uri = \"…\" below it", |table| {
-        Checkpoint { uri: table.parsed("uri", |text| writable(text, base)) }
-    });
+    let checkpoint =
+        top.table("checkpoint", "[checkpoint] with uri = \"…\" below it", |table| Checkpoint {
+            uri: table.parsed("uri", |text| writable(text, base)),
+            keep: table
+                .integer("keep", 1..=limit::CHECKPOINTS_MAX)
+                .unwrap_or(limit::CHECKPOINTS_DEFAULT) as usize,
+            interval: Duration::from_secs(
+                table
+                    .integer("interval_s", 0..=limit::JOB_RUNTIME_S_MAX)
+                    .unwrap_or(limit::CHECKPOINT_INTERVAL_S_DEFAULT) as u64,
+            ),
+        });
     let storage =
         top.table("storage", "[storage.s3] with keys below it", |table| read_storage(table, base));
     top.finish();
@@ -176,6 +190,7 @@ fn read_sections(
         algorithm,
         hyperparameters,
         channels,
+        model,
         output,
         resources,
         stopping,
@@ -201,6 +216,15 @@ fn place_of(key: &str) -> Option<&'static str> {
         "device" => "resources.device",
         "threads" => "resources.threads",
         "memory_bytes_max" => "resources.memory_bytes_max",
+        "scratch" => "resources.scratch",
+        "hosts" => "resources.hosts",
+        "current_host" => "resources.current_host",
+        "s3_data_type" => "channels.train.s3_data_type",
+        "distribution" => "channels.train.distribution",
+        "shuffle_seed" => "channels.train.shuffle_seed",
+        "input_mode" => "channels.train.input_mode",
+        "keep" => "checkpoint.keep",
+        "interval_s" => "checkpoint.interval_s",
         "max_runtime_s" => "stopping.max_runtime_s",
         "s3" => "storage.s3",
         "endpoint" => "storage.s3.endpoint",
@@ -242,10 +266,18 @@ fn read_hyperparameters(table: &mut Cursor<'_>) -> RawParameters {
     raw
 }
 
-fn read_resources(table: &mut Cursor<'_>) -> Resources {
+fn read_resources(table: &mut Cursor<'_>, base: &Path) -> Resources {
     let device = table.parsed("device", device_choice).unwrap_or(DeviceChoice::Auto);
     let threads = table.integer("threads", 0..=limit::JOB_THREADS_MAX).unwrap_or(0) as usize;
-    Resources { device, threads, memory_bytes_max: read_memory(table) }
+    let memory_bytes_max = read_memory(table);
+    let scratch = table.parsed("scratch", |text| match Uri::parse(text, base)? {
+        Uri::File(path) => Ok(path),
+        _ => Err((
+            format!("{} is not on this machine", quoted(text)),
+            Some("name a folder of a local disk: it is read and written all the time".into()),
+        )),
+    });
+    Resources { device, threads, memory_bytes_max, scratch, hosts: read_hosts(table) }
 }
 
 fn read_memory(table: &mut Cursor<'_>) -> u64 {

@@ -169,6 +169,62 @@ fn defaults_are_sagemakers() {
 }
 
 #[test]
+fn a_channel_says_which_objects_it_means_in_sagemakers_words() {
+    let job = good(LEAST, &[]);
+    assert_eq!(job.channels["train"].selection, Selection::default());
+    assert_eq!(job.resources.hosts.current(), "algo-1");
+    let text = LEAST.replace("channels.train.uri = \"a.csv\"", "");
+    let job = good(
+        &format!(
+            "{text}[resources]\nhosts = [\"algo-1\", \"algo-2\"]\ncurrent_host = \"algo-2\"\n\
+             [channels.train]\nuri = \"s3://data/list.manifest\"\n\
+             s3_data_type = \"ManifestFile\"\ndistribution = \"ShardedByS3Key\"\n\
+             shuffle_seed = 3\ninput_mode = \"Pipe\"\ncompression = \"Gzip\"\n\
+             record_wrapper = \"RecordIO\"\n[checkpoint]\nkeep = 5\ninterval_s = 60\n"
+        ),
+        &[],
+    );
+    let expected = Selection {
+        data_type: DataType::ManifestFile,
+        distribution: Distribution::ShardedByS3Key,
+        shuffle_seed: Some(3),
+        input_mode: InputMode::Pipe,
+        compression: Compression::Gzip,
+        record_wrapper: RecordWrapper::RecordIO,
+    };
+    assert_eq!(job.channels["train"].selection, expected);
+    assert_eq!((job.resources.hosts.index, job.resources.hosts.current()), (1, "algo-2"));
+    assert_eq!((job.checkpoint.keep, job.checkpoint.interval.as_secs()), (5, 60));
+}
+
+#[test]
+fn a_slip_in_sagemakers_words_is_answered_with_them() {
+    for (extra, expected) in [
+        ("channels.train.s3_data_type = \"S3prefix\"", "did you mean \"S3Prefix\"?"),
+        ("channels.train.s3_data_type = \"AugmentedManifestFile\"", "does not read Augmented"),
+        ("channels.train.distribution = \"Sharded\"", "write \"FullyReplicated\" or"),
+        ("channels.train.shuffle_seed = -1", "is out of range"),
+        ("channels.train.shuffle_seed = \"seven\"", "expected a whole number"),
+        ("channels.train.input_mode = \"pipe\"", "did you mean \"Pipe\"?"),
+        ("channels.train.compression = \"zstd\"", "write \"None\" or \"Gzip\""),
+        ("channels.train.record_wrapper = \"Recordio\"", "did you mean \"RecordIO\"?"),
+        ("resources.hosts = []", "0 hosts cannot share a job"),
+        ("resources.hosts = 2", "expected a list of names, found integer 2"),
+        ("resources.hosts = [\"a\", \"a\"]", "\"a\" is named twice"),
+        ("resources.hosts = [\"a\", \"b\"]", "current_host: is missing"),
+        (
+            "resources.hosts = [\"algo-1\", \"algo-2\"]\nresources.current_host = \"algo2\"",
+            "did you mean \"algo-2\"?",
+        ),
+        ("resources.current_host = \"algo-7\"", "is not among the hosts"),
+        ("checkpoint.keep = 0", "checkpoint.keep: 0 is out of range"),
+    ] {
+        let told = one_mistake(extra);
+        assert!(told.contains(expected), "{extra}: {told}");
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let job = good(GOOD, &[]);
     assert!(!format!("{job:?}").contains("hunter2"));

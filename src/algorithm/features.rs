@@ -1,0 +1,204 @@
+//! The rows that an algorithm learns from, wherever they are: in memory, or in pages on disk when a
+//! channel does not fit. An algorithm that reads them through here trains on data of any size and
+//! says so by [`Trainer::streams`](super::Trainer::streams).
+//!
+//! For an algorithm in one pass: [`Features::each_block`]. For epochs: take an
+//! [`order`](Features::order), make the rows of each step [`ready`](Features::ready), and read them.
+//! Rows in memory give the same numbers as before there were pages; rows on disk are shuffled
+//! window by window, so the model is another one of the same quality.
+
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Slice};
+use rayon::prelude::*;
+
+use super::Error;
+use super::net::order;
+use super::standardise::Standardiser;
+use crate::data::pages::BLOCK_ROWS;
+use crate::data::{Dataset, Pages};
+
+/// rows × columns.
+#[derive(Debug, Clone, Copy)]
+pub enum Features<'a> {
+    /// In memory.
+    Whole(&'a Array2<f32>),
+    /// On disk.
+    Paged(&'a Pages),
+}
+
+/// Bytes of rows that are read from disk at a time when all are wanted in turn.
+const BLOCK_BYTES: usize = 16 << 20;
+
+impl<'a> Features<'a> {
+    /// The features of a channel.
+    pub fn of(data: &'a Dataset) -> Features<'a> {
+        match &data.pages {
+            Some(pages) => Features::Paged(pages),
+            None => Features::Whole(&data.features),
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Features::Whole(all) => all.nrows(),
+            Features::Paged(pages) => pages.rows(),
+        }
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        match self {
+            Features::Whole(all) => all.ncols(),
+            Features::Paged(pages) => pages.width(),
+        }
+    }
+
+    /// Whether they are on disk.
+    pub fn paged(&self) -> bool {
+        matches!(self, Features::Paged(_))
+    }
+
+    /// A permutation of the rows for an epoch; it follows from the seed, and on disk from the size
+    /// of the windows as well.
+    pub fn order(&self, seed: u64, epoch: usize) -> Vec<u32> {
+        match self {
+            Features::Whole(all) => order::shuffled(seed, epoch, all.nrows()),
+            Features::Paged(pages) => {
+                let (page, window) = (pages.page_rows(), pages.window_rows());
+                order::windowed(seed, epoch, pages.rows(), page, window)
+            }
+        }
+    }
+
+    /// Sees to it that [`standardised`](Self::standardised) finds these rows in memory.
+    ///
+    /// # Errors
+    /// [`Error::Scratch`] when the disk fails.
+    pub fn ready(&self, rows: &[u32]) -> Result<(), Error> {
+        match self {
+            Features::Whole(_) => Ok(()),
+            Features::Paged(pages) => pages.ready(rows).map_err(failed),
+        }
+    }
+
+    /// Lets go of what is held in memory of rows on disk.
+    pub fn rest(&self) {
+        if let Features::Paged(pages) = self {
+            pages.rest();
+        }
+    }
+
+    /// Writes `rows`, standardised, into `out` one after the other. Rows on disk have to be
+    /// [`ready`](Self::ready).
+    pub fn standardised(&self, scaler: &Standardiser, rows: &[u32], out: &mut [f32]) {
+        let width = self.width();
+        if width == 0 {
+            return;
+        }
+        match self {
+            Features::Paged(pages) => pages.gather(rows, |place, row| {
+                scaler.row(row, &mut out[place * width..(place + 1) * width]);
+            }),
+            Features::Whole(all) => match all.as_slice() {
+                Some(values) => {
+                    for (row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
+                        let start = *row as usize * width;
+                        scaler.row(&values[start..start + width], out);
+                    }
+                }
+                None => {
+                    for (row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
+                        scaler.row(&all.row(*row as usize).to_vec(), out);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Calls `take` with all rows in turn, block by block, and the number of each block's first row.
+    /// In memory all rows are one block.
+    ///
+    /// # Errors
+    /// [`Error::Scratch`] when the disk fails, and those of `take`.
+    pub fn each_block(
+        &self,
+        mut take: impl FnMut(usize, ArrayView2<'_, f32>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            Features::Whole(all) => take(0, all.view()),
+            Features::Paged(pages) => {
+                for range in pages.ranges(BLOCK_BYTES) {
+                    let (first, block) = (range.start, pages.block(range).map_err(failed)?);
+                    take(first, block.view())?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What `of` gives for all rows, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Scratch`] when the disk fails.
+    pub fn map(&self, of: impl Fn(&ArrayView2<'_, f32>) -> Vec<f32>) -> Result<Vec<f32>, Error> {
+        let Features::Paged(_) = self else {
+            let mut whole = Vec::new();
+            self.each_block(|_, block| {
+                whole = of(&block);
+                Ok(())
+            })?;
+            return Ok(whole);
+        };
+        let mut joined = Vec::new();
+        self.each_block(|_, block| {
+            let found = of(&block);
+            if joined.capacity() == 0 && block.nrows() > 0 {
+                joined.reserve_exact(found.len() / block.nrows() * self.rows());
+            }
+            joined.extend_from_slice(&found);
+            Ok(())
+        })?;
+        Ok(joined)
+    }
+
+    /// Folds the rows into one state for each stretch of [`BLOCK_ROWS`] rows, several stretches
+    /// side by side, and gives the states in order. The stretches do not depend on where the rows
+    /// are, so sums do not either.
+    ///
+    /// # Errors
+    /// [`Error::Scratch`] when the disk fails.
+    pub fn fold<S: Send>(
+        &self,
+        first: impl Fn() -> S + Sync,
+        add: impl Fn(&mut S, usize, ArrayView1<'_, f32>) + Sync,
+    ) -> Result<Vec<S>, Error> {
+        let starts: Vec<usize> = (0..self.rows()).step_by(BLOCK_ROWS).collect();
+        let stretch = |start: usize| {
+            let end = (start + BLOCK_ROWS).min(self.rows());
+            let mut state = first();
+            match self {
+                Features::Whole(all) => {
+                    let rows = all.slice_axis(Axis(0), Slice::from(start..end));
+                    for (at, row) in rows.rows().into_iter().enumerate() {
+                        add(&mut state, start + at, row);
+                    }
+                }
+                Features::Paged(pages) => {
+                    for from in (start..end).step_by(pages.page_rows()) {
+                        let to = (from + pages.page_rows()).min(end);
+                        let page = pages.block(from..to).map_err(failed)?;
+                        for (at, row) in page.rows().into_iter().enumerate() {
+                            add(&mut state, from + at, row);
+                        }
+                    }
+                }
+            }
+            Ok(state)
+        };
+        starts.into_par_iter().map(stretch).collect()
+    }
+}
+
+fn failed(source: std::io::Error) -> Error {
+    Error::Scratch { source }
+}

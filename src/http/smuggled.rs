@@ -1,0 +1,202 @@
+//! Finds requests that carry both a length and a transfer coding (RFC 9112, section 6.1).
+//!
+//! Such a request is how one party is made to read another request than the next: whoever went by
+//! the length would take the rest of the body for a request of its own. hyper reads it by the
+//! coding and takes the length out of the head, so it can only be seen in the bytes before. This
+//! follows their framing, head by head; nothing is kept but the beginning of a line.
+
+use memchr::memchr;
+
+/// As much of a line as decides: `transfer-encoding:`, or `content-length:` and its digits.
+const LINE_BYTES: usize = 48;
+
+/// Where the bytes of a connection stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before or in a head.
+    Head,
+    /// In a body, or in a chunk and its line end, with so many bytes to go.
+    Bytes { left: u64, chunked: bool },
+    /// In the line that says how long the next chunk is.
+    ChunkSize,
+    /// After the last chunk.
+    Trailer,
+    /// No longer HTTP/1: somebody else refuses it, or speaks another protocol.
+    Lost,
+}
+
+/// Follows one connection.
+#[derive(Debug)]
+pub(super) struct Framing {
+    place: Place,
+    line: [u8; LINE_BYTES],
+    line_bytes: usize,
+    /// Whether the head has its request line.
+    begun: bool,
+    length: Option<u64>,
+    coded: bool,
+    /// Heads that ended.
+    heads: u64,
+}
+
+impl Framing {
+    pub(super) fn new() -> Framing {
+        Framing {
+            place: Place::Head,
+            line: [0; LINE_BYTES],
+            line_bytes: 0,
+            begun: false,
+            length: None,
+            coded: false,
+            heads: 0,
+        }
+    }
+
+    /// Follows the next bytes; the number, from 0, of a head in them that says two things.
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Option<u64> {
+        while !bytes.is_empty() {
+            match self.place {
+                Place::Lost => return None,
+                Place::Bytes { left, chunked } => {
+                    let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                    bytes = &bytes[taken..];
+                    self.place = match left - taken as u64 {
+                        0 if chunked => Place::ChunkSize,
+                        0 => Place::Head,
+                        left => Place::Bytes { left, chunked },
+                    };
+                }
+                Place::Head | Place::ChunkSize | Place::Trailer => {
+                    let end = memchr(b'\n', bytes);
+                    self.keep(&bytes[..end.unwrap_or(bytes.len())]);
+                    let Some(end) = end else { return None };
+                    bytes = &bytes[end + 1..];
+                    if self.line_ends() {
+                        self.place = Place::Lost;
+                        return Some(self.heads - 1);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let count = bytes.len().min(LINE_BYTES - self.line_bytes);
+        self.line[self.line_bytes..][..count].copy_from_slice(&bytes[..count]);
+        self.line_bytes += count;
+    }
+
+    /// Acts on a whole line; whether it ended a head that says two things.
+    fn line_ends(&mut self) -> bool {
+        let (line, count) = (self.line, std::mem::take(&mut self.line_bytes));
+        let line = line[..count].strip_suffix(b"\r").unwrap_or(&line[..count]);
+        match self.place {
+            Place::ChunkSize => self.place = after_size(line),
+            Place::Trailer if line.is_empty() => self.place = Place::Head,
+            Place::Head if line.is_empty() && self.begun => return self.head_ends(),
+            Place::Head if line.is_empty() => {}
+            Place::Head if !self.begun => {
+                self.begun = true;
+                if line.starts_with(b"PRI ") {
+                    self.place = Place::Lost;
+                }
+            }
+            Place::Head => self.field(line),
+            _ => {}
+        }
+        false
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        let Some(colon) = memchr(b':', line) else { return };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.coded = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            // One that cannot be read is refused by hyper.
+            let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            self.length = Some(number.unwrap_or(0));
+        }
+    }
+
+    fn head_ends(&mut self) -> bool {
+        let (length, coded) = (self.length.take(), std::mem::take(&mut self.coded));
+        self.begun = false;
+        self.heads += 1;
+        self.place = match length {
+            _ if coded => Place::ChunkSize,
+            Some(left @ 1..) => Place::Bytes { left, chunked: false },
+            _ => Place::Head,
+        };
+        coded && length.is_some()
+    }
+}
+
+/// What follows the line with a chunk's size.
+fn after_size(line: &[u8]) -> Place {
+    let digits = line.split(|byte| matches!(byte, b';' | b' ' | b'\t')).next().unwrap_or_default();
+    let size = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
+    match size {
+        Some(0) => Place::Trailer,
+        // The chunk, CR and LF.
+        Some(size) => Place::Bytes { left: size.saturating_add(2), chunked: true },
+        None => Place::Lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: &str = "POST / HTTP/1.1\r\nContent-Length: 5\r\nTRANSFER-encoding:chunked\r\n\r\n";
+    const SIZED: &str = "POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n0,\r\n\r";
+    const CODED: &str = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5;x=y\r\n0,\r\n\r\r\nA\r\n0123456789\r\n0\r\nContent-Length: 3\r\n\r\n";
+    const BARE: &str = "\r\nGET /ping HTTP/1.1\nHost: x\n\n";
+
+    /// The same answer however the bytes are cut.
+    fn found(text: &str) -> Option<u64> {
+        let whole = Framing::new().follow(text.as_bytes());
+        for size in [1, 2, 3, 7, 50] {
+            let mut framing = Framing::new();
+            let in_pieces = text.as_bytes().chunks(size).find_map(|piece| framing.follow(piece));
+            assert_eq!(in_pieces, whole, "{text:?} in pieces of {size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn a_head_with_a_length_and_a_coding_is_found_wherever_it_stands() {
+        assert_eq!(found(BOTH), Some(0));
+        assert_eq!(found(&format!("{SIZED}{CODED}{BARE}{CODED}{BOTH}")), Some(4));
+        let reversed = "POST / HTTP/1.1\nTransfer-Encoding: x\nA: b\nContent-Length: +1\n\n";
+        assert_eq!(found(reversed), Some(0));
+    }
+
+    #[test]
+    fn a_body_that_looks_like_such_a_head_is_a_body() {
+        let sized = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{BOTH}", BOTH.len());
+        let size = format!("{:x}", BOTH.len());
+        let coded = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n{BOTH}\r\n0\r\n\r\n"
+        );
+        assert_eq!(found(&format!("{sized}{coded}{sized}{BARE}")), None);
+        assert_eq!(found(&format!("{sized}{coded}{BOTH}")), Some(2));
+    }
+
+    #[test]
+    fn a_length_in_a_trailer_or_a_name_that_only_begins_so_is_none() {
+        assert_eq!(found(&format!("{CODED}{CODED}")), None);
+        let near = "POST / HTTP/1.1\r\nContent-Length-X: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(found(near), None);
+    }
+
+    #[test]
+    fn what_is_no_http_1_is_left_to_others() {
+        assert_eq!(found("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), None);
+        let head = CODED.split_inclusive("\r\n\r\n").next().unwrap();
+        assert_eq!(found(&format!("{head}zz\r\n{BOTH}")), None);
+        assert_eq!(found(&"x".repeat(100_000)), None);
+    }
+}

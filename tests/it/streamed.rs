@@ -1,0 +1,120 @@
+//! Jobs whose data do not fit into their memory: rows go to disk and come back epoch by epoch.
+
+use std::fmt::Write;
+
+use smrt::algorithm::Metric;
+use smrt::spec::name::ChannelName;
+use smrt::spec::train::{LabelColumn, TrainingJob};
+use smrt::spec::uri::Uri;
+use smrt::train::{self, Job, Stop};
+
+use crate::train::{StopAfter, User, inside};
+
+const COLUMNS: usize = 40;
+
+/// CSV of two classes that a straight line parts but for noise.
+fn table(rows: usize, salt: u64) -> String {
+    let mut state = salt;
+    let mut draw = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let mut text = String::new();
+    for _ in 0..rows {
+        let values: Vec<f32> = (0..COLUMNS).map(|_| draw()).collect();
+        let sum: f32 = values.iter().enumerate().map(|(at, x)| x * ((at % 5) as f32 - 2.0)).sum();
+        write!(text, "{}", u8::from(sum + 0.5 * draw() > 0.0)).unwrap();
+        values.iter().for_each(|value| write!(text, ",{value:.3}").unwrap());
+        text.push('\n');
+    }
+    text
+}
+
+/// A job on 60,000 rows that take 9.6 MB, and 6,000 to validate on.
+fn job(user: &User, algorithm: &str, more: &str, memory_bytes_max: u64) -> TrainingJob {
+    let folder = user.folder.path();
+    if !folder.join("train.csv").exists() {
+        std::fs::write(folder.join("train.csv"), table(60_000, 1)).unwrap();
+        std::fs::write(folder.join("validation.csv"), table(6_000, 2)).unwrap();
+        std::fs::create_dir(folder.join("scratch")).unwrap();
+    }
+    let mut job = user.job(algorithm, more);
+    for name in ["train", "validation"] {
+        let channel = job.channels.get_mut(&ChannelName::parse(name).unwrap()).unwrap();
+        channel.uri = Uri::File(folder.join(format!("{name}.csv")));
+        channel.format.header = false;
+        channel.format.label = LabelColumn::First;
+    }
+    job.resources.threads = 2;
+    job.resources.memory_bytes_max = memory_bytes_max;
+    job.resources.scratch = Some(folder.join("scratch"));
+    job
+}
+
+const ENOUGH: u64 = 1 << 30;
+const TOO_LITTLE: u64 = 12 << 20;
+
+const EPOCHS: &str = "[hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 4\n\
+                      mini_batch_size = 500\n";
+
+fn auc(metrics: &[Metric]) -> f64 {
+    let name = "validation:roc_auc_score";
+    metrics.iter().find(|metric| metric.name == name).unwrap().value
+}
+
+#[test]
+fn a_channel_larger_than_the_memory_is_streamed_to_a_model_as_good() {
+    for algorithm in ["linear-learner", "mlp"] {
+        let user = User::new();
+        let whole = user.run(job(&user, algorithm, EPOCHS, ENOUGH)).unwrap();
+        assert!(!whole.channels[0].streamed);
+        let streamed = user.run(job(&user, algorithm, EPOCHS, TOO_LITTLE)).unwrap();
+        assert!(streamed.channels[0].streamed, "{algorithm} did not stream");
+        assert_eq!(streamed.channels[0].rows, 60_000);
+        let (whole, streamed) = (auc(&whole.metrics), auc(&streamed.metrics));
+        assert!(whole > 0.9 && (whole - streamed).abs() < 0.005, "{algorithm} {whole} {streamed}");
+        let bits = inside(&user);
+        user.run(job(&user, algorithm, EPOCHS, TOO_LITTLE)).unwrap();
+        assert!(bits == inside(&user), "{algorithm} does not repeat itself");
+        let left = std::fs::read_dir(user.folder.path().join("scratch")).unwrap().count();
+        assert_eq!(left, 0, "{algorithm} leaves files behind");
+    }
+}
+
+#[test]
+fn a_stopped_job_that_streams_resumes_to_the_same_model() {
+    for algorithm in ["linear-learner", "mlp"] {
+        let (whole, parted) = (User::new(), User::new());
+        whole.run(job(&whole, algorithm, EPOCHS, TOO_LITTLE)).unwrap();
+        for (steps, resume) in [(2, false), (2, true)] {
+            let stop = Stop::new();
+            let observer = StopAfter { steps, stop: stop.clone() };
+            let job = Job::new(job(&parted, algorithm, EPOCHS, TOO_LITTLE), parted.keys.clone());
+            let stopped = job.stop(stop).observer(observer).resume(resume).run().unwrap_err();
+            assert!(matches!(stopped, train::Error::Stopped { .. }), "{stopped}");
+        }
+        // With other memory the rows would come in another order.
+        let other = Job::new(job(&parted, algorithm, EPOCHS, ENOUGH), parted.keys.clone());
+        let refused = other.resume(true).run().unwrap_err().to_string();
+        assert!(refused.contains("memory_bytes_max"), "{refused}");
+        let job = Job::new(job(&parted, algorithm, EPOCHS, TOO_LITTLE), parted.keys.clone());
+        job.resume(true).run().unwrap();
+        assert!(inside(&whole) == inside(&parted), "{algorithm} differs after resuming");
+    }
+}
+
+#[test]
+fn an_impossible_scratch_folder_and_an_impossible_memory_are_told() {
+    let user = User::new();
+    let mut bad = job(&user, "mlp", EPOCHS, TOO_LITTLE);
+    bad.resources.scratch = Some("/nonexistent/scratch".into());
+    let refused = user.run(bad).unwrap_err();
+    assert!(refused.to_string().contains("/nonexistent/scratch"), "{refused}");
+    let help = smrt::fault::Fault::help(&refused).unwrap();
+    assert!(help.contains("resources.scratch"), "{help}");
+
+    let refused = user.run(job(&user, "mlp", EPOCHS, 7 << 20)).unwrap_err();
+    let help = smrt::fault::Fault::help(&refused).unwrap();
+    assert!(help.contains("memory_bytes_max"), "{refused} / {help}");
+}
