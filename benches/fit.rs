@@ -1,5 +1,6 @@
 //! Training steps of `mlp`, in samples per second: the two networks of `benches/peers/fit.py`,
-//! which runs PyTorch beside them. Whole fits through the public traits: shuffling, gathering and
+//! which runs PyTorch beside them; and boosted trees, fitted and asked, in rows per second
+//! (`benches/peers/trees.py` runs XGBoost and LightGBM beside those). Whole fits through the public traits: shuffling, gathering and
 //! standardising rows included, decoding of files not.
 //!
 //! With `SMRT_FIT_ONCE="784-512-256-10 256 2 2.0"` (network, batch, threads, seconds) it trains
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput};
 use ndarray::Array2;
 use smrt::algorithm::{
-    Channels, Checkpoints, Context, Error, Files, Metric, Observer, Progress, Table, device,
+    Channels, Checkpoints, Context, Error, Files, Fitted, Metric, Observer, Progress, Table, device,
 };
 use smrt::data::{Dataset, Labels};
 use smrt::spec::parameter::{Raw, RawParameters, RawValue};
@@ -64,24 +65,60 @@ impl Case {
 
     /// Time from the first step to the last epoch's end.
     fn train(&self, data: &Channels, epochs: usize, threads: usize) -> Duration {
-        let mut problems = Problems::default();
-        let table = Table::builtin();
-        let definition = table.get("mlp").expect("mlp is built in");
-        let trainer = definition.trainer(&self.parameters(epochs), &mut problems);
-        let trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
         let mut clock = Clock { begun: None, ended: Instant::now() };
-        let stop = || false;
-        let mut context = Context {
-            device: device::open(DeviceChoice::Cpu).expect("the CPU is there"),
-            threads,
-            seed: 7,
-            stop: &stop,
-            observer: &mut clock,
-            checkpoints: &mut Nowhere,
-        };
-        black_box(trainer.fit(data, &mut context).expect("the rows can be learned from"));
+        black_box(fit("mlp", &self.parameters(epochs), data, threads, &mut clock));
         clock.ended - clock.begun.expect("there was more than one epoch")
     }
+}
+
+fn fit(
+    algorithm: &str,
+    parameters: &RawParameters,
+    data: &Channels,
+    threads: usize,
+    observer: &mut Clock,
+) -> Fitted {
+    let mut problems = Problems::default();
+    let definition = Table::builtin().get(algorithm).expect("it is built in");
+    let trainer = definition.trainer(parameters, &mut problems);
+    let trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
+    let mut context = Context {
+        device: device::open(DeviceChoice::Cpu).expect("the CPU is there"),
+        threads,
+        seed: 7,
+        stop: &|| false,
+        observer,
+        checkpoints: &mut Nowhere,
+    };
+    trainer.fit(data, &mut context).expect("the rows can be learned from")
+}
+
+/// 200,000 rows of 28 columns, 20 trees of six levels.
+fn trees(criterion: &mut Criterion, threads: usize) {
+    let value = |(row, column)| ((row * 31 + column * 17) as f32 * 0.37).sin();
+    let features = Array2::from_shape_fn((200_000, 28), value);
+    let label = features.rows().into_iter();
+    let label = label.map(|row| f32::from(row[0] * row[1] + row[2] > 0.2)).collect();
+    let train = Dataset { label: Some(Labels::Number(label)), ..Dataset::of(features) };
+    let data = Channels { train, validation: None, test: None };
+    let given = [("objective", "binary:logistic"), ("num_round", "20")];
+    let raw = |(name, text): (&str, &str)| {
+        (name.to_owned(), Raw { value: RawValue::Text(text.to_owned()), line: None })
+    };
+    let given: RawParameters = given.into_iter().map(raw).collect();
+    let mut clock = Clock { begun: None, ended: Instant::now() };
+    let fitted = fit("xgboost", &given, &data, threads, &mut clock);
+    let definition = Table::builtin().get("xgboost").expect("it is built in");
+    let opened = definition.open(&fitted.signature, &fitted.files).expect("it was just made");
+    let mut group = criterion.benchmark_group("trees");
+    group.throughput(Throughput::Elements(data.train.rows() as u64));
+    group.bench_function("fit", |bencher| {
+        bencher.iter(|| fit("xgboost", &given, &data, threads, &mut clock));
+    });
+    group.bench_function("predict", |bencher| {
+        bencher.iter(|| opened.predict(data.train.features.view()).expect("it answers"));
+    });
+    group.finish();
 }
 
 /// Starts at the end of the first epoch and ends with the last: no start-up, no final metrics.
@@ -147,5 +184,6 @@ fn main() {
         });
     }
     group.finish();
+    trees(&mut criterion, threads);
     criterion.final_summary();
 }

@@ -4,9 +4,10 @@
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install xgboost==3.2.0 lightgbm scikit-learn
     cargo build --release --example boost
     /tmp/peers/bin/python benches/peers/trees.py [gen1000000 gen200000 nsl_kdd mnist] [--rounds 3]
+        [--leaves]
 
 For each set the three take turns at fitting (100 rounds; depth 6 and eta 0.3, LightGBM with 31
-leaves), at answering the test rows and at SHAP values, with the same number of threads. The
+leaves; with --leaves all three grow 31 leaves, the one that saves most first), at answering the test rows and at SHAP values, with the same number of threads. The
 ratio of medians is the figure; seconds only hold for this machine at this hour. XGBoost's
 DMatrix and LightGBM's Dataset are made inside the clock, since smrt bins inside it too. On a
 busy machine compare the CPU seconds (`cpu`), which waiting does not touch.
@@ -48,6 +49,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
     parser.add_argument("--trees", type=int, default=100, help="boosting rounds")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--leaves", action="store_true", help="31 leaves, grown leaf by leaf")
     options = parser.parse_args()
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     options.smrt = options.smrt or target / "release" / "examples" / "boost"
@@ -119,10 +121,13 @@ def compare(options, name, scratch):
 
     train, test, parameters = load(options, name)
     x, y, held = train[:, 1:].copy(), train[:, 0].copy(), np.ascontiguousarray(test[:, 1:])
-    ours = Smrt(options, {**parameters, "max_depth": 6, "eta": 0.3}, train, test, scratch)
+    shape = {"max_depth": 6}
+    if options.leaves:
+        shape = {"max_depth": 0, "max_leaves": 31, "grow_policy": "lossguide"}
+    ours = Smrt(options, {**parameters, **shape, "eta": 0.3}, train, test, scratch)
     few = held[:1000].copy()
     few.tofile(scratch / "few")
-    theirs = {**parameters, "max_depth": 6, "eta": 0.3, "nthread": options.threads, "seed": 7,
+    theirs = {**parameters, **shape, "eta": 0.3, "nthread": options.threads, "seed": 7,
               "tree_method": "hist"}
     leaf = {"objective": LIGHTGBM[parameters["objective"]], "num_leaves": 31, "verbose": -1,
             "num_threads": options.threads, "seed": 7}

@@ -105,6 +105,25 @@ fn a_stopped_job_that_streams_resumes_to_the_same_model() {
 }
 
 #[test]
+fn trees_on_disk_are_the_trees_of_memory_bit_for_bit() {
+    for parameters in [
+        "objective = \"binary:logistic\"\nnum_round = 6\nmax_depth = 5\nsubsample = 0.8\n",
+        "objective = \"binary:logistic\"\nnum_round = 3\ngrow_policy = \"lossguide\"\n\
+         max_leaves = 20\nmax_depth = 0\nmax_bin = 300\ncolsample_bytree = 0.7\n",
+    ] {
+        let user = User::new();
+        let parameters = format!("[hyperparameters]\n{parameters}");
+        let whole = user.run(job(&user, "xgboost", &parameters, ENOUGH)).unwrap();
+        assert!(!whole.channels[0].streamed);
+        let bits = inside(&user);
+        let streamed = user.run(job(&user, "xgboost", &parameters, TOO_LITTLE)).unwrap();
+        assert!(streamed.channels[0].streamed && streamed.channels[1].streamed);
+        assert_eq!(whole.metrics, streamed.metrics);
+        assert!(bits == inside(&user), "another model: {parameters}");
+    }
+}
+
+#[test]
 fn an_impossible_scratch_folder_and_an_impossible_memory_are_told() {
     let user = User::new();
     let mut bad = job(&user, "mlp", EPOCHS, TOO_LITTLE);

@@ -8,6 +8,7 @@
 
 use rayon::prelude::*;
 
+use super::disk::Disk;
 use super::rows::Rows;
 use super::sketch;
 use super::tile::{self, Lane, Tile};
@@ -71,14 +72,16 @@ pub struct Bins {
     pub tiles: Vec<Tile>,
     /// Slots of one histogram.
     pub slots: usize,
+    /// Where the cells are when they do not fit into memory; lanes and tiles have none then.
+    pub disk: Option<Disk>,
 }
 
 /// What is cut by.
 #[derive(Debug, Clone, Copy)]
-struct Cutting<'a> {
-    categories: &'a Categories,
-    weights: Option<&'a [f32]>,
-    bins_max: usize,
+pub(super) struct Cutting<'a> {
+    pub(super) categories: &'a Categories,
+    pub(super) weights: Option<&'a [f32]>,
+    pub(super) bins_max: usize,
 }
 
 impl Bins {
@@ -105,7 +108,7 @@ impl Bins {
         let (columns, lanes): (Vec<Column>, Vec<Option<Lane>>) = binned.into_iter().unzip();
         let tiles = tile::lay(rows.count(), &columns, &lanes);
         let slots = tiles.iter().map(|tile| tile.slots).sum();
-        Ok(Bins { rows: rows.count(), columns, lanes, tiles, slots })
+        Ok(Bins { rows: rows.count(), columns, lanes, tiles, slots, disk: None })
     }
 
     /// The cells of a column that rows can be told apart by.
@@ -176,7 +179,7 @@ impl Cutting<'_> {
     }
 
     /// Cuts column `at`. `row_of` tells the row of each of the cells given, of `rows` in all.
-    fn cut(
+    pub(super) fn cut(
         &self,
         at: usize,
         cells: &[f32],

@@ -19,8 +19,8 @@ use super::rows::Rows;
 use super::score::Scorer;
 use super::settings::{Figure, Flavour, Sampling, Settings};
 use super::tree::Tree;
-use crate::algorithm::{Channels, Context, Error, Files, Metric, Progress};
-use crate::data::{Absent, Categories, Dataset, LabelNames, Signature, Task};
+use crate::algorithm::{Channels, Context, Error, Features, Files, Metric, Progress};
+use crate::data::{Absent, Categories, Dataset, LabelNames, Pages, Signature, Task};
 
 /// File of a checkpoint beside the model so far.
 const STATE_FILE: &str = "state.json";
@@ -29,6 +29,8 @@ const STATE_FILE: &str = "state.json";
 struct Channel<'a> {
     name: &'static str,
     rows: Rows<'a>,
+    /// The rows, where they are on disk.
+    pages: Option<&'a Pages>,
     labels: Vec<f32>,
     weights: Option<&'a [f32]>,
     groups: Option<Vec<usize>>,
@@ -53,6 +55,7 @@ impl<'a> Channel<'a> {
         Ok(Channel {
             name,
             rows: Rows::of(data),
+            pages: data.pages.as_deref(),
             labels: prepared.labels(objective, data, name)?,
             weights: labels::weights(data, name)?,
             groups,
@@ -65,26 +68,41 @@ impl<'a> Channel<'a> {
         Truth { labels: &self.labels, weights: self.weights, groups }
     }
 
-    /// Adds a tree to the margins of every row that `skip` does not leave out.
+    /// Adds trees, each with its group, to the margins of every row that `take` takes.
+    ///
+    /// # Errors
+    /// `Error::Scratch` when rows on disk cannot be read.
     fn add(
         &mut self,
-        tree: &Tree,
-        group: usize,
+        trees: &[(&Tree, usize)],
         groups: usize,
         take: impl Fn(usize) -> bool + Sync,
-    ) {
-        let rows = self.rows;
-        self.margins.par_chunks_mut(BLOCK_ROWS * groups).enumerate().for_each(
-            |(block, margins)| {
+    ) -> Result<(), Error> {
+        let (rows, pages) = (self.rows, self.pages);
+        let size = pages.map_or(BLOCK_ROWS, Pages::page_rows);
+        let block = |(block, margins): (usize, &mut [f32])| {
+            let first = block * size;
+            let page = match pages {
+                None => None,
+                Some(pages) => {
+                    let page = pages.block(first..first + margins.len() / groups);
+                    Some(page.map_err(|source| Error::Scratch { source })?)
+                }
+            };
+            for (tree, group) in trees {
                 for (at, margins) in margins.chunks_exact_mut(groups).enumerate() {
-                    let row = block * BLOCK_ROWS + at;
-                    if take(row) {
-                        let leaf = tree.leaf_of(|feature| rows.at(row, feature));
-                        margins[group] += tree.nodes[leaf].value;
+                    if take(first + at) {
+                        let leaf = match &page {
+                            None => tree.leaf_of(|feature| rows.at(first + at, feature)),
+                            Some(page) => tree.leaf_of(|feature| page[[at, feature]]),
+                        };
+                        margins[*group] += tree.nodes[leaf].value;
                     }
                 }
-            },
-        );
+            }
+            Ok(())
+        };
+        self.margins.par_chunks_mut(size * groups).enumerate().try_for_each(block)
     }
 
     fn metrics(&self, settings: &Settings) -> Vec<Metric> {
@@ -289,7 +307,10 @@ impl<'a> Boosting<'a> {
             false => (settings.objective, 1.0),
         };
         let categories = &data.train.categories;
-        let bins = Bins::new(train.rows, categories, train.weights, settings.max_bin)?;
+        let bins = match train.pages {
+            Some(pages) => Bins::paged(pages, categories, train.weights, settings.max_bin)?,
+            None => Bins::new(train.rows, categories, train.weights, settings.max_bin)?,
+        };
         let groups = objective.groups();
         let model = match earlier {
             Some(earlier) => going_on(earlier, settings, width, names(&data.train), categories)?,
@@ -316,9 +337,7 @@ impl<'a> Boosting<'a> {
         let base = model.base_margins();
         for channel in &mut channels {
             channel.margins = base.repeat(channel.labels.len());
-            for (tree, group) in model.trees.iter().zip(&model.groups) {
-                channel.add(tree, *group as usize, groups, |_| true);
-            }
+            channel.add(&with_groups(&model), groups, |_| true)?;
         }
         let gradients = vec![vec![[0.0; 2]; data.train.rows()]; groups];
         let (grower, scaled) = (Grower::default(), Scaled::default());
@@ -393,10 +412,13 @@ impl<'a> Boosting<'a> {
                 };
                 let grown =
                     self.grower.grow(&self.bins, &self.scaled, &settings.growth, eta, draw, seen);
+                if let Some(disk) = &self.bins.disk {
+                    disk.check()?;
+                }
                 let train = &mut self.channels[0];
-                let tree = settle(settings, grown, train, before.as_deref(), eta, group, seen);
+                let tree = settle(settings, grown, train, before.as_deref(), eta, group, seen)?;
                 for channel in &mut self.channels[1..] {
-                    channel.add(&tree, group, groups, |_| true);
+                    channel.add(&[(&tree, group)], groups, |_| true)?;
                 }
                 self.model.trees.push(tree);
                 self.model.groups.push(group as u32);
@@ -477,9 +499,7 @@ impl<'a> Boosting<'a> {
         let base = model.base_margins();
         for channel in &mut self.channels {
             channel.margins = base.repeat(channel.labels.len());
-            for (tree, group) in model.trees.iter().zip(&model.groups) {
-                channel.add(tree, *group as usize, groups, |_| true);
-            }
+            channel.add(&with_groups(&model), groups, |_| true)?;
         }
         self.model = model;
         Ok(state)
@@ -579,7 +599,7 @@ fn settle(
     eta: f64,
     group: usize,
     seen: Seen<'_>,
-) -> Tree {
+) -> Result<Tree, Error> {
     let Grown { mut tree, leaves, rows } = grown;
     let groups = settings.objective.groups();
     if settings.objective.refits_leaves() {
@@ -612,9 +632,15 @@ fn settle(
         }
     });
     if !seen.is_all() {
-        train.add(&tree, group, groups, |row| !seen.has(row));
+        train.add(&[(&tree, group)], groups, |row| !seen.has(row))?;
     }
-    tree
+    Ok(tree)
+}
+
+/// The trees of a model, each with its group.
+fn with_groups(model: &Ensemble) -> Vec<(&Tree, usize)> {
+    let trees = model.trees.iter().zip(&model.groups);
+    trees.map(|(tree, group)| (tree, *group as usize)).collect()
 }
 
 /// The figures of a model on the channel `test`; none without labels.
@@ -632,7 +658,11 @@ pub fn of_test(
         return Ok(Vec::new());
     }
     let mut channel = Channel::new(&settings.objective, prepared, "test", test)?;
-    channel.margins = Scorer::new(model).margins_of(&Rows::of(test));
+    let scorer = Scorer::new(model);
+    channel.margins = match &test.pages {
+        None => scorer.margins_of(&Rows::of(test)),
+        Some(_) => Features::of(test).map(|rows| scorer.margins(rows))?,
+    };
     Ok(channel.metrics(settings))
 }
 

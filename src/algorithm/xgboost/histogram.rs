@@ -15,6 +15,7 @@
 use rayon::prelude::*;
 
 use super::bins::Bins;
+use super::disk;
 use super::objective::{BLOCK_ROWS, Gradient};
 use super::tile::{Cells, Tile};
 use crate::algorithm::Error;
@@ -217,6 +218,11 @@ impl Scaled {
         Ok(())
     }
 
+    /// The gradients of some rows, as rows of their own.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Scaled {
+        Scaled { pairs: self.pairs[range].to_vec(), unit: self.unit, packs: self.packs }
+    }
+
     /// The value of a sum.
     pub fn value(&self, sum: Sum) -> [f64; 2] {
         [sum.g * self.unit[0], sum.h * self.unit[1]]
@@ -279,6 +285,17 @@ const FEW_TILES: usize = 2;
 
 /// Fills all orders. `wanted` says which tiles are needed.
 pub fn fill(bins: &Bins, scaled: &Scaled, wanted: &[bool], orders: Vec<Order<'_>>) {
+    if let Some(cells) = &bins.disk {
+        let mut orders = orders;
+        disk::fill(bins, cells, scaled, wanted, &mut orders);
+        for Order { out, sum, .. } in orders {
+            match out {
+                Histogram::Packed(out) => restore(bins, wanted, out, sum),
+                Histogram::Wide(out) => restore(bins, wanted, out, sum),
+            }
+        }
+        return;
+    }
     orders.into_par_iter().for_each(|order| match order.out {
         Histogram::Packed(out) => {
             fill_tiles(bins, scaled, wanted, out, order.rows);
@@ -289,6 +306,15 @@ pub fn fill(bins: &Bins, scaled: &Scaled, wanted: &[bool], orders: Vec<Order<'_>
             restore(bins, wanted, out, order.sum);
         }
     });
+}
+
+/// What `rows` of `bins`, which are in memory, add up to; what listed columns leave over is not made
+/// up for. What `out` holds is overwritten.
+pub fn fill_part(bins: &Bins, scaled: &Scaled, wanted: &[bool], out: &mut Histogram, rows: &[u32]) {
+    match out {
+        Histogram::Packed(out) => fill_tiles(bins, scaled, wanted, out, rows),
+        Histogram::Wide(out) => fill_tiles(bins, scaled, wanted, out, rows),
+    }
 }
 
 /// Shares the rows of a large node among threads.

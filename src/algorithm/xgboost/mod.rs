@@ -18,8 +18,9 @@ pub mod answer;
 pub mod bins;
 pub mod boost;
 pub mod categories;
+pub mod disk;
 pub mod document;
-pub mod draw;
+mod draw;
 pub mod ensemble;
 pub mod explain;
 pub mod folds;
@@ -59,7 +60,7 @@ impl Definition for Xgboost {
         settings::TABLE
     }
 
-    /// What libsvm leaves out is missing, as XGBoost takes it.
+    /// What sparse rows leave out is missing, as XGBoost takes it.
     fn reads(&self) -> Reads {
         Reads { sparse: true, categories: true, absent: Absent::Missing }
     }
@@ -148,6 +149,11 @@ struct Booster {
 impl Trainer for Booster {
     fn effective(&self) -> serde_json::Map<String, serde_json::Value> {
         self.settings.effective.clone()
+    }
+
+    fn streams(&self) -> bool {
+        // Folds are cut out of rows in memory.
+        self.settings.folds.is_none()
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {

@@ -13,6 +13,27 @@ const PART_ROWS: usize = 1 << 15;
 pub fn rows(bins: &Bins, split: &Split, rows: &mut [u32], spare: &mut [u32]) -> usize {
     let lane = bins.lane(split.feature);
     let goes_left = sides(bins, split);
+    if let Some(disk) = &bins.disk {
+        let size = disk.chunk_rows();
+        let walk = |_| {
+            let (mut chunk, mut cells) = (usize::MAX, LaneCells::Narrow(Vec::new()));
+            let goes_left = &goes_left;
+            move |row: u32| {
+                let row = row as usize;
+                if row / size != chunk {
+                    chunk = row / size;
+                    cells = disk.lane(chunk, split.feature);
+                }
+                goes_left[match &cells {
+                    LaneCells::Narrow(cells) => usize::from(cells[row % size]),
+                    LaneCells::Wide(cells) | LaneCells::Listed(_, cells) => {
+                        usize::from(cells[row % size])
+                    }
+                }]
+            }
+        };
+        return part(rows, spare, walk);
+    }
     match &lane.cells {
         LaneCells::Narrow(cells) => {
             let left: &[bool; 256] = goes_left[..256].try_into().expect("there are 256 of them");

@@ -51,7 +51,7 @@ impl Lane {
     pub fn of(cells: &[u16], bins: usize) -> Lane {
         let mut counts = vec![0usize; bins];
         cells.iter().for_each(|bin| counts[usize::from(*bin)] += 1);
-        let rest = (0..bins).rev().max_by_key(|bin| counts[*bin]).unwrap_or(0);
+        let rest = most_of(&counts);
         let listed = cells.len() - counts.get(rest).copied().unwrap_or(0);
         let cells = if bins <= 256 {
             LaneCells::Narrow(cells.iter().map(|bin| *bin as u8).collect())
@@ -144,13 +144,23 @@ pub enum Cells {
     },
 }
 
+/// The bin that most rows have; the last of equals.
+pub fn most_of(counts: &[usize]) -> usize {
+    (0..counts.len()).rev().max_by_key(|bin| counts[*bin]).unwrap_or(0)
+}
+
+/// Whether so few rows are not rest that a column is better listed.
+pub fn is_sparse(listed: usize, rows: usize) -> bool {
+    listed as f64 <= LIST_SHARE_MAX * rows as f64
+}
+
 /// Lays out the columns that have a lane.
 pub fn lay(rows: usize, columns: &[Column], lanes: &[Option<Lane>]) -> Vec<Tile> {
     let live = lanes.iter().enumerate();
     let live = live.filter_map(|(at, lane)| Some((at as u32, lane.as_ref()?)));
     let listable = |lane: &Lane| {
         matches!(lane.cells, LaneCells::Wide(_) | LaneCells::Listed(..))
-            || lane.listed as f64 <= LIST_SHARE_MAX * rows as f64
+            || is_sparse(lane.listed, rows)
     };
     let (listed, grid): (Vec<_>, Vec<_>) = live.partition(|(_, lane)| listable(lane));
     // The few columns of a small table are not worth a list of their own.
