@@ -78,6 +78,8 @@ enum Content {
     Jsonlines,
     Json,
     Libsvm,
+    Recordio,
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -143,6 +145,8 @@ impl Options {
             Content::Csv => Media::Csv,
             Content::Jsonlines => Media::JsonLines,
             Content::Libsvm => Media::Libsvm,
+            Content::Recordio => Media::RecordIo,
+            Content::Parquet => Media::Parquet,
             Content::Json => return whole_documents(model, objects, &self.ask(), take),
         };
         let format = Format {
@@ -267,6 +271,8 @@ fn content_of(name: &str) -> Content {
         Some("jsonl" | "jsonlines" | "ndjson") => Content::Jsonlines,
         Some("json") => Content::Json,
         Some("libsvm" | "svm" | "svmlight") => Content::Libsvm,
+        Some("parquet" | "pq") => Content::Parquet,
+        Some("recordio" | "rec" | "pbr") => Content::Recordio,
         _ => Content::Csv,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 mod encode;
+mod records;
 
 pub use encode::{encode, encode_fields};
 

@@ -31,6 +31,8 @@ pub(crate) struct Block {
 pub(crate) enum Records {
     /// At every line feed.
     Lines,
+    /// As their frames say.
+    RecordIo,
     /// At every line feed outside quotes.
     Csv {
         /// Between fields; a quote only opens right after it or at the start of a record.
@@ -76,7 +78,8 @@ impl Cutter {
                 self.ended = count < room;
             }
             if self.ended {
-                return Ok(last_block(buffer, filled));
+                let is_text = !matches!(self.records, Records::RecordIo);
+                return Ok(last_block(buffer, filled, is_text));
             }
             let end = self.last_border(&buffer[..filled]);
             if end > 0 {
@@ -106,13 +109,14 @@ impl Cutter {
         match self.records {
             Records::Lines => memrchr(b'\n', text).map_or(0, |at| at + 1),
             Records::Csv { delimiter } => scan_quotes(text, delimiter).border,
+            Records::RecordIo => super::recordio::border(text),
         }
     }
 
     fn too_long(&self, text: &[u8]) -> Broken {
         let quoted = match self.records {
             Records::Csv { delimiter } => scan_quotes(text, delimiter).open,
-            Records::Lines => false,
+            Records::Lines | Records::RecordIo => false,
         };
         let carriage_returns = memchr(b'\n', text).is_none() && memchr(b'\r', text).is_some();
         let (what, help) = if quoted {
@@ -183,12 +187,12 @@ fn grow(buffer: &mut Vec<u8>, text_bytes: usize) {
 }
 
 /// The rest of an object, with a line feed where its last line lacks one.
-fn last_block(mut buffer: Vec<u8>, filled: usize) -> Option<Block> {
+fn last_block(mut buffer: Vec<u8>, filled: usize, is_text: bool) -> Option<Block> {
     if filled == 0 {
         return None;
     }
     let mut end = filled;
-    if buffer[filled - 1] != b'\n' {
+    if is_text && buffer[filled - 1] != b'\n' {
         buffer[filled] = b'\n';
         end += 1;
     }

@@ -26,7 +26,7 @@ use super::sparse::{Entries, Fill};
 pub use super::stored::Object;
 use super::stored::Stored;
 use super::words::{Dictionary, Vocabulary};
-use super::{csv, jsonl, libsvm};
+use super::{csv, jsonl, libsvm, parquet, recordio};
 use crate::spec::train::{Format, Media};
 
 /// How to read a channel.
@@ -138,9 +138,10 @@ pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<
     let pages = table.pages(options)?.map(Arc::new);
     let roles = layout.roles();
     let (features, sparse) = match table.entries {
-        Some(entries) => {
-            (Array2::zeros((table.rows, 0)), Some(entries.finish(options.features.unwrap_or(0))))
-        }
+        Some(entries) => (
+            Array2::zeros((table.rows, 0)),
+            Some(entries.finish(options.features.unwrap_or(layout.features()))),
+        ),
         None => {
             table.features.shrink_to_fit();
             let width = if pages.is_some() { 0 } else { layout.features() };
@@ -242,7 +243,8 @@ impl Batches {
     }
 
     fn columnar(&mut self, mut rows: Rows) -> Result<Batch, Error> {
-        let expected = self.stream.options.features.unwrap_or(0);
+        let width = self.stream.layout.as_ref().map_or(0, |layout| layout.features());
+        let expected = self.stream.options.features.unwrap_or(width);
         let sparse = rows.entries.take().map(|entries| entries.finish(expected));
         let width = rows.features.len() / rows.count;
         self.stream.take_words(&mut self.dictionary, &mut rows)?;
@@ -434,6 +436,8 @@ enum Piece {
     Source(Source),
     /// The text is wrong, counted from here.
     Broken(Broken),
+    /// An object as a whole is wrong, or a column of it.
+    Misfit(Broken),
     /// Reading failed.
     Failed(Error),
 }
@@ -459,6 +463,8 @@ struct Stream {
     rows: u64,
     bytes_before_block: u64,
     in_flight_bytes: u64,
+    /// Whether the format counts lines; others count records.
+    has_lines: bool,
 }
 
 impl Stream {
@@ -466,9 +472,15 @@ impl Stream {
         let threads = options.threads();
         let fill = options.fill();
         let mut options = options.clone();
-        if let Some(fill) = fill.filter(|_| format.media == Media::Libsvm) {
+        if let Some(fill) = fill.filter(|_| matches!(format.media, Media::Libsvm | Media::RecordIo))
+        {
             options.block_bytes = fill.block_bytes(options.block_bytes);
         }
+        // Parquet is held whole while it is decoded.
+        let whole_bytes = match format.media {
+            Media::Parquet => objects.iter().filter_map(|object| object.bytes).max().unwrap_or(0),
+            _ => 0,
+        };
         let in_flight = threads + 2;
         let (ordered, pieces) = sync_channel(in_flight);
         let (work, works) = sync_channel::<Work>(in_flight);
@@ -497,7 +509,7 @@ impl Stream {
         Ok(Stream {
             pieces,
             // A block is text and at most twice as many bytes of numbers.
-            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
+            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64 + whole_bytes,
             options,
             spent,
             layout: None,
@@ -507,6 +519,7 @@ impl Stream {
             lines: 0,
             rows: 0,
             bytes_before_block: 0,
+            has_lines: !matches!(format.media, Media::RecordIo | Media::Parquet),
         })
     }
 
@@ -519,6 +532,12 @@ impl Stream {
                 Piece::Blank(lines) => self.lines += lines,
                 Piece::Source(source) => self.sources.push(source),
                 Piece::Broken(broken) => return Err(self.placed(broken)),
+                Piece::Misfit(Broken { column, what, help, .. }) => {
+                    let name = |at| self.layout.as_ref().and_then(|layout| layout.column_name(at));
+                    let column = column.map(|column| (column + 1, name(column)));
+                    let place = Place { uri: self.uri.clone(), line: None, record: None, column };
+                    return Err(Error::Bad { place, what, help });
+                }
                 Piece::Failed(error) => return Err(error),
                 Piece::Rows { answer, read_bytes } => {
                     let lost = |_| Error::Thread("a decoding thread was lost".into());
@@ -563,8 +582,9 @@ impl Stream {
     fn placed(&self, broken: Broken) -> Error {
         let name = |column| self.layout.as_ref().and_then(|layout| layout.column_name(column));
         let column = broken.column.map(|column| (column + 1, name(column)));
-        let line = Some(self.lines + broken.line + 1);
-        let place = Place { uri: self.uri.clone(), line, column };
+        let count = Some(self.lines + broken.line + 1);
+        let (line, record) = if self.has_lines { (count, None) } else { (None, count) };
+        let place = Place { uri: self.uri.clone(), line, record, column };
         Error::Bad { place, what: broken.what, help: broken.help }
     }
 
@@ -578,6 +598,7 @@ impl Stream {
             let place = Place {
                 uri: self.uri.clone(),
                 line: None,
+                record: None,
                 column: Some((column + 1, layout.column_name(column))),
             };
             Error::Bad { place, what, help }
@@ -597,8 +618,8 @@ impl Stream {
 
     /// A group that comes back, found when blocks are joined.
     fn group_error(&self, (line, (what, help)): (u64, (String, String))) -> Error {
-        let place =
-            Place { uri: self.uri.clone(), line: Some(self.lines_before + line + 1), column: None };
+        let line = Some(self.lines_before + line + 1);
+        let place = Place { uri: self.uri.clone(), line, record: None, column: None };
         Error::Bad { place, what, help }
     }
 
@@ -641,6 +662,10 @@ fn decode(block: &Block, layout: &Layout, rows: &mut Rows) -> Result<(), Broken>
         Layout::Libsvm(layout) => {
             libsvm::decode(&block.bytes, block.start, block.end, layout, rows)
         }
+        Layout::RecordIo(layout) => {
+            recordio::decode(&block.bytes[block.start..block.end], layout, rows)
+        }
+        Layout::Parquet(_) => unreachable!("parquet is decoded where it is read"),
     }
 }
 
@@ -678,8 +703,12 @@ impl Feeder {
             Ok(stored) => stored,
             Err(error) => return self.fail(Piece::Failed(error)),
         };
+        if self.format.media == Media::Parquet {
+            return self.parquet(stored, &uri);
+        }
         let records = match self.format.media {
             Media::Csv => Records::Csv { delimiter: self.format.delimiter },
+            Media::RecordIo | Media::Parquet => Records::RecordIo,
             Media::JsonLines | Media::Json | Media::Libsvm => Records::Lines,
         };
         let mut cutter = Cutter::new(stored, records, self.options.block_bytes);
@@ -700,29 +729,97 @@ impl Feeder {
             self.block(block, begun, self.read_bytes + cutter.bytes_read())?;
         }
         self.read_bytes += cutter.bytes_read();
-        match cutter.into_stored().finish() {
+        self.ended(cutter.into_stored())
+    }
+
+    /// An object that is read whole before its first row, and decoded here.
+    fn parquet(&mut self, mut stored: Stored, uri: &str) -> Result<(), Stop> {
+        let memory_bytes_max = self.options.memory_bytes_max;
+        let bytes_max = usize::try_from(memory_bytes_max).unwrap_or(usize::MAX);
+        let bytes = match stored.whole(bytes_max) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                return self.fail(Piece::Failed(Error::Memory {
+                    channel: self.options.channel.clone(),
+                    needed_bytes: stored.bytes_read().max(memory_bytes_max + 1),
+                    limit_bytes: memory_bytes_max,
+                }));
+            }
+            Err(error) => return self.fail(Piece::Failed(error)),
+        };
+        let stored_bytes = stored.bytes_read();
+        if bytes.is_empty() {
+            return self.ended(stored);
+        }
+        let opened =
+            parquet::File::open(bytes.into(), &self.format, &self.options.channel, &self.before());
+        let (file, layout) = match opened {
+            Ok(opened) => opened,
+            Err(broken) => return self.fail(Piece::Misfit(broken)),
+        };
+        let layout = Layout::Parquet(layout);
+        if let Err((what, help)) = self.fits(&layout) {
+            let what = what.replacen("the line", "the file", 1);
+            return self.fail(Piece::Misfit(Broken { line: 0, column: None, what, help }));
+        }
+        let layout = Arc::new(layout);
+        self.first.get_or_insert_with(|| (layout.clone(), uri.to_owned()));
+        self.tell(Piece::Layout(layout.clone()))?;
+        let Layout::Parquet(columns) = &*layout else { unreachable!("made above") };
+        let threads = self.options.threads();
+        let total = file.rows().max(1);
+        let mut outcome = Ok(());
+        let mut done = 0;
+        file.decode(columns, parquet::Decoding { threads, memory_bytes_max }, |rows| {
+            done += rows.as_ref().map_or(0, |rows| rows.count as u64);
+            let part = (stored_bytes as f64 * (done as f64 / total as f64)) as u64;
+            let (answer, waiting) = sync_channel(1);
+            let failed = rows.is_err();
+            let _ = answer.send(rows);
+            outcome =
+                self.tell(Piece::Rows { answer: waiting, read_bytes: self.read_bytes + part });
+            if failed && outcome.is_ok() {
+                outcome = Err(Stop);
+            }
+            outcome.is_ok()
+        });
+        outcome?;
+        self.read_bytes += stored_bytes;
+        self.ended(stored)
+    }
+
+    fn ended(&self, stored: Stored) -> Result<(), Stop> {
+        match stored.finish() {
             Ok(source) => self.tell(Piece::Source(source)),
             Err(error) => self.fail(Piece::Failed(error)),
+        }
+    }
+
+    /// What is known of words before an object is read.
+    fn before(&self) -> Before {
+        match &self.first {
+            Some((first, _)) => {
+                let met = first.roles().words.iter().copied().collect();
+                Before { met, ..self.options.before() }
+            }
+            None => self.options.before(),
         }
     }
 
     /// Looks at an object's first record; `false` when the block holds none.
     fn begin(&mut self, block: &mut Block, uri: &str) -> Result<bool, Stop> {
         let (text, channel) = (&block.bytes[..block.end], &self.options.channel);
-        let before = match &self.first {
-            Some((first, _)) => {
-                let met = first.roles().words.iter().copied().collect();
-                Before { met, ..self.options.before() }
-            }
-            None => self.options.before(),
-        };
+        let before = self.before();
         let found = match self.format.media {
             Media::Csv => csv::Layout::detect(text, block.start, &self.format, channel, &before)
                 .map(|found| found.map(|(layout, start)| (Layout::Csv(layout), start))),
-            Media::Libsvm if self.format.has_roles() => {
-                let what = "libsvm holds label, weight and query in its own way, and no words";
+            Media::Parquet => unreachable!("parquet is read by itself"),
+            Media::Libsvm | Media::RecordIo if self.format.has_roles() => {
+                let media = self.format.media;
+                let what =
+                    format!("{media} holds label, weight and query in its own way, and no words");
                 let help = "leave weight, group, categorical and ignore out";
-                Err(Broken { line: 0, column: None, what: what.into(), help: help.into() })
+                Err(Broken { line: 0, column: None, what, help: help.into() })
             }
             Media::JsonLines | Media::Json => {
                 jsonl::Layout::detect(text, block.start, &self.format, channel, &before).map(
@@ -733,6 +830,8 @@ impl Feeder {
                     },
                 )
             }
+            Media::RecordIo => recordio::Layout::detect(text, &self.format, channel)
+                .map(|found| found.map(|layout| (Layout::RecordIo(layout), 0))),
             Media::Libsvm => {
                 libsvm::Layout::detect(text, block.start, &self.format, self.options.features)
                     .map(|found| found.map(|layout| (Layout::Libsvm(layout), block.start)))
@@ -796,6 +895,12 @@ impl Feeder {
             ));
         }
         let Some((first, first_uri)) = &self.first else { return Ok(()) };
+        if let (Layout::RecordIo(ours), Layout::RecordIo(theirs)) = (layout, &**first)
+            && ours.sparse != theirs.sparse
+        {
+            let what = format!("the record is not sparse or dense as those of {first_uri}");
+            return Err((what, "write all records of a channel alike".into()));
+        }
         if first.features() != found {
             let expected = first.features();
             let what = format!("the line has {found} features where {first_uri} has {expected}");

@@ -102,6 +102,8 @@ pub struct Place {
     pub uri: String,
     /// The line, from 1, in the uncompressed text.
     pub line: Option<u64>,
+    /// The record, from 1, where the format has no lines.
+    pub record: Option<u64>,
     /// The column: its number from 1, and its name where the file gave one.
     pub column: Option<(usize, Option<String>)>,
 }
@@ -111,6 +113,9 @@ impl std::fmt::Display for Place {
         f.write_str(&self.uri)?;
         if let Some(line) = self.line {
             write!(f, ", line {line}")?;
+        }
+        if let Some(record) = self.record {
+            write!(f, ", record {record}")?;
         }
         match &self.column {
             Some((number, Some(name))) => write!(f, ", column {number} ({name})"),
@@ -127,7 +132,7 @@ impl Error {
         what: impl Into<String>,
         help: impl Into<String>,
     ) -> Error {
-        let place = Place { uri: uri.into(), line: None, column: None };
+        let place = Place { uri: uri.into(), line: None, record: None, column: None };
         Error::Bad { place, what: what.into(), help: help.into() }
     }
 
@@ -173,11 +178,11 @@ impl Fault for Error {
             }
             Error::NoRows => Some("send at least one row".into()),
             Error::UnknownMedia { .. } => Some(
-                "use text/csv, application/json, application/jsonlines or text/libsvm, in UTF-8"
+                "use text/csv, application/json, application/jsonlines, text/libsvm (in UTF-8) or application/x-recordio-protobuf"
                     .into(),
             ),
             Error::NotAcceptable { .. } => {
-                Some("accept text/csv, application/json, application/jsonlines or */*".into())
+                Some("accept text/csv, application/json, application/jsonlines, application/x-recordio-protobuf or */*".into())
             }
             Error::Thread(_) => None,
         }

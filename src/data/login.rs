@@ -192,8 +192,9 @@ fn decode(
         rows += 1;
         read(values).map_err(|what| Error::request(format!("row {rows}: {what}"), help))
     };
-    if content.media == Media::Libsvm {
-        return Err(Error::request("text/libsvm holds numbers, and an entity is a word", SHAPE));
+    if !matches!(content.media, Media::Csv | Media::Json | Media::JsonLines) {
+        let what = format!("{} holds numbers, and an entity is a word", content.media);
+        return Err(Error::request(what, SHAPE));
     }
     if content.media == Media::Json {
         let value: Value = serde_json::from_slice(body)

@@ -102,12 +102,14 @@ pub fn name(media: Media) -> &'static str {
         Media::JsonLines => "application/jsonlines",
         Media::Json => "application/json",
         Media::Libsvm => "text/libsvm",
+        Media::RecordIo => "application/x-recordio-protobuf",
+        Media::Parquet => "application/x-parquet",
     }
 }
 
 /// A format by any of the names in use for it; SageMaker's short ones included.
 fn media(text: &str) -> Option<Media> {
-    const NAMES: [(&str, Media); 12] = [
+    const NAMES: [(&str, Media); 14] = [
         ("text/csv", Media::Csv),
         ("application/csv", Media::Csv),
         ("csv", Media::Csv),
@@ -120,13 +122,15 @@ fn media(text: &str) -> Option<Media> {
         ("text/libsvm", Media::Libsvm),
         ("text/x-libsvm", Media::Libsvm),
         ("libsvm", Media::Libsvm),
+        ("application/x-recordio-protobuf", Media::RecordIo),
+        ("recordio-protobuf", Media::RecordIo),
     ];
     NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, media)| *media)
 }
 
 /// Whether answers can be given in a format.
 fn is_written(media: Media) -> bool {
-    matches!(media, Media::Csv | Media::Json | Media::JsonLines)
+    matches!(media, Media::Csv | Media::Json | Media::JsonLines | Media::RecordIo)
 }
 
 /// One range with its rank: quality in thousandths, then how exact it is.

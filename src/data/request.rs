@@ -43,6 +43,8 @@ impl Default for Limits {
 ///   left out, `[1.5, 2]`, or a value under each column's name where the model knows names.
 /// - `application/jsonlines`: one such entry on each line.
 /// - `text/libsvm`: `[label] index:value …` on each line, indices from 0; a label is passed over.
+/// - `application/x-recordio-protobuf`: a `Record` for each row, dense or sparse; a label is passed
+///   over.
 ///
 /// A cell that a sparse row leaves out is what [`Signature::absent`] says.
 ///
@@ -79,6 +81,10 @@ pub fn decode(
         }
         Media::JsonLines => json::lines(body, signature, rows_max)?,
         Media::Libsvm => sparse::libsvm(body, signature, rows_max)?,
+        Media::RecordIo => sparse::recordio(body, signature, rows_max)?,
+        Media::Parquet => {
+            return Err(Error::UnknownMedia { given: "\"application/x-parquet\"".into() });
+        }
     };
     let rows = values.len().checked_div(signature.features).unwrap_or(0);
     match rows {
@@ -187,7 +193,7 @@ fn placed(broken: Broken, row: usize, signature: &Signature) -> Error {
 }
 
 /// Says that a row has another length than the model's.
-fn wrong_length(found: usize, features: usize) -> (String, String) {
+pub(super) fn wrong_length(found: usize, features: usize) -> (String, String) {
     let help = if found == features + 1 {
         "leave the label out: send the features only".to_owned()
     } else {

@@ -78,6 +78,8 @@ pub(crate) enum Layout {
     Csv(super::csv::Layout),
     JsonLines(super::jsonl::Layout),
     Libsvm(super::libsvm::Layout),
+    RecordIo(super::recordio::Layout),
+    Parquet(super::parquet::Layout),
 }
 
 impl Layout {
@@ -87,6 +89,8 @@ impl Layout {
             Layout::Csv(layout) => &layout.roles,
             Layout::JsonLines(layout) => &layout.roles,
             Layout::Libsvm(layout) => &layout.roles,
+            Layout::RecordIo(layout) => &layout.roles,
+            Layout::Parquet(layout) => &layout.roles,
         }
     }
 
@@ -99,6 +103,11 @@ impl Layout {
                 layout.roles = roles;
                 Layout::Libsvm(layout)
             }
+            Layout::RecordIo(mut layout) => {
+                layout.roles = roles;
+                Layout::RecordIo(layout)
+            }
+            Layout::Parquet(layout) => Layout::Parquet(super::parquet::Layout { roles, ..layout }),
         }
     }
 
@@ -107,7 +116,8 @@ impl Layout {
     pub(crate) fn column_of(&self, feature: usize) -> usize {
         match self {
             Layout::Csv(layout) => layout.roles.column_of(feature).unwrap_or(feature),
-            Layout::JsonLines(_) | Layout::Libsvm(_) => feature,
+            Layout::Parquet(layout) => layout.roles.column_of(feature).unwrap_or(feature),
+            Layout::JsonLines(_) | Layout::Libsvm(_) | Layout::RecordIo(_) => feature,
         }
     }
 
@@ -126,7 +136,8 @@ impl Layout {
         match self {
             Layout::Csv(layout) => layout.roles.feature_names(&layout.names),
             Layout::JsonLines(layout) => layout.names.clone(),
-            Layout::Libsvm(_) => Vec::new(),
+            Layout::Libsvm(_) | Layout::RecordIo(_) => Vec::new(),
+            Layout::Parquet(layout) => layout.roles.feature_names(&layout.names),
         }
     }
 
@@ -135,7 +146,8 @@ impl Layout {
         match self {
             Layout::Csv(layout) => layout.names.get(column).cloned(),
             Layout::JsonLines(layout) => layout.names.get(column).cloned(),
-            Layout::Libsvm(_) => None,
+            Layout::Libsvm(_) | Layout::RecordIo(_) => None,
+            Layout::Parquet(layout) => layout.names.get(column).cloned(),
         }
     }
 }

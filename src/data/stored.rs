@@ -90,6 +90,26 @@ impl Stored {
         Ok(filled)
     }
 
+    /// The whole text, if it has `bytes_max` or less; `None` when it has more.
+    pub(crate) fn whole(&mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
+        const STEP_BYTES: usize = 4 << 20;
+        let expected = self.bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        let mut text = Vec::with_capacity(expected.min(bytes_max).saturating_add(1));
+        loop {
+            let filled = text.len();
+            let room = (text.capacity() - filled).max(STEP_BYTES);
+            text.resize(filled + room, 0);
+            let count = self.fill(&mut text[filled..])?;
+            text.truncate(filled + count);
+            if text.len() > bytes_max {
+                return Ok(None);
+            }
+            if count < room {
+                return Ok(Some(text));
+            }
+        }
+    }
+
     /// Stored bytes taken so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.raw().bytes

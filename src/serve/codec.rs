@@ -96,6 +96,8 @@ pub(super) fn rows_at_most(content: &ContentType, body: &[u8], features: usize) 
     match content.media {
         // A value and the comma after it are two bytes or more.
         Media::Json => body.len() / (2 * features.max(1)) + 1,
+        // Each has a frame and the length of one of its parts.
+        Media::RecordIo | Media::Parquet => body.len() / 8 + 1,
         Media::Csv | Media::JsonLines | Media::Libsvm => {
             memchr::memchr_iter(b'\n', body).count() + 1
         }

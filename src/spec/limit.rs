@@ -7,6 +7,12 @@ pub const COLUMNS_MAX: usize = 65_536;
 pub const SPARSE_COLUMNS_MAX: usize = 1 << 24;
 /// Bytes of one line of CSV or JSON Lines.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one record of RecordIO with its frame, all its parts together.
+pub const RECORD_BYTES_MAX: usize = (16 << 20) - 64;
+/// Bytes of the metadata of a parquet file.
+pub const PARQUET_INDEX_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one page of a parquet file, unpacked; writers keep to 1 MiB.
+pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of a job or endpoint file.
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).

@@ -7,8 +7,7 @@ use super::problem::{nearest, shortened};
 use super::train::{LabelColumn, Media};
 
 /// What smrt reads a channel from.
-const SUPPORTED: &str =
-    "text/csv, text/libsvm and application/jsonlines (or csv, libsvm, jsonlines)";
+const SUPPORTED: &str = "text/csv, text/libsvm, application/jsonlines, application/x-parquet and application/x-recordio-protobuf (short: csv, libsvm, jsonlines, parquet, recordio-protobuf)";
 
 /// A channel's `content_type`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +29,8 @@ pub(crate) fn content_type(text: &str) -> Result<ContentType, Wrong> {
         | "application/x-ndjson"
         | "jsonlines" => Media::JsonLines,
         "text/libsvm" | "text/x-libsvm" | "libsvm" => Media::Libsvm,
+        "application/x-recordio-protobuf" | "recordio-protobuf" => Media::RecordIo,
+        "application/x-parquet" | "text/x-parquet" | "parquet" => Media::Parquet,
         "application/json" | "json" => {
             let what = format!("{} is for requests, not for channels", shortened_quoted(text));
             return Err((what, Some("write application/jsonlines: one object per line".into())));
@@ -57,7 +58,18 @@ pub(crate) fn content_type(text: &str) -> Result<ContentType, Wrong> {
 }
 
 fn unsupported(text: &str, name: &str) -> Wrong {
-    let known = ["text/csv", "application/jsonlines", "text/libsvm", "csv", "jsonlines", "libsvm"];
+    let known = [
+        "text/csv",
+        "application/jsonlines",
+        "text/libsvm",
+        "application/x-recordio-protobuf",
+        "application/x-parquet",
+        "parquet",
+        "csv",
+        "jsonlines",
+        "libsvm",
+        "recordio-protobuf",
+    ];
     let meant = match nearest(name, known) {
         Some(near) => format!("; did you mean {near:?}?"),
         None => String::new(),
@@ -93,13 +105,18 @@ mod tests {
         for text in ["text/libsvm", "text/x-libsvm", "libsvm"] {
             assert_eq!(content_type(text), libsvm(None));
         }
+        let recordio = ContentType { media: Media::RecordIo, label: None };
+        assert_eq!(content_type("application/x-recordio-protobuf"), Ok(recordio.clone()));
+        assert_eq!(content_type("recordio-protobuf"), Ok(recordio));
+        for text in ["application/x-parquet", "text/x-parquet", "parquet"] {
+            assert_eq!(content_type(text), Ok(ContentType { media: Media::Parquet, label: None }));
+        }
         assert_eq!(content_type("text/libsvm;label_size=0"), libsvm(Some(LabelColumn::None)));
     }
 
     #[test]
     fn an_unsupported_type_is_answered_with_the_supported_ones() {
-        for text in
-            ["text/libsvn", "application/x-parquet", "text/cvs", "", ";", "application/json"]
+        for text in ["text/libsvn", "application/x-parket", "text/cvs", "", ";", "application/json"]
         {
             let (_, help) = content_type(text).unwrap_err();
             assert!(help.unwrap().contains("application/jsonlines"), "{text}");

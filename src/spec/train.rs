@@ -94,6 +94,10 @@ pub enum Media {
     Json,
     /// `text/libsvm`
     Libsvm,
+    /// `application/x-recordio-protobuf`
+    RecordIo,
+    /// `application/x-parquet`; channels only.
+    Parquet,
 }
 
 /// Where the label stands.
@@ -274,6 +278,8 @@ impl std::fmt::Display for Media {
             Media::JsonLines => "application/jsonlines",
             Media::Json => "application/json",
             Media::Libsvm => "text/libsvm",
+            Media::RecordIo => "application/x-recordio-protobuf",
+            Media::Parquet => "application/x-parquet",
         })
     }
 }
@@ -289,7 +295,9 @@ impl std::fmt::Display for Format {
             write!(f, ", delimiter {:?}", char::from(self.delimiter))?;
         }
         match &self.label {
-            LabelColumn::First if self.media == Media::Csv => f.write_str(", label first")?,
+            LabelColumn::First if matches!(self.media, Media::Csv | Media::Parquet) => {
+                f.write_str(", label first")?
+            }
             LabelColumn::First => {}
             LabelColumn::None => f.write_str(", no label")?,
             LabelColumn::Named(name) => write!(f, ", label {name:?}")?,

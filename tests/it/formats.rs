@@ -9,6 +9,8 @@ use smrt::fault::Fault;
 use smrt::spec::train::{Format, LabelColumn, Media};
 
 mod libsvm;
+mod parquet;
+mod recordio;
 
 fn format(media: Media) -> Format {
     Format::new(media)

@@ -7,6 +7,8 @@ mod algorithm;
 mod boosted;
 mod channels;
 mod cli;
+#[cfg(any(feature = "gcp", feature = "azure"))]
+mod clouds;
 mod data;
 mod formats;
 mod hostile;

@@ -32,6 +32,9 @@ pub(crate) const SECRET_ACCESS_KEY: &str = "hunter2-never-to-be-seen";
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
+    /// As `Plain`, by anybody: nothing is signed.
+    #[cfg(feature = "gcp")]
+    Anonymous,
     /// `http://127.0.0.1:port/bucket/key`
     Plain,
     /// `https://localhost:port/bucket/key`, signed by an authority of its own.
@@ -65,6 +68,8 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let service = service(root.path(), manner, port);
         let (tls, ca_bundle) = match manner {
+            #[cfg(feature = "gcp")]
+            Manner::Anonymous => (None, None),
             Manner::Plain => (None, None),
             Manner::Tls | Manner::TlsVirtualHost => {
                 let (config, pem) = certificates();
@@ -122,6 +127,8 @@ impl Server {
     /// What goes into `storage.s3.endpoint` or `AWS_ENDPOINT_URL`.
     pub(crate) fn endpoint(&self) -> String {
         match self.manner {
+            #[cfg(feature = "gcp")]
+            Manner::Anonymous => format!("http://127.0.0.1:{}", self.port),
             Manner::Plain => format!("http://127.0.0.1:{}", self.port),
             Manner::Tls | Manner::TlsVirtualHost => format!("https://localhost:{}", self.port),
         }
@@ -179,7 +186,13 @@ impl Drop for Server {
 fn service(root: &Path, manner: Manner, port: u16) -> S3Service {
     let files = s3s_fs::FileSystem::new(root).unwrap();
     let mut builder = S3ServiceBuilder::new(files);
-    builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+    #[cfg(feature = "gcp")]
+    let signed = manner != Manner::Anonymous;
+    #[cfg(not(feature = "gcp"))]
+    let signed = true;
+    if signed {
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+    }
     if manner == Manner::TlsVirtualHost {
         builder.set_host(SingleDomain::new(&format!("localhost:{port}")).unwrap());
     }
@@ -201,7 +214,12 @@ fn serve(
             loop {
                 let Ok((socket, _)) = listener.accept().await else { continue };
                 let _ = socket.set_nodelay(true);
-                let (service, acceptor) = (service.clone(), acceptor.clone());
+                let (files, acceptor) = (service.clone(), acceptor.clone());
+                let service = hyper::service::service_fn(move |mut request| {
+                    // What Google's client sends even to an emulator; S3 signs in other ways.
+                    drop_bearer(&mut request);
+                    hyper::service::Service::call(&files, request)
+                });
                 tokio::spawn(async move {
                     let http = hyper::server::conn::http1::Builder::new();
                     // A client that goes away is no failure of the server.
@@ -219,6 +237,13 @@ fn serve(
         };
         tokio::select! { () = accept => (), _ = stopped => () }
     });
+}
+
+fn drop_bearer(request: &mut hyper::Request<hyper::body::Incoming>) {
+    let given = request.headers().get(hyper::header::AUTHORIZATION);
+    if given.is_some_and(|value| value.as_bytes().starts_with(b"Bearer ")) {
+        request.headers_mut().remove(hyper::header::AUTHORIZATION);
+    }
 }
 
 /// A server's certificate for localhost and the bucket `data`, and the authority behind it.

@@ -17,7 +17,7 @@ use crate::s3::{self, Fault, Manner, Proxy, Server};
 
 const MIB: usize = 1 << 20;
 
-fn uri(text: &str) -> Uri {
+pub(crate) fn uri(text: &str) -> Uri {
     Uri::parse(text, Path::new("/nowhere")).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn names(store: &Store, at: &Uri) -> Vec<String> {
 }
 
 /// The contract of every place that can be written, below an empty folder.
-fn conform(store: &Store, base: &Uri) {
+pub(crate) fn conform(store: &Store, base: &Uri) {
     what_was_written_is_read(store, base);
     nothing_is_visible_before_the_end(store, base);
     listings_are_sorted_and_hold_data_only(store, base);

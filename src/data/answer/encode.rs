@@ -16,6 +16,8 @@ use crate::spec::train::Media;
 /// - `application/json`: `{"predictions":[{"score":0.4,"predicted_label":0}]}`.
 /// - `application/jsonlines`: the same objects, one on each line.
 ///
+/// - `application/x-recordio-protobuf`: a `Record` for each row, with the fields under `label`.
+///
 /// A field with fewer entries than rows counts as null there.
 pub fn encode(answer: &Answer, accept: &Accept, out: &mut Vec<u8>) {
     write(answer, accept, false, out);
@@ -32,7 +34,8 @@ fn write(answer: &Answer, accept: &Accept, all: bool, out: &mut Vec<u8>) {
     match accept.media {
         Media::Csv | Media::Libsvm if all && answer.fields.len() > 1 => writer.csv_fields(answer),
         // `Accept` holds no other format than one that answers are written in.
-        Media::Csv | Media::Libsvm => writer.csv(answer),
+        Media::Csv | Media::Libsvm | Media::Parquet => writer.csv(answer),
+        Media::RecordIo => super::records::encode(answer, writer.out),
         Media::Json => writer.json(answer),
         Media::JsonLines => writer.json_lines(answer),
     }

@@ -115,10 +115,11 @@ fn read_format(table: &mut Cursor<'_>) -> Option<Format> {
         }
     }
     if let Some(found) = &label
-        && kind.media == Media::Libsvm
+        && matches!(kind.media, Media::Libsvm | Media::RecordIo)
     {
-        let help = "leave it out: the label is what a line begins with";
-        table.wrong("label", found.line, "libsvm has no names".into(), Some(help.into()));
+        let help = "leave it out: the label has its own place there";
+        let what = format!("{} has no names", kind.media);
+        table.wrong("label", found.line, what, Some(help.into()));
     }
     let label_named = label.is_some();
     let label_column = match (label, kind.label) {

@@ -273,7 +273,7 @@ job.toml:6: algorithm.name: expected a string, found integer 3
 job.toml:8: channels.train.uri: \"s3:/fraud/2026\" is not a place smrt can read
   write s3://bucket/prefix, gs://…, az://… or file:///path; did you mean \"s3://fraud/2026\"?
 job.toml:9: channels.train.content_type: \"image/png\" is not a content type smrt reads
-  smrt reads text/csv, text/libsvm and application/jsonlines (or csv, libsvm, jsonlines)
+  smrt reads text/csv, text/libsvm, application/jsonlines, application/x-parquet and application/x-recordio-protobuf (short: csv, libsvm, jsonlines, parquet, recordio-protobuf)
 job.toml:10: channels.validaton: no algorithm reads a channel of this name
   did you mean channels.validation?
 job.toml:12: outputs: unknown table

@@ -237,7 +237,9 @@ fn a_job_cannot_name_libsvms_label_or_its_header() {
     let error = run(&user, &text).unwrap_err();
     let found: Vec<String> = error.findings().into_iter().map(|finding| finding.what).collect();
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found[0].contains("libsvm has no names") && found[1].contains("only CSV has a header"));
+    assert!(
+        found[0].contains("text/libsvm has no names") && found[1].contains("only CSV has a header")
+    );
 }
 
 #[test]
