@@ -332,7 +332,8 @@ impl Open {
         if self.lines == 0 {
             help.push_str("; if this is a header, set `header = true`");
         }
-        let place = Place { uri: self.uri.clone(), line: Some(self.lines + 1), column: None };
+        let place =
+            Place { uri: self.uri.clone(), line: Some(self.lines + 1), record: None, column: None };
         Error::Bad { place, what, help }
     }
 }
