@@ -68,6 +68,20 @@ impl Ask {
         Ok(ask)
     }
 
+    /// For a model that has none of the fields of SageMaker's XGBoost container.
+    ///
+    /// # Errors
+    /// `Error::Data` when one is asked for.
+    pub fn refuse_fields(&self) -> Result<(), super::Error> {
+        if self.fields.is_empty() {
+            return Ok(());
+        }
+        Err(super::Error::Data {
+            what: "this model gives its own fields and none of the XGBoost container's".into(),
+            help: "leave SAGEMAKER_INFERENCE_OUTPUT out".into(),
+        })
+    }
+
     /// Whether only the plain answer is wanted.
     pub fn is_plain(&self) -> bool {
         self.explain.is_none() && !self.verbose && self.fields.is_empty()

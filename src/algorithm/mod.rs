@@ -19,6 +19,7 @@ pub mod device;
 pub mod error;
 pub mod expand;
 pub mod features;
+pub mod ip_insights;
 pub mod kmeans;
 pub mod label;
 pub mod lightgbm;
@@ -27,6 +28,7 @@ pub mod metric;
 pub mod mlp;
 pub mod net;
 pub mod parameter;
+pub mod pca;
 pub mod random_cut_forest;
 pub mod standardise;
 pub mod unsupervised;
@@ -131,6 +133,9 @@ pub struct Reads {
     pub categories: bool,
     /// What a cell means that a sparse row leaves out.
     pub absent: Absent,
+    /// Rows of two words, an entity and an IP address, as [`crate::data::login`] tells them; rows
+    /// of numbers are then refused.
+    pub logins: bool,
 }
 
 /// The files of a model inside the archive, by name.
@@ -309,6 +314,8 @@ impl Table {
                 Arc::new(lightgbm::Lightgbm),
                 Arc::new(random_cut_forest::RandomCutForest),
                 Arc::new(kmeans::KMeans),
+                Arc::new(pca::Pca),
+                Arc::new(ip_insights::IpInsights),
             ],
         }
     }

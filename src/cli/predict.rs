@@ -8,8 +8,10 @@ use super::open::{self, StorageOptions};
 use super::{Error, Failure, output};
 use crate::algorithm::Ask;
 use crate::data::channel::{self, batches};
+use crate::data::login;
 use crate::data::media::{Accept, ContentType};
 use crate::data::request::{self, Limits};
+use crate::data::schema::Cells;
 use crate::data::{Answer, answer};
 use crate::model::Model;
 use crate::spec::limit::{JOB_MEMORY_BYTES_MAX, REQUEST_FILE_BYTES_MAX};
@@ -153,6 +155,9 @@ impl Options {
             label: LabelColumn::None,
             ..Format::new(media)
         };
+        if model.manifest.signature.cells == Cells::Login {
+            return logins(model, objects, &format, take);
+        }
         let options = channel::Options {
             features: Some(model.manifest.signature.features),
             categories: Some(model.manifest.signature.vocabulary().clone()),
@@ -188,6 +193,26 @@ impl Options {
         };
         Ok(listed.into_iter().map(lazy).collect())
     }
+}
+
+/// Answers rows of two words, an entity and an address.
+fn logins(
+    model: &Model,
+    objects: Vec<channel::Object>,
+    format: &Format,
+    take: &mut dyn FnMut(&Answer) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let explained = |source| Error::Data { source, header: !format.header };
+    let mut pieces = login::pieces(objects, format, "data").map_err(explained)?;
+    while let Some(values) = pieces.next_rows().map_err(explained)? {
+        let rows =
+            ndarray::Array2::from_shape_vec((values.len() / login::WIDTH, login::WIDTH), values)
+                .expect("every row was decoded whole");
+        if !take(&model.predict(rows.view())?)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// An object that is opened when it is read first: a prefix may hold more than a process may open.

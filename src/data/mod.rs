@@ -6,6 +6,7 @@ pub mod channel;
 pub mod describe;
 pub mod error;
 pub mod generate;
+pub mod login;
 pub mod media;
 pub mod oip;
 pub mod pages;

@@ -5,11 +5,12 @@ use ndarray::Array2;
 
 use super::csv;
 use super::error::{Broken, Error};
+use super::login;
 use super::media::ContentType;
 use super::number::{self, NotNumber};
 use super::roles::Roles;
 use super::rows::Rows;
-use super::schema::Signature;
+use super::schema::{Cells, Signature};
 use crate::spec::limit::{REQUEST_ROWS_MAX, REQUEST_VALUES_MAX};
 use crate::spec::train::Media;
 
@@ -47,6 +48,8 @@ impl Default for Limits {
 ///
 /// A cell that a sparse row leaves out is what [`Signature::absent`] says.
 ///
+/// A model of logins reads the same shapes with two words in each row.
+///
 /// # Errors
 /// [`Error::Request`] with row and column; [`Error::NoRows`]; [`Error::TooManyRows`].
 pub fn decode(
@@ -55,6 +58,12 @@ pub fn decode(
     signature: &Signature,
     limits: &Limits,
 ) -> Result<Array2<f32>, Error> {
+    if signature.cells == Cells::Login {
+        let mut values = Vec::new();
+        let rows = login::decode_into(content, body, limits, &mut values)?;
+        return Ok(Array2::from_shape_vec((rows, login::WIDTH), values)
+            .expect("every row was decoded whole"));
+    }
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
     let values = match content.media {
@@ -98,6 +107,9 @@ pub fn decode_into(
     limits: &Limits,
     values: &mut Vec<f32>,
 ) -> Result<usize, Error> {
+    if signature.cells == Cells::Login {
+        return login::decode_into(content, body, limits, values);
+    }
     let features = signature.features;
     let rows_max = limits.rows_max.min(limits.values_max / features.max(1));
     // The quick ways know numbers only; where a column holds words, a number is one too.

@@ -92,9 +92,29 @@ impl Absent {
     }
 }
 
+/// What stands in the columns of a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cells {
+    /// Numbers, or words that the signature lists.
+    #[default]
+    Numbers,
+    /// Two words, an entity and an IP address; see [`super::login`].
+    Login,
+}
+
+impl Cells {
+    fn is_numbers(&self) -> bool {
+        *self == Cells::Numbers
+    }
+}
+
 /// Input and output of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signature {
+    /// What stands in the columns.
+    #[serde(default, skip_serializing_if = "Cells::is_numbers")]
+    pub cells: Cells,
     /// Features per row.
     pub features: usize,
     /// Their names, when the training data gave them; otherwise empty.
@@ -124,6 +144,7 @@ impl Signature {
     /// So many numbers in, an answer to `task` out, and nothing besides.
     pub fn of(features: usize, task: Task) -> Signature {
         Signature {
+            cells: Cells::Numbers,
             features,
             columns: Vec::new(),
             categories: Categories::new(),

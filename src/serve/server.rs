@@ -12,7 +12,8 @@ use super::routes::Front;
 use super::stats::Stats;
 use super::{calibrate, worker};
 use crate::algorithm::Ask;
-use crate::data::oip;
+use crate::data::schema::Cells;
+use crate::data::{Signature, oip};
 use crate::http::{self, Gate, Limits, Stop, gate};
 use crate::model::Model;
 use crate::spec::limit;
@@ -251,7 +252,7 @@ impl Running {
             algorithm = manifest.algorithm,
             features = manifest.signature.features,
             address = self.address,
-            curl = example(self.address, manifest.signature.features),
+            curl = example(self.address, &manifest.signature),
         )
     }
 }
@@ -265,17 +266,18 @@ impl Drop for Running {
     }
 }
 
-/// A command that can be pasted into a shell: a row of zeros as CSV.
-fn example(address: SocketAddr, features: usize) -> String {
+/// A command that can be pasted into a shell: a row of zeros (or a login) as CSV.
+fn example(address: SocketAddr, signature: &Signature) -> String {
     let host = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
         other => other,
     };
     let url = SocketAddr::new(host, address.port());
-    let row = match features {
-        0..=64 => format!("'{}'", vec!["0"; features].join(",")),
-        _ => format!("\"$(printf '0,%.0s' $(seq {}))0\"", features - 1),
+    let row = match signature.features {
+        _ if signature.cells == Cells::Login => "'user,10.0.0.1'".to_owned(),
+        0..=64 => format!("'{}'", vec!["0"; signature.features].join(",")),
+        _ => format!("\"$(printf '0,%.0s' $(seq {}))0\"", signature.features - 1),
     };
     format!("curl -H 'Content-Type: text/csv' --data {row} http://{url}/invocations")
 }
@@ -283,16 +285,18 @@ fn example(address: SocketAddr, features: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Task;
 
     #[test]
     fn the_example_names_an_address_one_can_reach() {
-        let text = example("0.0.0.0:8080".parse().unwrap(), 3);
+        let text = example("0.0.0.0:8080".parse().unwrap(), &Signature::of(3, Task::Regression));
         assert_eq!(
             text,
             "curl -H 'Content-Type: text/csv' --data '0,0,0' http://127.0.0.1:8080/invocations"
         );
         assert!(
-            example("[::]:80".parse().unwrap(), 784).contains("$(seq 783))0\" http://[::1]:80/")
+            example("[::]:80".parse().unwrap(), &Signature::of(784, Task::Regression))
+                .contains("$(seq 783))0\" http://[::1]:80/")
         );
     }
 }

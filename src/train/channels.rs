@@ -56,7 +56,11 @@ pub(super) fn read(
             },
         );
         let mut dataset = data::channel::settle_words(&options, |options| {
-            data::channel::read(readers(store, channel, &chosen), &channel.format, options)
+            let objects = readers(store, channel, &chosen);
+            match reads.logins {
+                true => data::login::read(objects, &channel.format, options),
+                false => data::channel::read(objects, &channel.format, options),
+            }
         })
         .map_err(|source| Error::Data {
             channel: name.to_owned(),

@@ -2,7 +2,8 @@
 //! scikit-learn on real data.
 
 use ndarray::{Array2, Axis, concatenate};
-use smrt::algorithm::{Ask, Table};
+use smrt::algorithm::kmeans::model::Model;
+use smrt::algorithm::{Ask, Earlier, Table};
 use smrt::data::media::Accept;
 use smrt::data::{Dataset, Task, Values, answer};
 use smrt::fault::Fault;
@@ -10,7 +11,7 @@ use smrt::spec::problem::Problems;
 use smrt::spec::train::Media;
 
 use crate::linear;
-use crate::unlabelled::{Job, features_of, field, metric, only};
+use crate::unlabelled::{Job, features_of, field, metric, only, raw};
 
 /// Rows around four corners of a square, 20 apart.
 fn corners(rows: usize) -> Array2<f32> {
@@ -192,6 +193,34 @@ fn the_name_of_sagemakers_image_is_understood() {
     let table = Table::builtin();
     assert!(table.get("kmeans").unwrap().trainer(&Default::default(), &mut problems).is_none());
     assert!(problems.list[0].key.ends_with(".k"), "{problems:?}");
+}
+
+#[test]
+fn a_training_goes_on_from_an_earlier_model() {
+    let (first, second) = (corners(400), corners(400) + 3.0);
+    let table = Table::builtin();
+    let definition = table.get("kmeans").unwrap();
+    for (parameters, low, high) in [(FOUR, 22.5, 23.5), (BATCHES, 20.2, 22.9)] {
+        let job = Job::new("kmeans", parameters);
+        let fitted = job.fitted(&only(Dataset::of(first.clone())));
+        let earlier = Earlier {
+            algorithm: "kmeans".into(),
+            signature: fitted.signature.clone(),
+            files: fitted.files.clone(),
+        };
+        let after = job.fitted_from(&earlier, &only(Dataset::of(second.clone())));
+        let model = Model::read(&after.signature, &after.files).unwrap();
+        let most = model.centroids().iter().copied().fold(0.0, f32::max);
+        assert!((low..high).contains(&most), "{parameters:?}: {most}");
+        let weight: f64 = model.weight().iter().sum();
+        assert_eq!(weight, if parameters == FOUR { 400.0 } else { 400.0 * 6.0 }, "{parameters:?}");
+
+        let mut problems = Problems::default();
+        let mut trainer = definition.trainer(&raw(&[("k", "5")]), &mut problems).unwrap();
+        let refused = trainer.go_on_from(&earlier).unwrap_err();
+        assert_eq!(refused.to_string(), "the earlier model has 4 centres and k is 5");
+        assert!(trainer.go_on_from(&Earlier { algorithm: "pca".into(), ..earlier }).is_err());
+    }
 }
 
 /// Inertia per row of scikit-learn's k-means (k 10, standardised, n_init 3), from the data's

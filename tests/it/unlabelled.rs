@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::Array2;
 use smrt::algorithm::{
-    Channels, Checkpoints, Context, Error, Files, Fitted, Metric, Observer, Predictor, Progress,
-    Table, device,
+    Channels, Checkpoints, Context, Earlier, Error, Files, Fitted, Metric, Observer, Predictor,
+    Progress, Table, device,
 };
 use smrt::data::{Answer, Dataset, Values};
 use smrt::spec::parameter::{Raw, RawParameters, RawValue};
@@ -18,7 +18,7 @@ pub(crate) fn only(train: Dataset) -> Channels {
     Channels { train, validation: None, test: None }
 }
 
-fn raw(pairs: &[(&str, &str)]) -> RawParameters {
+pub(crate) fn raw(pairs: &[(&str, &str)]) -> RawParameters {
     let one = |(name, text): &(&str, &str)| {
         ((*name).to_owned(), Raw { value: RawValue::Text((*text).to_owned()), line: None })
     };
@@ -103,6 +103,25 @@ impl<'a> Job<'a> {
 
     pub(crate) fn fitted(&self, data: &Channels) -> Fitted {
         self.run(data).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A training that goes on from an earlier model.
+    pub(crate) fn fitted_from(&self, earlier: &Earlier, data: &Channels) -> Fitted {
+        let mut problems = Problems::default();
+        let definition = Table::builtin().get(self.algorithm).unwrap();
+        let mut trainer = definition.trainer(&raw(self.parameters), &mut problems).unwrap();
+        assert!(trainer.goes_on());
+        trainer.go_on_from(earlier).unwrap();
+        let (mut heard, mut kept) = (Heard, Kept::default());
+        let mut context = Context {
+            device: device::open(DeviceChoice::Cpu).unwrap(),
+            threads: self.threads,
+            seed: self.seed,
+            stop: &|| false,
+            observer: &mut heard,
+            checkpoints: &mut kept,
+        };
+        trainer.fit(data, &mut context).unwrap()
     }
 
     pub(crate) fn open(&self, fitted: &Fitted) -> Box<dyn Predictor> {

@@ -22,6 +22,7 @@ const REDUCE_STREAMS: u64 = 1 << 32;
 /// `Error::Data` for channels that cannot be grouped, `Error::Checkpoint`, or `Error::Stopped`.
 pub(super) fn fit(
     settings: &Settings,
+    earlier: Option<&Model>,
     data: &Channels,
     context: &mut Context<'_>,
 ) -> Result<Fitted, Error> {
@@ -36,8 +37,20 @@ pub(super) fn fit(
         let means = means.iter().map(|mean| *mean as f32).collect();
         Standardiser::from_parts(means, vec![1.0; width])?
     };
+    if let Some(earlier) = earlier.filter(|earlier| earlier.width() != width) {
+        return Err(Error::Data {
+            what: format!(
+                "channel train has {width} features and the earlier model {}",
+                earlier.width()
+            ),
+            help: "give the columns that model was trained on".into(),
+        });
+    }
+    let earlier =
+        earlier.map(|earlier| (earlier.centres_in(&standardiser), earlier.weight().to_vec()));
     let training = Training {
         settings,
+        earlier,
         width,
         weights,
         job: format!(
@@ -94,6 +107,8 @@ fn enough_rows(k: usize, rows: usize, weights: Option<&[f32]>) -> Result<(), Err
 
 struct Training<'a> {
     settings: &'a Settings,
+    /// Centres to start from, in the space of the rows, and what their rows weighed.
+    earlier: Option<(Vec<f32>, Vec<f64>)>,
     width: usize,
     weights: Option<&'a [f32]>,
     job: String,
@@ -106,10 +121,15 @@ impl Training<'_> {
     fn lloyd(&self, panels: &Panels, context: &mut Context<'_>) -> Result<Found, Error> {
         let (lloyd, k) = (&self.settings.lloyd, self.settings.k);
         let rows = Rows { panels, weights: self.weights };
-        let (trials, end) = (lloyd.trials(panels.rows), end(lloyd, &rows));
+        // From given centres every trial would be the same.
+        let trials = self.earlier.as_ref().map_or_else(|| lloyd.trials(panels.rows), |_| 1);
+        let end = end(lloyd, &rows);
         let total: f64 =
             self.weights.map_or(panels.rows as f64, |all| all.iter().map(|w| f64::from(*w)).sum());
         let first = |trial: usize, seed: u64| {
+            if let Some((centres, _)) = &self.earlier {
+                return Run::new(centres.clone(), self.width);
+            }
             let mut stream = Stream::new(seed, Purpose::Centres, trial as u64);
             Run::new(first_centres(lloyd.init, panels, self.weights, k, &mut stream), self.width)
         };
@@ -150,9 +170,16 @@ impl Training<'_> {
         context: &mut Context<'_>,
     ) -> Result<Found, Error> {
         let rows = data.features.nrows();
-        let plan = &Plan { centres: plan.centres.min(rows).max(self.settings.k), ..*plan };
+        let centres = match &self.earlier {
+            Some(_) => self.settings.k,
+            None => plan.centres.min(rows).max(self.settings.k),
+        };
+        let plan = &Plan { centres, ..*plan };
         let mut passes = match context.checkpoints.take() {
-            None => Passes::begin(data, plan),
+            None => match &self.earlier {
+                Some((centres, weight)) => Passes::go_on(centres, weight),
+                None => Passes::begin(data, plan),
+            },
             Some(files) => match checkpoint::read(&files, &self.job, self.width, plan.centres)? {
                 State::MiniBatch(passes) => passes,
                 State::Lloyd { .. } => return Err(other_mode()),

@@ -82,6 +82,17 @@ impl Passes {
         }
     }
 
+    /// From the centres of an earlier model, and what their rows weighed.
+    pub(super) fn go_on(centres: &[f32], weight: &[f64]) -> Passes {
+        Passes {
+            epoch: 0,
+            batch: 0,
+            centres: centres.iter().map(|value| f64::from(*value)).collect(),
+            weight: weight.to_vec(),
+            seen: [0.0; 2],
+        }
+    }
+
     /// Passes over the rows to the end, asking `each` after every batch whether to go on.
     ///
     /// # Errors

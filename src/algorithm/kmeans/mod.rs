@@ -3,9 +3,12 @@
 //! Distances are Euclidean, over the columns as they are: a column with large numbers decides, so
 //! give columns of like size or set `normalize_data`. Computed on the CPU, whatever
 //! `resources.device` says. A label column, if there is one, is passed over.
+//!
+//! With a channel `model`, Lloyd starts from the centres of that model, and mini-batch goes on with
+//! them and with what their rows weighed.
 
 use super::parameter::Parameter;
-use super::{Channels, Context, Definition, Error, Files, Fitted, Predictor, Trainer};
+use super::{Channels, Context, Definition, Earlier, Error, Files, Fitted, Predictor, Trainer};
 use crate::data::Signature;
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
@@ -19,6 +22,8 @@ mod nearest;
 mod seeding;
 mod settings;
 
+use super::xgboost::foreign;
+use model::Model;
 use settings::Settings;
 
 /// The algorithm, for the table.
@@ -44,16 +49,17 @@ impl Definition for KMeans {
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {
         let settings = Settings::read(raw, problems)?;
-        Some(Box::new(Grouping { settings }))
+        Some(Box::new(Grouping { settings, earlier: None }))
     }
 
     fn open(&self, signature: &Signature, files: &Files) -> Result<Box<dyn Predictor>, Error> {
-        Ok(Box::new(model::Model::read(signature, files)?))
+        Ok(Box::new(Model::read(signature, files)?))
     }
 }
 
 struct Grouping {
     settings: Settings,
+    earlier: Option<Model>,
 }
 
 impl Trainer for Grouping {
@@ -62,6 +68,29 @@ impl Trainer for Grouping {
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
-        fit::fit(&self.settings, data, context)
+        fit::fit(&self.settings, self.earlier.as_ref(), data, context)
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    fn go_on_from(&mut self, earlier: &Earlier) -> Result<(), Error> {
+        if earlier.algorithm != KMeans.name() {
+            return Err(foreign(&earlier.algorithm, KMeans.name()));
+        }
+        let model = Model::read(&earlier.signature, &earlier.files)?;
+        if model.weight().len() != self.settings.k {
+            return Err(Error::Data {
+                what: format!(
+                    "the earlier model has {} centres and k is {}",
+                    model.weight().len(),
+                    self.settings.k
+                ),
+                help: format!("set k = {}", model.weight().len()),
+            });
+        }
+        self.earlier = Some(model);
+        Ok(())
     }
 }

@@ -57,13 +57,11 @@ impl Model {
         weight: Vec<f64>,
         names: Arc<[String]>,
     ) -> Model {
-        let width = standardiser.width();
-        let mut values = vec![0.0; centroids.len()];
-        for (out, centre) in values.chunks_exact_mut(width).zip(centroids.chunks_exact(width)) {
-            standardiser.row(centre, out);
-        }
-        let centres = Centres::new(width, values);
-        Model { standardiser, centroids, weight, centres, names }
+        let centres = Centres::new(standardiser.width(), Vec::new());
+        let mut model = Model { standardiser, centroids, weight, centres, names };
+        let values = model.centres_in(&model.standardiser);
+        model.centres = Centres::new(model.width(), values);
+        model
     }
 
     /// The centres, k × features, in the units of the data.
@@ -74,6 +72,22 @@ impl Model {
     /// What each cluster's training rows weighed.
     pub fn weight(&self) -> &[f64] {
         &self.weight
+    }
+
+    /// The centres in the space of rows that `standardiser` prepares.
+    pub(super) fn centres_in(&self, standardiser: &Standardiser) -> Vec<f32> {
+        let width = standardiser.width();
+        let mut values = vec![0.0; self.centroids.len()];
+        for (out, centre) in values.chunks_exact_mut(width).zip(self.centroids.chunks_exact(width))
+        {
+            standardiser.row(centre, out);
+        }
+        values
+    }
+
+    /// Features of a row.
+    pub(super) fn width(&self) -> usize {
+        self.standardiser.width()
     }
 
     pub(super) fn files(&self) -> Files {
@@ -179,6 +193,7 @@ impl Predictor for Model {
     /// `verbose` adds `distances`, to every centre; `explain` the columns that add most to the
     /// squared distance.
     fn predict_with(&self, rows: ArrayView2<'_, f32>, ask: &Ask) -> Result<Answer, Error> {
+        ask.refuse_fields()?;
         let count = rows.nrows();
         let (mut closest, mut distance) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut all = Vec::new();

@@ -45,7 +45,7 @@ impl Definition for Lightgbm {
     }
 
     fn reads(&self) -> Reads {
-        Reads { sparse: false, categories: true, absent: Absent::Zero }
+        Reads { sparse: false, categories: true, absent: Absent::Zero, logins: false }
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {

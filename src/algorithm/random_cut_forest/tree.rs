@@ -86,12 +86,7 @@ impl Tree {
 
     /// Parts `ids` by cuts until equal rows are left, in the order root, left, right. `draw` is
     /// asked for each inner node; `None` when it knows no cut, or one that parts nothing.
-    fn grow(
-        &mut self,
-        points: &Points,
-        ids: &mut [u32],
-        draw: &mut Draw<'_>,
-    ) -> Option<()> {
+    fn grow(&mut self, points: &Points, ids: &mut [u32], draw: &mut Draw<'_>) -> Option<()> {
         let width = points.width();
         let mut waiting = vec![(0, ids.len(), None::<(u32, bool)>)];
         let mut corners = vec![0.0; 2 * width];

@@ -62,7 +62,7 @@ impl Definition for Xgboost {
 
     /// What sparse rows leave out is missing, as XGBoost takes it.
     fn reads(&self) -> Reads {
-        Reads { sparse: true, categories: true, absent: Absent::Missing }
+        Reads { sparse: true, categories: true, absent: Absent::Missing, logins: false }
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {
