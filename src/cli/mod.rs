@@ -78,7 +78,6 @@ enum Command {
     Data(data::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
-    Data(data::Options),
     Completions(completions::Options),
 }
 
@@ -121,7 +120,6 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Predict(options) => predict::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Bench(options) => bench::run_command(options),
-        Command::Data(options) => data::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Data(options) => data::run(options),

@@ -8,7 +8,7 @@ use serde::de::{SeqAccess, Visitor};
 use super::DataType;
 use crate::data::error::{Error, shown};
 use crate::data::request::Limits;
-use crate::data::schema::Signature;
+use crate::data::schema::{Cells, Signature};
 
 /// What a request wants of its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +90,12 @@ pub fn decode(
     limits: &Limits,
     values: &mut Vec<f32>,
 ) -> Result<(usize, Wanted), Error> {
+    if signature.cells != Cells::Numbers {
+        return Err(Error::request(
+            "this model takes an entity and an address, which have no tensor here",
+            "send them to /invocations as text/csv",
+        ));
+    }
     let length = json_bytes.unwrap_or(body.len());
     let (json, binary) = body.split_at_checked(length).ok_or_else(|| {
         Error::request(
