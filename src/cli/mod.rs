@@ -78,7 +78,6 @@ enum Command {
     Data(data::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
-    Data(data::Options),
     Completions(completions::Options),
 }
 
@@ -124,7 +123,6 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Data(options) => data::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
-        Command::Data(options) => data::run(options),
         Command::Completions(options) => completions::run(options),
     }
 }
