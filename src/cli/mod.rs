@@ -122,7 +122,6 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Bench(options) => bench::run_command(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
-        Command::Data(options) => data::run(options),
         Command::Completions(options) => completions::run(options),
     }
 }
