@@ -15,6 +15,7 @@ mod algorithms;
 mod bench;
 mod check;
 mod completions;
+mod data;
 mod error;
 mod inspect;
 mod job;
@@ -58,6 +59,7 @@ Examples:
   smrt train job.toml                     train a model and seal it
   smrt serve model.tar.gz                 answer predictions on http://127.0.0.1:8080
   smrt predict model.tar.gz rows.csv      answer predictions here and now
+  smrt data describe train.csv test.csv   look through the data before training
 
 Environment:
   SMRT_HOME   where keys are kept (default: $XDG_DATA_HOME/smrt)
@@ -73,6 +75,7 @@ enum Command {
     Predict(predict::Options),
     Inspect(inspect::Options),
     Bench(bench::Options),
+    Data(data::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -117,6 +120,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Predict(options) => predict::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Bench(options) => bench::run_command(options),
+        Command::Data(options) => data::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

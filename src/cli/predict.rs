@@ -73,7 +73,7 @@ pub(super) struct Options {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Content {
+pub(super) enum Content {
     Csv,
     Jsonlines,
     Json,
@@ -90,7 +90,7 @@ enum Answers {
     Jsonl,
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match (text, text.as_bytes()) {
         ("\\t" | "tab", _) => Ok(b'\t'),
         (_, [byte]) if byte.is_ascii_punctuation() || *byte == b' ' || *byte == b'\t' => Ok(*byte),
@@ -189,7 +189,7 @@ impl Options {
         let lazy = |object: crate::store::Object| channel::Object {
             uri: object.uri.to_string(),
             bytes: Some(object.bytes),
-            reader: Box::new(Lazy { store: store.clone(), object, open: None }),
+            reader: Box::new(Lazy::new(store, object)),
         };
         Ok(listed.into_iter().map(lazy).collect())
     }
@@ -216,10 +216,16 @@ fn logins(
 }
 
 /// An object that is opened when it is read first: a prefix may hold more than a process may open.
-struct Lazy {
+pub(super) struct Lazy {
     store: Store,
     object: crate::store::Object,
     open: Option<BufReader<Box<dyn Read + Send>>>,
+}
+
+impl Lazy {
+    pub(super) fn new(store: &Store, object: crate::store::Object) -> Lazy {
+        Lazy { store: store.clone(), object, open: None }
+    }
 }
 
 impl Read for Lazy {
@@ -264,7 +270,7 @@ fn whole_documents(
 }
 
 /// What a name's ending says, compression aside.
-fn content_of(name: &str) -> Content {
+pub(super) fn content_of(name: &str) -> Content {
     let name = name.to_ascii_lowercase();
     let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
     match name.rsplit('.').next() {

@@ -520,9 +520,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// All fields of one record, as many as a table may have.
-    fn whole_record(&mut self) -> Result<Vec<Cow<'a, [u8]>>, Broken> {
-        let line = self.line;
+    fn whole_record(&mut self) -> Result<Fields<'a>, Broken> {
         let mut fields = Vec::new();
+        self.fields_into(&mut fields)?;
+        Ok(fields)
+    }
+
+    fn fields_into(&mut self, fields: &mut Fields<'a>) -> Result<(), Broken> {
+        let line = self.line;
         loop {
             if fields.len() == COLUMNS_MAX {
                 return Err(broken(
@@ -543,8 +548,50 @@ impl<'a> Cursor<'a> {
         }
         self.at = (self.at + 1).min(self.end);
         self.line += 1;
-        Ok(fields)
+        Ok(())
     }
+}
+
+/// The fields of one record.
+type Fields<'a> = Vec<Cow<'a, [u8]>>;
+
+/// The fields of the first two records of a text, and where the second begins.
+pub(crate) fn first_records(
+    text: &[u8],
+    start: usize,
+    delimiter: u8,
+) -> Result<(Option<(Fields<'_>, usize)>, Option<Fields<'_>>), Broken> {
+    let mut cursor = Cursor { bytes: text, end: text.len(), at: start, line: 0, delimiter };
+    while cursor.at < cursor.end && cursor.skip_blank() {}
+    if cursor.at >= cursor.end {
+        return Ok((None, None));
+    }
+    let first = cursor.whole_record()?;
+    let after = cursor.at;
+    Ok((Some((first, after)), cursor.second_record()))
+}
+
+/// Hands over the fields of each record with its line, counted from `line`; returns the lines up to
+/// the end.
+pub(crate) fn each_record(
+    text: &[u8],
+    start: usize,
+    delimiter: u8,
+    line: u64,
+    take: &mut dyn FnMut(&[Cow<'_, [u8]>], u64) -> Result<(), Broken>,
+) -> Result<u64, Broken> {
+    let mut cursor = Cursor { bytes: text, end: text.len(), at: start, line, delimiter };
+    let mut fields = Vec::new();
+    while cursor.at < cursor.end {
+        if cursor.skip_blank() {
+            continue;
+        }
+        let line = cursor.line;
+        fields.clear();
+        cursor.fields_into(&mut fields)?;
+        take(&fields, line)?;
+    }
+    Ok(cursor.line)
 }
 
 /// Whether all names are numbers, and not only such as count columns.

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod batch;
 pub mod channel;
+pub mod describe;
 pub mod error;
 pub mod generate;
 pub mod login;

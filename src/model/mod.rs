@@ -151,6 +151,7 @@ impl Model {
     ///
     /// # Errors
     /// When the rows have another number of features than the model, or it cannot answer.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, algorithm::Error> {
         self.predict_with(rows, &Ask::default())
     }

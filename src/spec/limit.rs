@@ -39,6 +39,16 @@ pub const WORDS_MAX: usize = 65_536;
 pub const WORD_BYTES_MAX: usize = 1_024;
 /// Bytes of all words of a model together; the artifact keeps them.
 pub const VOCABULARY_BYTES_MAX: usize = 16 << 20;
+/// Different rows that `describe` keeps in mind one by one; beyond, a part of them.
+pub const DESCRIBE_ROWS_MAX: usize = 1 << 21;
+/// Different values of a column that `describe` counts one by one; beyond, it estimates.
+pub const DESCRIBE_DISTINCT_MAX: usize = 65_536;
+/// Rows that `describe` draws for quantiles and findings.
+pub const DESCRIBE_SAMPLE_ROWS_MAX: usize = 65_536;
+/// Cells of those rows, where a row has very many.
+pub const DESCRIBE_CELLS_MAX: usize = 4 << 20;
+/// Words of a column that `describe` can show.
+pub const DESCRIBE_WORDS_SHOWN_MAX: usize = 4_096;
 /// What a job may hold in memory unless `resources.memory_bytes_max` says otherwise.
 pub const JOB_MEMORY_BYTES_MAX: u64 = 8 << 30;
 /// Levels of one decision tree, grown or read.

@@ -510,3 +510,37 @@ fn a_manifest_whose_words_contradict_it_is_refused() {
     let many = (0..=WORDS_MAX).map(|id| id.to_string()).collect();
     assert!(read(Categories::from([(0, many)])).unwrap_err().contains("65537 words"));
 }
+
+/// The test metric of a job under `examples/quality` on the shared data.
+fn quality(user: &crate::train::User, shared: &str, job: &str, metric: &str) -> f64 {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("examples/quality").join(job);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let models = user.folder.path().join("models").display().to_string();
+    let text = text.replace("../../../shared", shared).replace("../../target/models", &models);
+    let copy = user.folder.path().join("job.toml");
+    std::fs::write(&copy, text).unwrap();
+    let table = smrt::algorithm::Table::builtin();
+    let report = user.run(smrt::train::read(&copy, &[], &table).unwrap()).unwrap();
+    let found = report.metrics.iter().find(|found| found.name == metric);
+    found.unwrap_or_else(|| panic!("no {metric} among {:?}", report.metrics)).value
+}
+
+#[test]
+fn words_as_published_learn_as_well_as_their_one_hot_columns() {
+    let Ok(shared) = std::env::var("SMRT_SHARED") else {
+        println!("skipped: SMRT_SHARED is not set");
+        return;
+    };
+    let user = crate::train::User::new();
+    // The larger the better of the one, the smaller of the other.
+    for (model, metric, sign) in
+        [("linear", "test:roc_auc_score", 1.0), ("xgboost", "test:logloss", -1.0)]
+    {
+        let words = quality(&user, &shared, &format!("adult_words-{model}.toml"), metric);
+        let one_hot = quality(&user, &shared, &format!("adult-{model}.toml"), metric);
+        println!("{model}: {metric} {words:.4} with words, {one_hot:.4} one-hot");
+        let better = sign * (words - one_hot);
+        assert!(better > -0.001, "{model}: {words} with words, {one_hot} one-hot");
+    }
+}

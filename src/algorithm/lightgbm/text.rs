@@ -284,7 +284,7 @@ fn tree_of(
             (left, right) = (right, left);
             node.default_left = true;
             node.set = sets.add_to(&mut builder.tree, thresholds[at])?;
-            categories.entry(columns[at]).or_insert_with(Vec::new);
+            categories.entry(columns[at]).or_default();
         } else {
             let threshold = thresholds[at];
             if threshold.is_nan() {
