@@ -118,8 +118,13 @@ fn time_file(path: &str, threads: usize, repeat: usize) {
             let file = File::open(path).unwrap();
             let bytes = file.metadata().unwrap().len();
             let object = Object { uri: path.into(), bytes: Some(bytes), reader: Box::new(file) };
-            let data = read(vec![object], &format(Media::Csv), &options(threads)).unwrap();
-            data.rows()
+            let media = match path.rsplit('.').next() {
+                Some("parquet") => Media::Parquet,
+                Some("svm") => Media::Libsvm,
+                Some("recordio") => Media::RecordIo,
+                _ => Media::Csv,
+            };
+            read(vec![object], &format(media), &options(threads)).unwrap().rows()
         });
     }
 }

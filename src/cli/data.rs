@@ -1,12 +1,13 @@
-//! `smrt data`: what tables hold.
+//! `smrt data`: what tables hold, and the same rows in another format.
 
 use clap::{Args, Subcommand};
 
 use super::Failure;
 
+mod convert;
 mod describe;
 
-/// Look through data
+/// Look through data, or write them in another format
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(subcommand)]
@@ -15,11 +16,13 @@ pub(super) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Convert(convert::Options),
     Describe(describe::Options),
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     match &options.command {
+        Command::Convert(options) => convert::run(options),
         Command::Describe(options) => describe::run(options),
     }
 }

@@ -334,13 +334,13 @@ impl Text {
 }
 
 /// Where answers go. An object becomes visible when it is complete.
-enum Sink {
+pub(super) enum Sink {
     Stdout(io::BufWriter<io::Stdout>),
     Object(Uri, Box<Upload>),
 }
 
 impl Sink {
-    fn open(place: &str, store: &Store) -> Result<Sink, Failure> {
+    pub(super) fn open(place: &str, store: &Store) -> Result<Sink, Failure> {
         if place == "-" {
             return Ok(Sink::Stdout(io::BufWriter::new(io::stdout())));
         }
@@ -350,7 +350,7 @@ impl Sink {
     }
 
     /// Writes; false when the reader has gone and nothing more is wanted.
-    fn write(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
         match self {
             Sink::Stdout(out) => match out.write_all(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -363,7 +363,7 @@ impl Sink {
         }
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    pub(super) fn finish(self) -> Result<(), Failure> {
         match self {
             Sink::Stdout(mut out) => output::finish(out.flush()),
             Sink::Object(_, upload) => Ok(upload.finish().map(drop)?),

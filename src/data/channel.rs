@@ -283,7 +283,8 @@ impl Iterator for Batches {
 /// Rows into columns, in tiles so that neither side leaves the cache.
 fn transpose(rows: &[f32], width: usize, columns: &mut [f32]) {
     const TILE: usize = 16;
-    let count = rows.len() / width;
+    // Sparse rows have no columns here.
+    let count = rows.len().checked_div(width).unwrap_or(0);
     for top in (0..count).step_by(TILE) {
         for left in (0..width).step_by(TILE) {
             for column in left..(left + TILE).min(width) {

@@ -11,6 +11,7 @@ pub mod media;
 pub mod pages;
 pub mod request;
 pub mod schema;
+pub mod write;
 
 mod block;
 mod csv;

@@ -23,6 +23,7 @@ use crate::spec::train::{Categorical, Format};
 mod column;
 mod pages;
 mod thrift;
+pub(crate) mod writer;
 
 use column::{Cells, Column, Meaning, Want};
 use pages::Chunk;

@@ -8,6 +8,7 @@ use smrt::data::{Dataset, Error, Labels};
 use smrt::fault::Fault;
 use smrt::spec::train::{Format, LabelColumn, Media};
 
+mod convert;
 mod libsvm;
 mod parquet;
 mod recordio;

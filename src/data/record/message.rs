@@ -112,7 +112,6 @@ impl Value {
     }
 }
 
-#[cfg(test)]
 impl Record {
     /// A row: its features, and its label if it has one.
     pub(crate) fn of(features: Value, label: Option<Value>) -> Record {
