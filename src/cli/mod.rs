@@ -120,6 +120,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Predict(options) => predict::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Bench(options) => bench::run_command(options),
+        Command::Data(options) => data::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),
