@@ -130,8 +130,8 @@ impl Tensor {
         while let Some((number, field)) = wire.next()? {
             match number {
                 1 => self.read_values(field, kind)?,
-                2 => read_whole(field, &mut self.keys)?,
-                3 => read_whole(field, &mut self.shape)?,
+                2 => read_whole(&field, &mut self.keys)?,
+                3 => read_whole(&field, &mut self.shape)?,
                 _ => {}
             }
         }
@@ -227,9 +227,9 @@ impl Tensor {
     }
 }
 
-fn read_whole(field: Field<'_>, into: &mut Vec<u64>) -> Result<(), Wrong> {
+fn read_whole(field: &Field<'_>, into: &mut Vec<u64>) -> Result<(), Wrong> {
     match field {
-        Field::Varint(value) => into.push(value),
+        Field::Varint(value) => into.push(*value),
         Field::Bytes(packed) => {
             let mut wire = Wire { bytes: packed };
             while !wire.bytes.is_empty() {

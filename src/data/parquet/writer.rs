@@ -53,6 +53,7 @@ impl Ready {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
 fn failed(error: ParquetError) -> Error {
     unwritten(&error.to_string())
 }
