@@ -115,6 +115,7 @@ fn features(rows: usize, salt: usize) -> Array2<f32> {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
 fn signal(x: ArrayView2<'_, f32>, row: usize) -> f32 {
     let at = |column: usize| if x[[row, column]].is_nan() { 0.7 } else { x[[row, column]] };
     2.0 * at(0) * at(1) + (at(2) * 6.0).sin() / 2.0 + at(3) - at(4) / 3.0

@@ -28,7 +28,7 @@ fn mix(x: u64) -> u64 {
 fn line(users: u64, number: u64) -> String {
     let draw = mix(number);
     let user = draw % users;
-    let network = mix(user << 8 | (draw >> 32) % (1 + user % 3));
+    let network = mix((user << 8) | ((draw >> 32) % (1 + user % 3)));
     let host = mix(draw);
     if user % 4 == 3 {
         let high = 0x2000_0000_0000_0000 | (network >> 3 & !0xffff);

@@ -149,7 +149,7 @@ fn codes_and_groups_do_not_depend_on_blocks_threads_or_objects() {
         let mut pieces = batches(objects(&[&text]), &format, &options).unwrap();
         let mut column = Vec::new();
         let mut groups = Vec::new();
-        while let Some(batch) = pieces.next() {
+        for batch in pieces.by_ref() {
             let batch = batch.unwrap();
             column.extend(batch.features.column(0).to_vec());
             groups.extend(batch.group.unwrap());

@@ -273,6 +273,7 @@ mod tests {
 
     const END: End = End { iterations: 100, moved: 0.0 };
 
+    #[expect(clippy::needless_pass_by_value, reason = "each run is given its own rows")]
     fn run(values: ndarray::Array2<f32>, weights: Option<&[f32]>, first: &[f32]) -> Run {
         let width = values.ncols();
         let panels = Panels::new(values.view(), &Standardiser::identity(width));

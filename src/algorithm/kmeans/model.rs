@@ -123,6 +123,7 @@ impl Model {
 
     /// Calls `each` with the number of every row, the panel and lane it stands in, its nearest
     /// centre and its squared distance.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     fn visit(
         &self,
         rows: ArrayView2<'_, f32>,
@@ -137,8 +138,8 @@ impl Model {
                 }
                 let (mut codes, mut scores) = ([0; LANES], [0.0; LANES]);
                 self.centres.nearest(panel, &mut codes, &mut scores);
-                for lane in 0..rows.nrows() {
-                    let code = codes[lane] as usize;
+                for (lane, code) in codes.iter().enumerate().take(rows.nrows()) {
+                    let code = *code as usize;
                     let distance = self.centres.squared_distance(panel, lane, code);
                     each(block * LANES + lane, panel, lane, code, distance);
                 }
@@ -147,6 +148,7 @@ impl Model {
     }
 
     /// The sum of the rows' squared distances, each times its weight, and the sum of the weights.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub(super) fn squared_distances(
         &self,
         rows: ArrayView2<'_, f32>,
@@ -169,6 +171,7 @@ impl Model {
     }
 
     /// The columns that add most to the squared distance of each row.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     fn explain(&self, rows: ArrayView2<'_, f32>, top: usize) -> Values {
         let width = top.min(self.centres.width);
         let (mut columns, mut values) = (Vec::new(), Vec::new());

@@ -29,6 +29,7 @@ pub(super) struct Panels {
 
 impl Panels {
     /// All `rows`, standardised, on all threads of the current pool.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub(super) fn new(rows: ArrayView2<'_, f32>, standardiser: &Standardiser) -> Panels {
         let (count, width) = rows.dim();
         let mut values = vec![0.0; count.div_ceil(LANES) * width * LANES];
@@ -44,6 +45,7 @@ impl Panels {
     }
 
     /// The rows with these numbers, standardised, on all threads of the current pool.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub(super) fn gather(
         rows: ArrayView2<'_, f32>,
         numbers: &[u32],
@@ -95,6 +97,7 @@ impl Panels {
 }
 
 /// Puts one row into a lane of a panel.
+#[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
 pub(super) fn put(
     standardiser: &Standardiser,
     row: ndarray::ArrayView1<'_, f32>,

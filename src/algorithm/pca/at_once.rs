@@ -31,6 +31,7 @@ pub(super) type Moments = (Vec<f64>, Array2<f64>);
 ///
 /// # Errors
 /// `Error::Stopped` when that was asked for.
+#[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
 pub(super) fn moments(
     features: ArrayView2<'_, f32>,
     weights: Option<&[f32]>,

@@ -157,6 +157,7 @@ impl Model {
 
     /// Calls `each` with the number of every row, its components, and what it differs from its
     /// reconstruction in each column (empty unless `restored`).
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     fn visit(
         &self,
         rows: ArrayView2<'_, f32>,
@@ -193,6 +194,7 @@ impl Model {
         });
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     fn standardise(&self, row: ndarray::ArrayView1<'_, f32>, out: &mut [f32]) {
         if let Some(row) = row.as_slice() {
             self.standardiser.row(row, out);
@@ -205,6 +207,7 @@ impl Model {
     }
 
     /// The distance of each row from its reconstruction, on all threads of the current pool.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub(super) fn errors(&self, rows: ArrayView2<'_, f32>) -> Vec<f32> {
         const ROWS: usize = 4096;
         let blocks = rows.axis_chunks_iter(Axis(0), ROWS).into_par_iter();

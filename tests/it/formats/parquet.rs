@@ -40,7 +40,7 @@ const NAMES: [&str; 17] = [
 /// Row `row` as `tests/interop/parquet.py` makes it.
 fn expected(row: usize) -> Vec<f32> {
     let i = row as f32;
-    let words = if row % 7 == 0 { f32::NAN } else { word_code(row) };
+    let words = if row.is_multiple_of(7) { f32::NAN } else { word_code(row) };
     let some = [
         i / 4.0,
         i / 8.0,
@@ -53,13 +53,13 @@ fn expected(row: usize) -> Vec<f32> {
         65535.0 - i,
         4e9,
         2_f32.powi(63),
-        f32::from(u8::from(row % 2 == 0)),
+        f32::from(u8::from(row.is_multiple_of(2))),
         (i - 30.0) / 4.0,
         (i - 30.0) * 1000.0,
         i,
         words,
     ];
-    let missing = |value: f32| if row % 7 == 0 { f32::NAN } else { value };
+    let missing = |value: f32| if row.is_multiple_of(7) { f32::NAN } else { value };
     std::iter::once(i / 2.0).chain(some.into_iter().map(missing)).collect()
 }
 
