@@ -196,6 +196,8 @@ pub fn write<M: Module>(module: &M, format: &str) -> Vec<u8> {
 pub fn read<M: Module>(module: M, file: &str, bytes: &[u8], format: &str) -> Result<M, Error> {
     let reader = Reader::open(file, bytes, format)?;
     let mut reading = Reading { path: Vec::new(), reader, failed: None };
+    // A fresh module draws its parameters when they are first looked at, even to be replaced.
+    let _alone = DRAWING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let module = module.map(&mut reading);
     match reading.failed {
         Some(error) => Err(error),
