@@ -49,8 +49,10 @@ pub fn first<M: Module>(context: &Context<'_>, make: impl FnOnce(&Device) -> M) 
     let device = context.device.clone().autodiff();
     let _alone = DRAWING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     device.seed(context.seed);
-    // Parameters are drawn when they are first looked at.
-    make(&device).materialize()
+    let module = make(&device).materialize();
+    // Parameters are drawn when they are first looked at: here, before somebody else seeds.
+    write(&module, FORMAT);
+    module
 }
 
 /// Trains `module` on rows 0 to `rows`. `loss` is given the module, the rows of a batch and the
