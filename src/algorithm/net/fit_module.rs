@@ -49,10 +49,19 @@ pub fn first<M: Module>(context: &Context<'_>, make: impl FnOnce(&Device) -> M) 
     let device = context.device.clone().autodiff();
     let _alone = DRAWING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     device.seed(context.seed);
-    let module = make(&device).materialize();
+    let module = make(&device);
     // Parameters are drawn when they are first looked at: here, before somebody else seeds.
-    write(&module, FORMAT);
+    module.visit(&mut Looking);
     module
+}
+
+/// Looks at every parameter.
+struct Looking;
+
+impl ModuleVisitor for Looking {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        param.val();
+    }
 }
 
 /// Trains `module` on rows 0 to `rows`. `loss` is given the module, the rows of a batch and the
