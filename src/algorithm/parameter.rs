@@ -27,6 +27,27 @@ pub struct Parameter {
     pub meaning: &'static str,
 }
 
+/// A parameter with a default and one name.
+pub(super) const fn entry(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    meaning: &'static str,
+) -> Parameter {
+    aliased(name, &[], kind, default, meaning)
+}
+
+/// A parameter with a default and other names besides.
+pub(super) const fn aliased(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    kind: Kind,
+    default: &'static str,
+    meaning: &'static str,
+) -> Parameter {
+    Parameter { name, aliases, kind, default: Some(default), meaning }
+}
+
 /// What a parameter may be.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {

@@ -1,6 +1,6 @@
 //! The hyperparameters of `ip-insights`: SageMaker's names, defaults and ranges.
 
-use crate::algorithm::parameter::{Kind, Parameter, Range, check};
+use crate::algorithm::parameter::{Kind, Parameter, Range, check, entry};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
@@ -11,15 +11,6 @@ pub(super) const ENTITY_VECTORS_MAX: u64 = 250_000_000;
 pub(super) const VECTOR_DIM_MAX: usize = 4096;
 /// Layers before the last one of the address encoder; SageMaker's bound.
 pub(super) const LAYERS_MAX: usize = 100;
-
-const fn entry(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases: &[], kind, default: Some(default), meaning }
-}
 
 /// The table of `smrt algorithms ip-insights`.
 pub(super) static TABLE: &[Parameter] = &[

@@ -7,7 +7,7 @@
 
 use super::mini_batch::Plan;
 use super::seeding::Init;
-use crate::algorithm::parameter::{Kind, Parameter, Range, Value, check};
+use crate::algorithm::parameter::{Kind, Parameter, Range, Value, check, entry};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
@@ -17,15 +17,6 @@ pub(super) const CENTRES_MAX: i64 = 1 << 20;
 /// The parameters that only batches give a meaning.
 const OF_BATCHES: &[&str] =
     &["epochs", "mini_batch_size", "init_method", "extra_center_factor", "half_life_time_size"];
-
-const fn entry(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases: &[], kind, default: Some(default), meaning }
-}
 
 /// The table of `smrt algorithms kmeans`.
 pub(super) static TABLE: &[Parameter] = &[

@@ -2,7 +2,7 @@
 //! (64 leaves, depth 6, 3 rows in a leaf, nine tenths of rows and columns), else LightGBM's.
 //! What the engine lacks is refused by name, never ignored.
 
-use crate::algorithm::parameter::{self, Checked, End, Kind, Parameter, Range};
+use crate::algorithm::parameter::{self, Checked, End, Kind, Parameter, Range, aliased as entry};
 use crate::algorithm::xgboost::measure::Measure;
 use crate::algorithm::xgboost::objective::{Given, Objective};
 use crate::algorithm::xgboost::rank::{Pairs, Ranked, RankedKind};
@@ -14,16 +14,6 @@ use crate::spec::problem::Problems;
 const FROM_0: Kind = Kind::Float(Range::FROM_0);
 const SHARE: Kind = Kind::Float(Range { low: End::Without(0.0), high: End::With(1.0) });
 const UNIT: Kind = Kind::Float(Range::UNIT);
-
-const fn entry(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases, kind, default: Some(default), meaning }
-}
 
 /// Every hyperparameter.
 pub static TABLE: &[Parameter] = &[

@@ -3,7 +3,7 @@
 //! Where SageMaker says `auto` without saying what follows, the meaning given here is smrt's.
 //! What the values come to stands in [`super::settings`].
 
-use crate::algorithm::parameter::{Kind, Parameter, Range};
+use crate::algorithm::parameter::{Kind, Parameter, Range, entry};
 use crate::spec::limit::CLASSES_MAX;
 
 /// The table of `smrt algorithms linear-learner`.
@@ -248,15 +248,6 @@ pub(super) static PARAMETERS: &[Parameter] = &[
 ];
 
 const AUTO: &[&str] = &["auto"];
-
-const fn entry(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases: &[], kind, default: Some(default), meaning }
-}
 
 const fn number(
     name: &'static str,

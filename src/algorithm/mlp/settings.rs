@@ -8,7 +8,7 @@ use crate::algorithm::label::Wanted;
 use crate::algorithm::net::dense::Activation;
 use crate::algorithm::net::optimizer::{Rule, Settings as OptimizerSettings};
 use crate::algorithm::net::schedule::Schedule;
-use crate::algorithm::parameter::{self, Checked, Kind, Parameter, Range, Value};
+use crate::algorithm::parameter::{self, Checked, Kind, Parameter, Range, Value, entry};
 use crate::data::Task;
 use crate::spec::limit::CLASSES_MAX;
 use crate::spec::parameter::RawParameters;
@@ -19,15 +19,6 @@ const AUTO: &[&str] = &["auto"];
 const UNITS_MAX: i64 = 1 << 16;
 /// Hidden layers.
 pub const LAYERS_MAX: usize = 64;
-
-const fn entry(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases: &[], kind, default: Some(default), meaning }
-}
 
 /// The table of `smrt algorithms mlp`.
 pub static PARAMETERS: &[Parameter] = &[

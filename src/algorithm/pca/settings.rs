@@ -1,6 +1,6 @@
 //! The hyperparameters of `pca`: SageMaker's names, defaults and ranges, and two of smrt's own.
 
-use crate::algorithm::parameter::{Kind, Parameter, check};
+use crate::algorithm::parameter::{Kind, Parameter, check, entry};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
@@ -9,15 +9,6 @@ const AUTO: &[&str] = &["auto"];
 pub(super) const WIDTH_MAX: usize = 1 << 20;
 /// Columns whose scatter matrix is held: 3.2 GB of f64.
 pub(super) const REGULAR_WIDTH_MAX: usize = 20_000;
-
-const fn entry(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases: &[], kind, default: Some(default), meaning }
-}
 
 /// The table of `smrt algorithms pca`.
 pub(super) static TABLE: &[Parameter] = &[

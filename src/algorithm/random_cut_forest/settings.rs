@@ -1,6 +1,6 @@
 //! The hyperparameters of `random-cut-forest`: SageMaker's, and smrt's own below them.
 
-use crate::algorithm::parameter::{self, Checked, Kind, Parameter, Range};
+use crate::algorithm::parameter::{self, Checked, Kind, Parameter, Range, entry};
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
@@ -14,15 +14,6 @@ pub(super) const SAMPLES_MAX: usize = 2_048;
 pub(super) const SHINGLE_MAX: usize = 1_024;
 
 const AUTO: &[&str] = &["auto"];
-
-const fn entry(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases: &[], kind, default: Some(default), meaning }
-}
 
 /// Every hyperparameter.
 pub(super) static TABLE: &[Parameter] = &[

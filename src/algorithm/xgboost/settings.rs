@@ -7,23 +7,13 @@
 use super::measure::Measure;
 use super::objective::{Given, Objective};
 use super::rank::Pairs;
-use crate::algorithm::parameter::{self, Checked, Kind, Parameter, Range, Value};
+use crate::algorithm::parameter::{self, Checked, Kind, Parameter, Range, Value, aliased as entry};
 use crate::spec::limit::{CLASSES_MAX, TREE_DEPTH_MAX};
 use crate::spec::parameter::{RawParameters, RawValue};
 use crate::spec::problem::Problems;
 
 const SAMPLED: Kind =
     Kind::Float(Range { low: parameter::End::Without(0.0), high: parameter::End::With(1.0) });
-
-const fn entry(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    kind: Kind,
-    default: &'static str,
-    meaning: &'static str,
-) -> Parameter {
-    Parameter { name, aliases, kind, default: Some(default), meaning }
-}
 
 /// Every hyperparameter.
 pub static TABLE: &[Parameter] = &[
