@@ -32,7 +32,10 @@ pub use error::Error;
 pub use file::{open_file, open_to_vec, seal_file};
 pub use header::{EncryptedDataKey, Suite};
 pub use inspect::{Form, HeaderInfo, inspect};
-pub use local::{DEFAULT_ALIAS, LocalKeys, home_folder};
+pub use local::{
+    BLOB_PLAIN_BYTES_MAX, DEFAULT_ALIAS, Decrypted, GRANT_OPERATIONS, Grant, KeyMetadata,
+    LocalKeys, NewKey, RotationPlan, Unlock, VersionInfo, home_folder,
+};
 pub use raw::RawKey;
 pub use reader::Reader;
 pub use scratch::Scratch;
