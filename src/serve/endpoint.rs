@@ -62,6 +62,11 @@ impl Endpoint {
         &self.settings.name
     }
 
+    /// Its name and the tensors of its answers.
+    pub(super) fn told(&self) -> (&str, &[Tensor]) {
+        (self.name(), &self.outputs)
+    }
+
     pub(super) fn features(&self) -> usize {
         self.signature().features
     }

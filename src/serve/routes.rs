@@ -20,7 +20,7 @@ use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
 use super::stats::{self, Gauges, Stats};
 use super::v2;
-use crate::http::{Call, Handler, Reply, Stage, reply};
+use crate::http::{Call, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -128,6 +128,7 @@ impl Handler for Front {
             Route::Metrics => self.metrics(),
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
         };
+        reply = pack(reply, Asked::read(&call.head.headers).takes_gzip()).await;
         self.stats.answered(reply.status().as_u16());
         tracing::debug!(target: ACCESS, path = call.head.uri.path(), status = reply.status().as_u16(), "request completed");
         put_id(&mut reply, &id);
@@ -211,6 +212,7 @@ impl Front {
         if outcome.is_last {
             reply = reply::last(reply);
         }
+        reply = pack(reply, asked.takes_gzip()).await;
         put_id(&mut reply, id);
         if let Some(attributes) = asked.custom_attributes.filter(|_| asked.check().is_ok()) {
             reply.headers_mut().insert(CUSTOM_ATTRIBUTES, attributes.clone());

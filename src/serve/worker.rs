@@ -139,7 +139,7 @@ impl Worker {
     ) -> Result<Done, Refusal> {
         self.endpoint.sound(&self.stats, answer, values)?;
         let mut body = Vec::new();
-        let written = codec::encode(form, ask, self.endpoint.name(), answer, &mut body)?;
+        let written = codec::encode(form, ask, self.endpoint.told(), answer, &mut body)?;
         Ok(Done { body, written, rows: answer.rows, model })
     }
 }
