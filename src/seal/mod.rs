@@ -21,6 +21,7 @@ mod local;
 mod parallel;
 mod raw;
 mod reader;
+mod reseal;
 mod scratch;
 mod secret;
 mod service;
@@ -38,6 +39,7 @@ pub use local::{
 };
 pub use raw::RawKey;
 pub use reader::Reader;
+pub use reseal::reseal;
 pub use scratch::Scratch;
 pub use secret::{DataKey, Secret};
 pub use service::{KeyDescription, KeyService, KeyState};

@@ -18,9 +18,9 @@ const POLICY_BYTES_MAX: usize = 32 * 1024;
 const TAGS_MAX: usize = 50;
 const GRANTS_MAX: usize = 1000;
 /// Days between automatic rotations that KMS allows; its default is a year.
-pub const ROTATION_DAYS: std::ops::RangeInclusive<u32> = 90..=2560;
+const ROTATION_DAYS: std::ops::RangeInclusive<u32> = 90..=2560;
 /// Days a key waits before it is deleted; KMS's default is the longest.
-pub const DELETION_DAYS: std::ops::RangeInclusive<u32> = 7..=30;
+const DELETION_DAYS: std::ops::RangeInclusive<u32> = 7..=30;
 
 /// What a new key is to be.
 #[derive(Debug, Clone, Default)]
