@@ -143,10 +143,11 @@ pub(super) fn decode(
 }
 
 /// Appends an answer to `out`; in CSV every field when more than the plain answer was asked for.
+/// The model's name and the tensors of its answers are for the protocols that tell them.
 pub(super) fn encode(
     form: &Form,
     ask: &Ask,
-    model: &str,
+    (model, outputs): (&str, &[oip::Tensor]),
     answer: &Answer,
     out: &mut Vec<u8>,
 ) -> Result<Written, Refusal> {
@@ -159,7 +160,7 @@ pub(super) fn encode(
             Ok(Written { content_type: accept.content_type(), json_bytes: None })
         }
         Form::OpenInference(wanted) => {
-            let json_bytes = oip::encode(answer, wanted, model, out)?;
+            let json_bytes = oip::encode(answer, outputs, wanted, model, out)?;
             let content_type = if json_bytes.is_some() { BINARY } else { JSON };
             Ok(Written { content_type, json_bytes })
         }

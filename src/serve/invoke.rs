@@ -90,17 +90,19 @@ pub(super) async fn invoke(
             Protocol::OpenInference => Wire::open_inference(asked.json_bytes()?)?,
         };
         let ask = wire.ask(&endpoint.settings.ask)?;
-        Ok((wire, ask))
+        Ok((wire, ask, asked.coding()?))
     });
-    let (wire, ask) = match wanted {
+    let (wire, ask, coding) = match wanted {
         Ok(wanted) => wanted,
         Err(refusal) => return Outcome::refused(refusal),
     };
-    let payload = match body.read().await {
+    let payload = match body.read(coding).await {
         Ok(payload) => payload,
         Err(why) => {
             let mut outcome = Outcome::refused(not_read(&why));
-            outcome.is_last = !matches!(why, Refused::TooLarge { unread: false, .. });
+            let read =
+                matches!(why, Refused::TooLarge { unread: false, .. } | Refused::Coded { .. });
+            outcome.is_last = !read;
             return outcome;
         }
     };
@@ -176,7 +178,7 @@ fn here(
     stats.batch_of(rows);
     served.sound(stats, &predicted.answer, values)?;
     out.clear();
-    let written = codec::encode(&form, ask, served.name(), &predicted.answer, out)?;
+    let written = codec::encode(&form, ask, served.told(), &predicted.answer, out)?;
     outcome.result =
         Ok(Answered { status: StatusCode::OK, written, body: Bytes::copy_from_slice(out) });
     Ok(None)
@@ -210,6 +212,9 @@ fn not_read(why: &Refused) -> Refusal {
             refusal.help = Some("send fewer rows at once, or raise the server's limit".into());
         }
         Refused::NoRoom => refusal.retry_after_s = Some(1),
+        Refused::Coded { .. } => {
+            refusal.help = Some("send it whole, or as it is without Content-Encoding".into());
+        }
         _ => {}
     }
     refusal

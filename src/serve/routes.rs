@@ -23,7 +23,7 @@ use super::served::Served;
 use super::stats::Answers;
 use super::traffic::Tickets;
 use super::v2;
-use crate::http::{Call, Handler, Reply, Stage, reply};
+use crate::http::{Call, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -135,6 +135,7 @@ impl Handler for Front {
             Route::Metrics => self.metrics(),
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
         };
+        reply = pack(reply, Asked::read(&call.head.headers).takes_gzip()).await;
         self.answers().answered(reply.status().as_u16());
         tracing::debug!(target: ACCESS, path = call.head.uri.path(), status = reply.status().as_u16(), "request completed");
         put_id(&mut reply, &id);
@@ -238,6 +239,7 @@ impl Front {
         if outcome.is_last {
             reply = reply::last(reply);
         }
+        reply = pack(reply, asked.takes_gzip()).await;
         put_id(&mut reply, id);
         if let Some(attributes) = asked.custom_attributes.filter(|_| asked.check().is_ok()) {
             reply.headers_mut().insert(CUSTOM_ATTRIBUTES, attributes.clone());

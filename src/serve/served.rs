@@ -76,6 +76,11 @@ impl Served {
         &self.names.model
     }
 
+    /// Its name and the tensors of its answers.
+    pub(super) fn told(&self) -> (&str, &[Tensor]) {
+        (self.name(), &self.outputs)
+    }
+
     pub(super) fn features(&self) -> usize {
         self.signature().features
     }

@@ -147,7 +147,7 @@ impl Turn<'_> {
     ) -> Result<Done, Refusal> {
         self.served.sound(self.stats, answer, values)?;
         let mut body = Vec::new();
-        let written = codec::encode(form, ask, self.served.name(), answer, &mut body)?;
+        let written = codec::encode(form, ask, self.served.told(), answer, &mut body)?;
         Ok(Done { body, written, rows: answer.rows, model })
     }
 }
