@@ -12,7 +12,7 @@ use super::codec::Refusal;
 use super::endpoint::Endpoint;
 use super::stats;
 use crate::data::oip::{DataType, INPUT, Tensor};
-use crate::http::{Reply, Stage, reply};
+use crate::http::{Denied, Reply, Stage, reply};
 
 /// What a path below `/v2` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +145,11 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         Some(seconds) => reply::retry_after(reply, seconds),
         None => reply,
     }
+}
+
+/// What a caller without a token is told.
+pub(super) fn denied(why: Denied) -> Reply {
+    error(StatusCode::UNAUTHORIZED, &format!("{}: {}", why.message(), why.help()))
 }
 
 fn ok(value: &Value) -> Reply {

@@ -57,7 +57,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
     ("zeroize", &["seal"]),
-    ("subtle", &["seal"]),
+    ("subtle", &["seal", "http"]),
     ("hyper", &["http", "serve"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),
