@@ -23,8 +23,8 @@ use crate::spec::{limit, unit};
 #[command(after_help = "\
 Examples:
   smrt serve target/models/churn-demo/output/model.tar.gz
-  smrt serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --tokens tokens.txt \\
-      s3://models/churn-demo/output/model.tar.gz
+  smrt serve --listen 0.0.0.0:8080 s3://models/churn-demo/output/model.tar.gz
+  smrt serve --tls-cert cert.pem --tls-key key.pem --tokens tokens.txt model.tar.gz
   curl -H 'Content-Type: text/csv' --data '1,2,3' http://127.0.0.1:8080/invocations
 
 Environment:

@@ -16,6 +16,9 @@ pub(super) const INFERENCE_ID: HeaderName =
 /// Of the Open Inference Protocol's binary tensors, in requests and answers.
 pub(super) const JSON_BYTES: HeaderName =
     HeaderName::from_static("inference-header-content-length");
+/// Which of an endpoint's many models.
+pub(super) const TARGET_MODEL: HeaderName =
+    HeaderName::from_static("x-amzn-sagemaker-target-model");
 /// In every answer.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -30,6 +33,8 @@ pub(super) struct Asked<'a> {
     json_bytes: Option<&'a HeaderValue>,
     pub(super) custom_attributes: Option<&'a HeaderValue>,
     pub(super) inference_id: Option<&'a HeaderValue>,
+    pub(super) target_variant: Option<&'a HeaderValue>,
+    target_model: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
     accept_encoding: Option<&'a HeaderValue>,
 }
@@ -51,6 +56,8 @@ impl<'a> Asked<'a> {
                 "inference-header-content-length" => &mut asked.json_bytes,
                 "x-amzn-sagemaker-custom-attributes" => &mut asked.custom_attributes,
                 "x-amzn-sagemaker-inference-id" => &mut asked.inference_id,
+                "x-amzn-sagemaker-target-variant" => &mut asked.target_variant,
+                "x-amzn-sagemaker-target-model" => &mut asked.target_model,
                 _ => continue,
             };
             field.get_or_insert(value);
@@ -87,6 +94,11 @@ impl<'a> Asked<'a> {
     /// Length of the JSON that binary tensors follow.
     pub(super) fn json_bytes(&self) -> Result<Option<&'a str>, Refusal> {
         text(self.json_bytes, &JSON_BYTES, HEADER_VALUE_BYTES_MAX)
+    }
+
+    /// The model that is asked for.
+    pub(super) fn target_model(&self) -> Result<Option<&'a str>, Refusal> {
+        text(self.target_model, &TARGET_MODEL, HEADER_VALUE_BYTES_MAX)
     }
 
     pub(super) fn accept(&self) -> Result<Option<&'a str>, Refusal> {

@@ -42,6 +42,7 @@
 //! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
 
 mod asked;
+mod book;
 mod calibrate;
 mod codec;
 mod endpoint;
@@ -49,10 +50,14 @@ mod error;
 mod fence;
 mod identity;
 mod invoke;
+mod page;
+mod pool;
 mod queue;
 mod routes;
+mod served;
 mod server;
 mod stats;
+mod traffic;
 mod v2;
 mod worker;
 
