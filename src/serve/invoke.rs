@@ -199,7 +199,7 @@ async fn wait(
     }
 }
 
-fn not_read(why: &Refused) -> Refusal {
+pub(super) fn not_read(why: &Refused) -> Refusal {
     let status = match why {
         Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Slow => StatusCode::REQUEST_TIMEOUT,

@@ -1,6 +1,7 @@
 //! The endpoint over real sockets: every status, hostile callers, overload, and going away.
 
 mod coding;
+mod many;
 mod v2;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -120,6 +121,7 @@ fn model(predictor: impl Predictor + 'static) -> Model {
             epochs: 1,
         },
         digest: "00".repeat(32),
+        bytes: 0,
         predictor: Box::new(predictor),
     }
 }
