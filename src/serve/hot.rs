@@ -76,6 +76,9 @@ struct Ready {
     used: AtomicU64,
 }
 
+/// What cannot be used, and why.
+type Useless = (Unloaded, Option<Object>);
+
 type Loaded = Result<Arc<Served>, Refusal>;
 
 /// What is not loaded.
@@ -223,11 +226,12 @@ impl Hot {
     /// On a loading thread.
     fn work(&self, name: &Arc<str>, key: Option<String>, sender: &watch::Sender<Option<Loaded>>) {
         let start = Instant::now();
-        let result =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.open(name, key)))
-                .unwrap_or_else(|_| {
-                    Err((Unloaded::Broken("opening it panicked".into(), None), None))
-                });
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.open(name, key.as_deref())
+        }))
+        .unwrap_or_else(|_| {
+            Err(Box::new((Unloaded::Broken("opening it panicked".into(), None), None)))
+        });
         let mut rest = self.rest();
         rest.loading.remove(name);
         let answer = match result {
@@ -256,7 +260,8 @@ impl Hot {
                 let _ = sender.send(Some(Ok(served)));
                 return;
             }
-            Err((why, object)) => {
+            Err(useless) => {
+                let (why, object) = *useless;
                 rest.counts.failures.add(1);
                 let refusal = why.refusal(name);
                 match &why {
@@ -285,12 +290,8 @@ impl Hot {
     }
 
     /// Fetches and opens; `Ok(None)` when it is what could not be used before.
-    fn open(
-        &self,
-        name: &str,
-        key: Option<String>,
-    ) -> Result<Option<Ready>, (Unloaded, Option<Object>)> {
-        let keys = keys_of(key.as_deref().unwrap_or(name));
+    fn open(&self, name: &str, key: Option<&str>) -> Result<Option<Ready>, Box<Useless>> {
+        let keys = keys_of(key.unwrap_or(name));
         let mut found = Err(Unloaded::Missing);
         for key in keys {
             found = self.many.library.find(&self.many.place.join(&key)).map(|object| (key, object));
@@ -298,15 +299,15 @@ impl Hot {
                 break;
             }
         }
-        let (key, object) = found.map_err(|why| (why, None))?;
+        let (key, object) = found.map_err(|why| Box::new((why, None)))?;
         let known = |broken: &Broken| broken.object.as_ref().is_some_and(|old| same(old, &object));
         if self.rest().broken.get(name).is_some_and(known) {
             return Ok(None);
         }
-        self.read(key, object.clone()).map(Some).map_err(|why| match why {
-            // Nothing is known of the object itself: fetch it again next time.
-            Unloaded::Store(_) => (why, None),
-            _ => (why, Some(object)),
+        self.read(key, object.clone()).map(Some).map_err(|why| {
+            // When the store failed, nothing is known of the object: it is fetched again next time.
+            let known = (!matches!(why, Unloaded::Store(_))).then_some(object);
+            Box::new((why, known))
         })
     }
 
@@ -497,7 +498,7 @@ impl Hot {
             match self.open(name, None) {
                 Ok(Some(ready)) => drop(self.publish(&name.as_str().into(), ready)),
                 Ok(None) => return Err(failed(lost(name))),
-                Err((why, _)) => return Err(failed(why.refusal(name))),
+                Err(useless) => return Err(failed(useless.0.refusal(name))),
             }
         }
         Ok(())

@@ -23,7 +23,7 @@ pub(super) enum Unloaded {
     /// It is not there.
     Missing,
     /// Its store could not be asked: for the log.
-    Store(store::Error),
+    Store(Box<store::Error>),
     /// What is there cannot be used: for the caller too.
     Broken(String, Option<String>),
     /// It needs more memory than there may be.
@@ -42,7 +42,7 @@ impl Library {
             store::Error::NotFound { .. } => Unloaded::Missing,
             // A folder of this name is no artifact of this name.
             store::Error::Place { .. } if uri.local_path().is_some() => Unloaded::Missing,
-            other => Unloaded::Store(other),
+            other => Unloaded::Store(Box::new(other)),
         })
     }
 
@@ -56,7 +56,7 @@ impl Library {
 
     /// Reads, verifies and opens an artifact; `shown` is what messages call it.
     pub(super) fn open(&self, object: &Object, shown: &str) -> Result<Model, Unloaded> {
-        let reader = self.store.open(object).map_err(Unloaded::Store)?;
+        let reader = self.store.open(object).map_err(|error| Unloaded::Store(Box::new(error)))?;
         self.opener
             .open(BufReader::new(reader), shown)
             .map_err(|error| Unloaded::Broken(error.to_string(), error.help()))

@@ -296,7 +296,7 @@ impl Front {
                 let served: &Arc<Served> = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
                 let Front { endpoint, scratch, .. } = self;
-                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, body, remote)
+                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, (body, remote))
                     .await
             }
         };
