@@ -1,5 +1,6 @@
 //! `smrt serve`: one sealed model, or a folder of them, behind SageMaker's endpoint contract.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,7 +10,7 @@ use super::logging::Logging;
 use super::open::{StorageOptions, keys, model, uri};
 use super::{Error, Failure, output};
 use crate::algorithm::{Ask, Selected};
-use crate::http::Limits;
+use crate::http::{Limits, TlsFiles};
 use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server};
 use crate::spec::{limit, unit};
@@ -26,6 +27,7 @@ Examples:
   smrt serve target/models/churn-demo/output/model.tar.gz
   smrt serve --listen 0.0.0.0:8080 s3://models/churn-demo/output/model.tar.gz
   smrt serve --memory-bytes-max 1GiB s3://models/tenants/
+  smrt serve --tls-cert cert.pem --tls-key key.pem --tokens tokens.txt model.tar.gz
   curl -H 'Content-Type: text/csv' --data '1,2,3' http://127.0.0.1:8080/invocations
 
 Environment:
@@ -37,9 +39,12 @@ pub(super) struct Options {
     #[arg(value_name = "ARTIFACT", value_hint = clap::ValueHint::FilePath)]
     artifact: String,
 
-    /// Address and port; port 0 takes any free one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Address and port (0 takes any free one), or unix:/path [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "PLACE")]
     listen: Option<String>,
+
+    #[command(flatten)]
+    access: Access,
 
     /// Threads that read, answer and run small models; 0 = one per core
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
@@ -88,6 +93,43 @@ pub(super) struct Options {
     storage: StorageOptions,
 }
 
+/// Who gets in, and how what they say is kept from others.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+struct Access {
+    /// Speak TLS, with this certificate and those between it and a root (PEM); watched for changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = clap::ValueHint::FilePath)]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
+    tls_key: Option<PathBuf>,
+
+    /// Let in only callers with a certificate of these authorities (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Let in only callers with a bearer token of this file: lines of NAME TOKEN, or NAME sha256:DIGEST
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tokens: Option<PathBuf>,
+}
+
+impl Access {
+    fn apply(&self, mut server: Builder) -> Builder {
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            server = server.tls(TlsFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                client_ca: self.tls_client_ca.clone(),
+            });
+        }
+        match &self.tokens {
+            Some(file) => server.tokens(file),
+            None => server,
+        }
+    }
+}
+
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let ask = ask()?;
     let limits = Limits {
@@ -108,10 +150,10 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     if let Some(name) = &options.name {
         server = server.name(name);
     }
-    let running = server.start()?;
+    let running = options.access.apply(server).start()?;
     let greeting = running.greeting();
     match logging.is_json() {
-        true => info!(address = %running.address(), "{greeting}"),
+        true => info!(address = %running.place(), "{greeting}"),
         false => output::write(&format!("{greeting}\n"))?,
     }
     running.wait();

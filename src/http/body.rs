@@ -131,6 +131,16 @@ impl Body {
         Ok(Payload { bytes, _held: Some(held) })
     }
 
+    /// Reads it only to throw it away, as far as that is reasonable, so that a request that was
+    /// refused by its head does not cost its caller the connection. Whether the connection can go on.
+    pub async fn discard(mut self) -> bool {
+        if self.incoming.size_hint().exact() == Some(0) {
+            return true;
+        }
+        self.watch.body_begins();
+        matches!(self.refuse(0).await, Refused::TooLarge { unread: false, .. })
+    }
+
     async fn read_as_sent(mut self) -> Result<Payload, Refused> {
         let declared = self.incoming.size_hint().exact();
         let max = self.limits.body_bytes_max;

@@ -1,5 +1,5 @@
 //! What a head must be before anybody acts on it: the ambiguities that let two parties read one
-//! stream as different requests (RFC 9112, sections 3.2, 6.1 and 6.3).
+//! stream as different requests (RFC 9112, sections 3.2, 6.1 and 6.3; RFC 9113, section 8.3.1).
 //!
 //! hyper has refused by now: malformed request lines and headers, two different lengths, a
 //! transfer coding that does not end in `chunked`, and folded lines. Of a request with both a
@@ -36,6 +36,17 @@ pub(super) fn head(request: &Parts, ambiguous: bool) -> Option<Reply> {
                 "no Host header",
                 "HTTP/1.1 asks for exactly one",
             );
+        }
+        (Some(host), None) => {
+            // Of an absolute target, or HTTP/2's `:authority`.
+            let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+            if authority.is_some_and(|named| !named.eq_ignore_ascii_case(host.as_bytes())) {
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    "the target and the Host header name different hosts",
+                    "name one host",
+                );
+            }
         }
         _ => {}
     }

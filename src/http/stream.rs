@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use bytes::{Buf, BytesMut};
+
 use super::smuggled::Framing;
 use super::watch::Watch;
 
@@ -15,8 +17,11 @@ use super::watch::Watch;
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     pub(super) socket: S,
+    /// What was read to see which protocol it speaks.
+    pub(super) early: BytesMut,
     pub(super) watch: Rc<Watch>,
-    pub(super) framing: Framing,
+    /// Of HTTP/1 alone.
+    pub(super) framing: Option<Framing>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -26,11 +31,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        if self.early.is_empty() {
+            ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        } else {
+            let count = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..count]);
+            self.early.advance(count);
+            if self.early.is_empty() {
+                self.early = BytesMut::new();
+            }
+        }
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
             self.watch.received();
-            if let Some(head) = self.framing.follow(new) {
+            if let Some(head) = self.framing.as_mut().and_then(|framing| framing.follow(new)) {
                 self.watch.ambiguous(head);
             }
         }

@@ -212,7 +212,7 @@ impl Hot {
         let name: Arc<str> = name.into();
         let (sender, answer) = watch::channel(None);
         let (hot, own) = (Arc::clone(self), Arc::clone(&name));
-        let taken = self.background.push(move || hot.work(&own, key, &sender));
+        let taken = self.background.push(move || hot.work(&own, key.as_deref(), &sender));
         if !taken {
             return Err(Refusal {
                 retry_after_s: Some(1),
@@ -224,7 +224,7 @@ impl Hot {
     }
 
     /// On a loading thread.
-    fn work(&self, name: &Arc<str>, key: Option<String>, sender: &watch::Sender<Option<Loaded>>) {
+    fn work(&self, name: &Arc<str>, key: Option<&str>, sender: &watch::Sender<Option<Loaded>>) {
         let start = Instant::now();
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             self.open(name, key.as_deref())

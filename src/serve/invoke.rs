@@ -93,7 +93,11 @@ pub(super) async fn invoke(
     });
     let (wire, ask, coding) = match wanted {
         Ok(wanted) => wanted,
-        Err(refusal) => return Outcome::refused(refusal),
+        Err(refusal) => {
+            let mut outcome = Outcome::refused(refusal);
+            outcome.is_last = !body.discard().await;
+            return outcome;
+        }
     };
     let payload = match body.read(coding).await {
         Ok(payload) => payload,

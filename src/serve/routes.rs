@@ -6,7 +6,6 @@
 //! failed invocation is 424 `ModelError` with the container's status inside.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,11 +24,14 @@ use super::served::Served;
 use super::stats::Answers;
 use super::traffic::Tickets;
 use super::v2;
-use crate::http::{Body, Call, Handler, Reply, Stage, pack, reply};
+use crate::http::{Body, Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const VARIANT: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
+
+/// Asks for a token (RFC 6750).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"smrt\"");
 
 /// nginx's code for a caller who left before the answer; only ever in the log.
 const CALLER_LEFT: u16 = 499;
@@ -132,6 +134,22 @@ impl Front {
 }
 
 impl Handler for Front {
+    fn is_public(&self, path: &str) -> bool {
+        matches!(Route::of(path), Route::Ping | Route::V2(v2::Path::Live | v2::Path::Ready))
+    }
+
+    fn denied(&self, head: &Parts, why: Denied) -> Reply {
+        let reply = match Route::of(head.uri.path()) {
+            Route::V2(_) => v2::denied(why),
+            Route::InvokeNamed(_) => runtime_denied(why),
+            _ => reply::refusal(StatusCode::UNAUTHORIZED, why.message(), Some(why.help())),
+        };
+        self.answers().answered(reply.status().as_u16());
+        let mut reply = reply::with(reply, header::WWW_AUTHENTICATE, CHALLENGE);
+        put_id(&mut reply, &self.ids.borrow_mut().next());
+        reply
+    }
+
     async fn handle(&self, call: Call) -> Reply {
         let id = self.ids.borrow_mut().next();
         let route = Route::of(call.head.uri.path());
@@ -188,6 +206,14 @@ fn not_allowed(route: &Route<'_>) -> Reply {
 fn stopping() -> Reply {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     reply::retry_after(reply::refusal(status, "the server is stopping", None), 1)
+}
+
+/// As AWS's services tell it, so that its SDKs do.
+fn runtime_denied(why: Denied) -> Reply {
+    let text = format!("{}: {}", why.message(), why.help());
+    let body = serde_json::json!({ "Message": text }).to_string();
+    let reply = reply::full(StatusCode::FORBIDDEN, "application/json", body.into());
+    reply::with(reply, ERROR_TYPE, HeaderValue::from_static("AccessDeniedException"))
 }
 
 fn unknown_endpoint() -> Reply {
@@ -276,9 +302,9 @@ impl Front {
     }
 
     async fn invocation(&self, call: Call, door: Door, whom: Whom<'_>, id: &[u8; 36]) -> Reply {
-        let Call { head, body, remote, stage } = call;
+        let Call { head, body, caller, stage } = call;
         let asked = Asked::read(&head.headers);
-        let mut line = Line::begin(self, id, &asked, remote);
+        let mut line = Line::begin(self, id, &asked, &caller);
         if stage >= Stage::Closing {
             let mut reply = stopping();
             put_id(&mut reply, id);
@@ -289,9 +315,12 @@ impl Front {
             Door::Container | Door::Runtime => Protocol::SageMaker,
             Door::OpenInference => Protocol::OpenInference,
         };
-        let remote = remote.ip();
+        let remote = caller.remote.ip();
         let outcome = match self.find(&asked, whom).await {
-            Err(refusal) => Outcome::refused(refusal),
+            Err(refusal) => {
+                let is_last = !body.discard().await;
+                Outcome { is_last, ..Outcome::refused(refusal) }
+            }
             Ok(served) => {
                 let served: &Arc<Served> = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
@@ -387,7 +416,7 @@ struct Line<'a> {
     served: Option<Arc<Served>>,
     id: &'a [u8; 36],
     inference_id: Option<&'a HeaderValue>,
-    remote: SocketAddr,
+    caller: &'a Caller,
     start: Instant,
     begun: Option<Instant>,
     status: u16,
@@ -402,7 +431,7 @@ impl<'a> Line<'a> {
         front: &'a Front,
         id: &'a [u8; 36],
         asked: &Asked<'a>,
-        remote: SocketAddr,
+        caller: &'a Caller,
     ) -> Line<'a> {
         front.answers().in_flight.add(1);
         Line {
@@ -410,7 +439,7 @@ impl<'a> Line<'a> {
             served: None,
             id,
             inference_id: asked.inference_id,
-            remote,
+            caller,
             start: Instant::now(),
             begun: None,
             status: CALLER_LEFT,
@@ -467,7 +496,8 @@ impl Drop for Line<'_> {
             bytes_out = self.bytes_out,
             model_us = micros(self.model),
             total_us = micros(end - self.start),
-            remote = %self.remote,
+            remote = %self.caller.remote,
+            principal = self.caller.principal.as_deref(),
             "request completed"
         );
     }

@@ -1,6 +1,7 @@
 //! Starting and stopping an endpoint from a program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::worker;
 use crate::algorithm::Ask;
 use crate::data::Signature;
 use crate::data::schema::Cells;
-use crate::http::{self, Gate, Limits, Stop, gate};
+use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
 use crate::model::Model;
 use crate::spec::limit;
 
@@ -61,6 +62,8 @@ impl Server {
             access_log: true,
             ask: Ask::default(),
             signals: false,
+            tls: None,
+            tokens: None,
         }
     }
 }
@@ -123,10 +126,12 @@ pub struct Builder {
     access_log: bool,
     ask: Ask,
     signals: bool,
+    tls: Option<TlsFiles>,
+    tokens: Option<PathBuf>,
 }
 
 impl Builder {
-    /// Where to listen, as `host:port`; port 0 takes any free one.
+    /// Where to listen, as `host:port` (port 0 takes any free one) or `unix:/path`.
     pub fn listen(mut self, address: impl Into<String>) -> Builder {
         self.listen = address.into();
         self
@@ -194,12 +199,26 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS, with these files. Default: in the clear.
+    pub fn tls(mut self, files: TlsFiles) -> Builder {
+        self.tls = Some(files);
+        self
+    }
+
+    /// Lets in only callers with a bearer token of this file; health is for everybody. Default: no
+    /// token is asked for.
+    pub fn tokens(mut self, file: impl Into<PathBuf>) -> Builder {
+        self.tokens = Some(file.into());
+        self
+    }
+
     /// Measures the model, listens, and answers from now on.
     ///
     /// # Errors
-    /// When the address cannot be used, the model cannot answer, or threads cannot be started.
+    /// When the address cannot be used, the model cannot answer, a certificate, key or token is not
+    /// one, or threads cannot be started.
     pub fn start(self) -> Result<Running, Error> {
-        let address = http::address(&self.listen)?;
+        let place = http::place(&self.listen)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
         let (threads, workers) = (or_cores(self.threads), or_cores(self.workers));
@@ -228,8 +247,15 @@ impl Builder {
             answers: (0..threads).map(|_| Answers::default()).collect(),
             connections: OnceLock::new(),
         });
-        let settings =
-            gate::Settings { address, threads, limits: self.limits, signals: self.signals };
+        let is_tls = self.tls.is_some();
+        let settings = gate::Settings {
+            place,
+            threads,
+            limits: self.limits,
+            signals: self.signals,
+            tls: self.tls,
+            tokens: self.tokens,
+        };
         let front = Arc::clone(&endpoint);
         let gate = gate::open(&settings, Stop::default(), move |thread| {
             Front::new(Arc::clone(&front), thread)
@@ -239,7 +265,9 @@ impl Builder {
         let workers = worker::start(&endpoint)?;
         Ok(Running {
             endpoint,
-            address: gate.address,
+            place: gate.place.clone(),
+            address: gate.address(),
+            is_tls,
             stop: gate.stop.clone(),
             gate: Some(gate),
             workers,
@@ -253,7 +281,9 @@ impl Builder {
 /// [`Running::stop`] and [`Running::wait`] for the gentle way.
 pub struct Running {
     endpoint: Arc<Endpoint>,
+    place: Place,
     address: SocketAddr,
+    is_tls: bool,
     stop: Stop,
     gate: Option<Gate>,
     workers: Vec<JoinHandle<()>>,
@@ -262,7 +292,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it listens, with the true port.
+    /// Where it listens.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its address, with the true port; the unspecified one with port 0 for a Unix socket.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -296,6 +331,31 @@ impl Running {
         }
     }
 
+    /// Where it is, as it is written in a browser; a Unix socket as `--listen` has it.
+    fn url(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) if self.is_tls => format!("https://{address}"),
+            Place::Tcp(address) => format!("http://{address}"),
+            Place::Unix(_) => self.place.to_string(),
+        }
+    }
+
+    /// How curl gets there.
+    fn way(&self) -> String {
+        let Place::Tcp(address) = &self.place else {
+            let path = self.place.to_string();
+            let path = path.trim_start_matches("unix:").to_owned();
+            return format!("--unix-socket '{path}' http://localhost");
+        };
+        let host = match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            other => other,
+        };
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", SocketAddr::new(host, address.port()))
+    }
+
     /// One line for people: what is served, how, and a command that asks it.
     pub fn greeting(&self) -> String {
         let endpoint = &self.endpoint;
@@ -321,12 +381,12 @@ impl Running {
         };
         let threads = if count == 1 { "thread" } else { "threads" };
         format!(
-            "serving {job} ({algorithm}, {task}, {features} features) on http://{address}, {row_us:.1} µs a row, {kind} {count} {threads}; try: {curl}",
+            "serving {job} ({algorithm}, {task}, {features} features) on {address}, {row_us:.1} µs a row, {kind} {count} {threads}; try: {curl}",
             job = manifest.job,
             algorithm = manifest.algorithm,
             features = manifest.signature.features,
-            address = self.address,
-            curl = example(self.address, &manifest.signature),
+            address = self.url(),
+            curl = example(&self.way(), &manifest.signature),
         )
     }
 }
@@ -341,19 +401,13 @@ impl Drop for Running {
 }
 
 /// A command that can be pasted into a shell: a row of zeros (or a login) as CSV.
-fn example(address: SocketAddr, signature: &Signature) -> String {
-    let host = match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    };
-    let url = SocketAddr::new(host, address.port());
+fn example(way: &str, signature: &Signature) -> String {
     let row = match signature.features {
         _ if signature.cells == Cells::Login => "'user,10.0.0.1'".to_owned(),
         0..=64 => format!("'{}'", vec!["0"; signature.features].join(",")),
         _ => format!("\"$(printf '0,%.0s' $(seq {}))0\"", signature.features - 1),
     };
-    format!("curl -H 'Content-Type: text/csv' --data {row} http://{url}/invocations")
+    format!("curl -H 'Content-Type: text/csv' --data {row} {way}/invocations")
 }
 
 #[cfg(test)]
@@ -362,14 +416,14 @@ mod tests {
     use crate::data::Task;
 
     #[test]
-    fn the_example_names_an_address_one_can_reach() {
-        let text = example("0.0.0.0:8080".parse().unwrap(), &Signature::of(3, Task::Regression));
+    fn the_example_can_be_pasted() {
+        let text = example("http://127.0.0.1:8080", &Signature::of(3, Task::Regression));
         assert_eq!(
             text,
             "curl -H 'Content-Type: text/csv' --data '0,0,0' http://127.0.0.1:8080/invocations"
         );
         assert!(
-            example("[::]:80".parse().unwrap(), &Signature::of(784, Task::Regression))
+            example("http://[::1]:80", &Signature::of(784, Task::Regression))
                 .contains("$(seq 783))0\" http://[::1]:80/")
         );
     }

@@ -17,7 +17,7 @@ use super::hot::{Hot, Listed, State};
 use super::served::Served;
 use super::stats::Count;
 use crate::data::oip::{DataType, INPUT, Tensor};
-use crate::http::{Reply, Stage, reply};
+use crate::http::{Denied, Reply, Stage, reply};
 
 /// What a path below `/v2` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +208,11 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         Some(seconds) => reply::retry_after(reply, seconds),
         None => reply,
     }
+}
+
+/// What a caller without a token is told.
+pub(super) fn denied(why: Denied) -> Reply {
+    error(StatusCode::UNAUTHORIZED, &format!("{}: {}", why.message(), why.help()))
 }
 
 /// Variants of one model are told apart by nobody here: the first speaks for all.

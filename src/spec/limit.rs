@@ -69,6 +69,22 @@ pub const TARGET_BYTES_MAX: usize = 4 << 10;
 pub const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 /// Connections open at once.
 pub const CONNECTIONS_MAX: usize = 8_192;
+/// Requests at once on one connection of HTTP/2.
+pub const STREAMS_MAX: u32 = 128;
+/// Requests on one connection of HTTP/2 that may be taken back beyond those that were answered.
+pub const STREAMS_ABANDONED_MAX: u64 = 200;
+/// Bytes that one connection of HTTP/2 may send ahead of being read.
+pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// Seconds between two questions over HTTP/2 whether the caller is still there.
+pub const STREAM_PING_S: u64 = 30;
+/// Seconds it may take to answer one.
+pub const STREAM_PING_TIMEOUT_S: u64 = 20;
+/// Seconds between two looks at certificates and tokens.
+pub const FILES_LOOK_S: u64 = 2;
+/// Characters of the shortest bearer token.
+pub const TOKEN_BYTES_MIN: usize = 16;
+/// Bearer tokens of one endpoint: each request is compared with all.
+pub const TOKENS_MAX: usize = 1_024;
 /// Bytes of all request bodies that are held at once, over all connections.
 pub const BODIES_BYTES_MAX: usize = 512 << 20;
 /// Bytes of a refused body that are read and thrown away, so that its sender reads the answer.

@@ -59,7 +59,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("p384", &["seal"]),
     ("hmac", &["iam"]),
     ("zeroize", &["seal", "iam"]),
-    ("subtle", &["seal", "iam"]),
+    ("subtle", &["seal", "iam", "http"]),
     ("hyper", &["http", "serve"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),

@@ -1,6 +1,8 @@
 //! The endpoint over real sockets: every status, hostile callers, overload, and going away.
 
+mod access;
 mod coding;
+mod http2;
 mod many;
 mod v2;
 
@@ -140,8 +142,8 @@ fn heavy(door: &Arc<Door>) -> Linear {
 }
 
 /// One connection, spoken to in bytes.
-struct Client {
-    stream: BufReader<TcpStream>,
+struct Client<S: Read + Write = TcpStream> {
+    stream: BufReader<S>,
 }
 
 #[derive(Debug)]
@@ -171,10 +173,13 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         Client { stream: BufReader::new(stream) }
     }
+}
 
-    fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client {
+impl<S: Read + Write> Client<S> {
+    fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client<S> {
         // A server that has closed may refuse the rest: what it said is still there to read.
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
+        let _ = self.stream.get_mut().flush();
         self
     }
 
