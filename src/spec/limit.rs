@@ -223,3 +223,7 @@ pub const LOADS_WAITING_MAX: usize = 1_024;
 pub const SHADOW_REQUESTS_MAX: usize = 256;
 /// Bytes of bodies and answers that wait for the shadow.
 pub const SHADOW_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a policy's text, white space and all.
+pub const POLICY_BYTES_MAX: usize = 128 << 10;
+/// Characters of a policy without white space (AWS's quota of a managed policy).
+pub const POLICY_CHARS_MAX: usize = 6_144;
