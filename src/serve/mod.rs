@@ -42,14 +42,18 @@
 //! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
 
 mod asked;
+mod background;
 mod book;
 mod calibrate;
 mod codec;
+mod container;
 mod endpoint;
 mod error;
 mod fence;
+mod hot;
 mod identity;
 mod invoke;
+mod library;
 mod page;
 mod pool;
 mod queue;
@@ -63,4 +67,6 @@ mod worker;
 
 pub use calibrate::Cost;
 pub use error::Error;
+pub use hot::Many;
+pub use library::Library;
 pub use server::{Builder, Running, Server};

@@ -15,7 +15,8 @@ use hyper::{Method, StatusCode};
 
 use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
 use super::codec::Refusal;
-use super::endpoint::Endpoint;
+use super::container;
+use super::endpoint::{Endpoint, Fleet};
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
 use super::page;
@@ -23,7 +24,7 @@ use super::served::Served;
 use super::stats::Answers;
 use super::traffic::Tickets;
 use super::v2;
-use crate::http::{Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
+use crate::http::{Body, Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -43,6 +44,17 @@ enum Door {
     OpenInference,
 }
 
+/// How a request says which model it is for.
+#[derive(Debug, Clone, Copy)]
+enum Whom<'a> {
+    /// In SageMaker's headers, or not at all.
+    Headers,
+    /// By its name, loaded or not.
+    Named(&'a str),
+    /// By its name, and only if it is loaded.
+    Loaded(&'a str),
+}
+
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
@@ -55,6 +67,8 @@ enum Route<'a> {
     Front,
     /// The Open Inference Protocol.
     V2(v2::Path<'a>),
+    /// The multi-model container contract.
+    Models(container::Path<'a>),
     Unknown,
 }
 
@@ -67,6 +81,9 @@ impl Route<'_> {
             "/metrics" => Route::Metrics,
             "/" => Route::Front,
             _ if path == "/v2" || path.starts_with("/v2/") => Route::V2(v2::Path::of(&path[3..])),
+            _ if path == "/models" || path.starts_with("/models/") => {
+                container::Path::of(&path[7..]).map_or(Route::Unknown, Route::Models)
+            }
             _ => path
                 .strip_prefix("/endpoints/")
                 .and_then(|rest| rest.strip_suffix("/invocations"))
@@ -80,6 +97,7 @@ impl Route<'_> {
         match self {
             Route::Invoke | Route::InvokeNamed(_) => "POST",
             Route::V2(path) => path.allow(),
+            Route::Models(path) => path.allow(),
             _ => "GET, HEAD",
         }
     }
@@ -88,6 +106,7 @@ impl Route<'_> {
         match self {
             Route::Invoke | Route::InvokeNamed(_) => method == Method::POST,
             Route::V2(path) => path.allows(method),
+            Route::Models(path) => path.allows(method),
             _ => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -141,15 +160,25 @@ impl Handler for Front {
             known if !known.allows(&call.head.method) => not_allowed(known),
             Route::Ping if call.stage == Stage::Open => reply::empty(StatusCode::OK),
             Route::Ping => stopping(),
-            Route::Invoke => return self.invocation(call, Door::Container, &id).await,
+            Route::Invoke => {
+                return self.invocation(call, Door::Container, Whom::Headers, &id).await;
+            }
             Route::InvokeNamed(name) if *name == self.endpoint.settings.name => {
-                return self.invocation(call, Door::Runtime, &id).await;
+                return self.invocation(call, Door::Runtime, Whom::Headers, &id).await;
             }
             Route::InvokeNamed(_) => unknown_endpoint(),
-            Route::V2(v2::Path::Infer(name)) if *name == self.endpoint.name() => {
-                return self.invocation(call, Door::OpenInference, &id).await;
+            Route::V2(v2::Path::Infer(name)) => {
+                let name = container::decoded(name);
+                return self.invocation(call, Door::OpenInference, Whom::Named(&name), &id).await;
             }
-            Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage),
+            Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage).await,
+            Route::Models(container::Path::Invoke(name)) => {
+                let name = container::decoded(name);
+                return self.invocation(call, Door::Container, Whom::Loaded(&name), &id).await;
+            }
+            Route::Models(path) => {
+                return self.models(&call.head, call.body, *path, &id).await;
+            }
             Route::ExecutionParameters => self.execution_parameters(),
             Route::Metrics => self.metrics(),
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
@@ -215,18 +244,64 @@ impl Front {
     }
 
     /// The model a request is for.
-    fn find(&self, asked: &Asked<'_>) -> Result<Arc<Served>, Refusal> {
-        if asked.target_model()?.is_some() {
-            let what = "this endpoint does not serve many models";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, what)
-                .help("leave X-Amzn-SageMaker-Target-Model out")
-                .runtime("ValidationError"));
+    async fn find(&self, asked: &Asked<'_>, whom: Whom<'_>) -> Result<Arc<Served>, Refusal> {
+        match &self.endpoint.fleet {
+            Fleet::Variants(traffic) => {
+                match whom {
+                    Whom::Headers if asked.target_model()?.is_none() => {}
+                    Whom::Headers => {
+                        let what = "this endpoint does not serve many models";
+                        return Err(Refusal::new(StatusCode::BAD_REQUEST, what)
+                            .help("leave X-Amzn-SageMaker-Target-Model out")
+                            .runtime("ValidationError"));
+                    }
+                    Whom::Named(name) | Whom::Loaded(name) if name == self.endpoint.name() => {}
+                    Whom::Named(name) | Whom::Loaded(name) => return Err(v2::unknown(name)),
+                }
+                traffic.pick(asked.target_variant, self.tickets.borrow_mut().next())
+            }
+            Fleet::Many(hot) => match whom {
+                Whom::Headers => match asked.target_model()? {
+                    Some(name) => hot.find(name).await,
+                    None => Err(Refusal::new(StatusCode::BAD_REQUEST, "which model?")
+                        .help("name it in the header X-Amzn-SageMaker-Target-Model")
+                        .runtime("ValidationError")),
+                },
+                Whom::Named(name) => hot.find(name).await,
+                Whom::Loaded(name) => hot.loaded(name).ok_or_else(|| container::not_loaded(name)),
+            },
         }
-        let ticket = self.tickets.borrow_mut().next();
-        self.endpoint.traffic.pick(asked.target_variant, ticket)
     }
 
-    async fn invocation(&self, call: Call, door: Door, id: &[u8; 36]) -> Reply {
+    /// Answers what manages models.
+    async fn models(
+        &self,
+        head: &Parts,
+        body: Body,
+        path: container::Path<'_>,
+        id: &[u8; 36],
+    ) -> Reply {
+        let asked = Asked::read(&head.headers);
+        let query = head.uri.query().unwrap_or_default();
+        let coding = asked.coding();
+        let mut reply = match coding {
+            Err(refusal) => container_refusal(&refusal),
+            Ok(coding) => match body.read(coding).await {
+                Err(why) => reply::last(container_refusal(&invoke::not_read(&why))),
+                Ok(read) => {
+                    let Front { endpoint, .. } = self;
+                    container::answer(endpoint, path, &head.method, query, &read.bytes).await
+                }
+            },
+        };
+        reply = pack(reply, asked.takes_gzip()).await;
+        self.answers().answered(reply.status().as_u16());
+        tracing::debug!(target: ACCESS, path = head.uri.path(), status = reply.status().as_u16(), "request completed");
+        put_id(&mut reply, id);
+        reply
+    }
+
+    async fn invocation(&self, call: Call, door: Door, whom: Whom<'_>, id: &[u8; 36]) -> Reply {
         let Call { head, body, caller, stage } = call;
         let asked = Asked::read(&head.headers);
         let mut line = Line::begin(self, id, &asked, &caller);
@@ -241,7 +316,7 @@ impl Front {
             Door::OpenInference => Protocol::OpenInference,
         };
         let remote = caller.remote.ip();
-        let outcome = match self.find(&asked) {
+        let outcome = match self.find(&asked, whom).await {
             Err(refusal) => {
                 let is_last = !body.discard().await;
                 Outcome { is_last, ..Outcome::refused(refusal) }
@@ -250,7 +325,7 @@ impl Front {
                 let served: &Arc<Served> = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
                 let Front { endpoint, scratch, .. } = self;
-                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, body, remote)
+                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, (body, remote))
                     .await
             }
         };
@@ -308,7 +383,12 @@ fn runtime_refusal(refusal: &Refusal) -> Reply {
         _ => None,
     };
     if let Some(kind) = kind {
-        let reply = container_refusal(refusal);
+        let status = match kind {
+            "ValidationError" if refusal.runtime.is_some() => StatusCode::BAD_REQUEST,
+            "ModelNotReadyException" => StatusCode::TOO_MANY_REQUESTS,
+            _ => refusal.status,
+        };
+        let reply = container_refusal(&Refusal { status, ..refusal.clone() });
         return reply::with(reply, ERROR_TYPE, HeaderValue::from_static(kind));
     }
     let code = refusal.status.as_u16();
