@@ -14,8 +14,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
-use super::codec::Refusal;
+use super::codec::{Refusal, Wire};
 use super::endpoint::Endpoint;
+use super::grpc;
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
 use super::page;
@@ -23,7 +24,8 @@ use super::served::Served;
 use super::stats::Answers;
 use super::traffic::Tickets;
 use super::v2;
-use crate::http::{Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
+use crate::data::oip;
+use crate::http::{Body, Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -55,6 +57,8 @@ enum Route<'a> {
     Front,
     /// The Open Inference Protocol.
     V2(v2::Path<'a>),
+    /// The same over gRPC.
+    Grpc(grpc::Method),
     Unknown,
 }
 
@@ -67,6 +71,9 @@ impl Route<'_> {
             "/metrics" => Route::Metrics,
             "/" => Route::Front,
             _ if path == "/v2" || path.starts_with("/v2/") => Route::V2(v2::Path::of(&path[3..])),
+            _ if path.starts_with("/inference.") || path.starts_with("/grpc.") => {
+                Route::Grpc(grpc::Method::of(path))
+            }
             _ => path
                 .strip_prefix("/endpoints/")
                 .and_then(|rest| rest.strip_suffix("/invocations"))
@@ -78,7 +85,7 @@ impl Route<'_> {
     /// The methods it knows, as the `Allow` header names them.
     fn allow(&self) -> &'static str {
         match self {
-            Route::Invoke | Route::InvokeNamed(_) => "POST",
+            Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => "POST",
             Route::V2(path) => path.allow(),
             _ => "GET, HEAD",
         }
@@ -86,7 +93,7 @@ impl Route<'_> {
 
     fn allows(&self, method: &Method) -> bool {
         match self {
-            Route::Invoke | Route::InvokeNamed(_) => method == Method::POST,
+            Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => method == Method::POST,
             Route::V2(path) => path.allows(method),
             _ => method == Method::GET || method == Method::HEAD,
         }
@@ -116,12 +123,17 @@ impl Front {
 
 impl Handler for Front {
     fn is_public(&self, path: &str) -> bool {
-        matches!(Route::of(path), Route::Ping | Route::V2(v2::Path::Live | v2::Path::Ready))
+        match Route::of(path) {
+            Route::Ping | Route::V2(v2::Path::Live | v2::Path::Ready) => true,
+            Route::Grpc(method) => method.is_health(),
+            _ => false,
+        }
     }
 
     fn denied(&self, head: &Parts, why: Denied) -> Reply {
         let reply = match Route::of(head.uri.path()) {
             Route::V2(_) => v2::denied(why),
+            Route::Grpc(_) => grpc::denied(why),
             Route::InvokeNamed(_) => runtime_denied(why),
             _ => reply::refusal(StatusCode::UNAUTHORIZED, why.message(), Some(why.help())),
         };
@@ -149,6 +161,12 @@ impl Handler for Front {
             Route::V2(v2::Path::Infer(name)) if *name == self.endpoint.name() => {
                 return self.invocation(call, Door::OpenInference, &id).await;
             }
+            Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
+                let what = "this is a path of gRPC";
+                let help = "call it over HTTP/2 as application/grpc, or ask GET /v2";
+                reply::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, what, Some(help))
+            }
+            Route::Grpc(method) => return self.called(call, *method, &id).await,
             Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage),
             Route::ExecutionParameters => self.execution_parameters(),
             Route::Metrics => self.metrics(),
@@ -224,6 +242,78 @@ impl Front {
         }
         let ticket = self.tickets.borrow_mut().next();
         self.endpoint.traffic.pick(asked.target_variant, ticket)
+    }
+
+    /// A call over gRPC: everything but inference is the answer of the same question over HTTP.
+    async fn called(&self, call: Call, method: grpc::Method, id: &[u8; 36]) -> Reply {
+        let asked = Asked::read(&call.head.headers);
+        let told = match method {
+            grpc::Method::ModelInfer => {
+                self.inferred(asked, call.body, &call.caller, call.stage, id).await
+            }
+            _ => {
+                let told = grpc::message(&asked, call.body).await;
+                let told = told.and_then(|message| {
+                    grpc::answer(method, &message.bytes, |path| {
+                        v2::answer(&self.endpoint, path, call.stage)
+                    })
+                });
+                let status = told.as_ref().err().map_or(200, |refusal| refusal.status.as_u16());
+                self.answers().answered(status);
+                tracing::debug!(target: ACCESS, path = call.head.uri.path(), status, "request completed");
+                told
+            }
+        };
+        let mut reply = told.unwrap_or_else(|refusal| grpc::refusal(&refusal));
+        put_id(&mut reply, id);
+        reply
+    }
+
+    async fn inferred(
+        &self,
+        asked: Asked<'_>,
+        body: Body,
+        caller: &Caller,
+        stage: Stage,
+        id: &[u8; 36],
+    ) -> Result<Reply, Refusal> {
+        let mut line = Line::begin(self, id, &asked, caller);
+        let found = async {
+            if stage >= Stage::Closing {
+                let what = "the server is stopping";
+                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what));
+            }
+            asked.check()?;
+            let timeout = grpc::timeout(&asked)?;
+            let message = grpc::message(&asked, body).await?;
+            let (name, version) = oip::model_of(&message.bytes)?;
+            if name != self.endpoint.name() || !grpc::is_version(version) {
+                return Err(grpc::unknown_model(name, version));
+            }
+            Ok((self.find(&asked)?, timeout, message))
+        };
+        let result = match found.await {
+            Err(refusal) => Err(refusal),
+            Ok((served, timeout, message)) => {
+                let served: &Arc<Served> = line.served.insert(served);
+                let stats = served.sheet.of(self.thread);
+                let Front { endpoint, scratch, .. } = self;
+                let request = invoke::Request {
+                    wire: Wire::Grpc,
+                    ask: endpoint.settings.ask.clone(),
+                    body: message.bytes.clone(),
+                    timeout,
+                    remote: caller.remote.ip(),
+                };
+                let begun = Instant::now();
+                let outcome =
+                    invoke::answer(endpoint, served, stats, scratch, request, begun).await;
+                line.outcome(&outcome);
+                outcome.result
+            }
+        };
+        line.status = result.as_ref().err().map_or(200, |refusal| refusal.status.as_u16());
+        result.map(|answered| grpc::framed_reply(answered.body))
     }
 
     async fn invocation(&self, call: Call, door: Door, id: &[u8; 36]) -> Reply {
