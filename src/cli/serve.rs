@@ -1,4 +1,4 @@
-//! `smrt serve`: a sealed model behind SageMaker's endpoint contract.
+//! `smrt serve`: one sealed model, or a folder of them, behind SageMaker's endpoint contract.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,23 +7,26 @@ use clap::Args;
 use tracing::info;
 
 use super::logging::Logging;
-use super::open::{StorageOptions, model};
+use super::open::{StorageOptions, keys, model, uri};
 use super::{Error, Failure, output};
 use crate::algorithm::{Ask, Selected};
 use crate::http::{Limits, TlsFiles};
-use crate::serve::{Builder, Server};
+use crate::model::Opener;
+use crate::serve::{Builder, Library, Many, Server};
 use crate::spec::{limit, unit};
 
 /// Answer predictions over HTTP, as SageMaker's containers do
 ///
-/// Opens the artifact, listens, and answers GET /ping, POST /invocations and GET /metrics. Says in
-/// one line what it serves and how to ask it. SIGTERM or Ctrl-C finishes the requests under way and
-/// stops.
+/// Opens the artifact, listens, and answers GET /ping, POST /invocations and GET /metrics. Given a
+/// folder or prefix, serves every artifact below it, each loaded when somebody asks for it by
+/// X-Amzn-SageMaker-Target-Model. Says in one line what it serves and how to ask it. SIGTERM or
+/// Ctrl-C finishes the requests under way and stops.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   smrt serve target/models/churn-demo/output/model.tar.gz
   smrt serve --listen 0.0.0.0:8080 s3://models/churn-demo/output/model.tar.gz
+  smrt serve --memory-bytes-max 1GiB s3://models/tenants/
   smrt serve --tls-cert cert.pem --tls-key key.pem --tokens tokens.txt model.tar.gz
   curl -H 'Content-Type: text/csv' --data '1,2,3' http://127.0.0.1:8080/invocations
 
@@ -32,7 +35,7 @@ Environment:
   SAGEMAKER_BIND_TO_PORT       listen on this port of every address, where --listen is not given
   SAGEMAKER_INFERENCE_OUTPUT   fields of each answer of a tree model, e.g. predicted_label,probability")]
 pub(super) struct Options {
-    /// The model: a path, or s3://bucket/key
+    /// The model: a path, or s3://bucket/key; a folder, or s3://bucket/prefix/, for many models
     #[arg(value_name = "ARTIFACT", value_hint = clap::ValueHint::FilePath)]
     artifact: String,
 
@@ -54,6 +57,19 @@ pub(super) struct Options {
     /// Name in POST /endpoints/NAME/invocations [default: the job's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+
+    /// What all loaded models may take, where many are served
+    #[arg(long, value_name = "BYTES", default_value = "4GiB", value_parser = unit::bytes)]
+    memory_bytes_max: u64,
+
+    /// How many models may be loaded, where many are served
+    #[arg(long, value_name = "COUNT", default_value_t = limit::MODELS_HOT_MAX)]
+    hot_max: usize,
+
+    /// A model that is loaded at the start and stays, where many are served; may be given several
+    /// times
+    #[arg(long, value_name = "NAME")]
+    pinned: Vec<String>,
 
     /// Largest request body, e.g. 25MiB
     #[arg(long, value_name = "BYTES", default_value = "6MiB", value_parser = unit::bytes)]
@@ -116,13 +132,13 @@ impl Access {
 
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let ask = ask()?;
-    let model = model(&options.artifact, &options.storage.store())?;
     let limits = Limits {
         body_bytes_max: usize::try_from(options.body_bytes_max).unwrap_or(usize::MAX),
         drain_timeout: Duration::from_secs(options.drain_timeout_s),
         ..Limits::default()
     };
-    let mut server = Server::builder(model)
+    let mut server = options
+        .server()?
         .listen(options.address())
         .threads(options.threads)
         .workers(options.workers)
@@ -154,6 +170,26 @@ fn ask() -> Result<Ask, Failure> {
 }
 
 impl Options {
+    /// One model, or many.
+    fn server(&self) -> Result<Builder, Failure> {
+        let store = self.storage.store();
+        let place = uri(&self.artifact)?;
+        let many = match place.local_path() {
+            Some(path) => path.is_dir(),
+            None => self.artifact.ends_with('/'),
+        };
+        if !many {
+            return Ok(Server::builder(model(&self.artifact, &store)?));
+        }
+        Ok(Server::many(Many {
+            place,
+            library: Library::new(store, Opener::new(keys()?)),
+            memory_bytes_max: self.memory_bytes_max,
+            hot_max: self.hot_max.max(1),
+            pinned: self.pinned.clone(),
+        }))
+    }
+
     /// `--listen`, else what SageMaker's hosting says, else this machine alone.
     fn address(&self) -> String {
         let port = std::env::var("SAGEMAKER_BIND_TO_PORT").ok().filter(|port| !port.is_empty());

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::book::{Book, Sheet};
+use super::hot::Hot;
 use super::pool::Pool;
 use super::served::Served;
 use super::stats::Answers;
@@ -33,10 +34,18 @@ pub(super) struct Settings {
     pub(super) requests_per_address_max: Option<usize>,
 }
 
+/// The models behind an endpoint.
+pub(super) enum Fleet {
+    /// One, or several that share the traffic.
+    Variants(Traffic),
+    /// Many, each under its own name.
+    Many(Arc<Hot>),
+}
+
 /// An endpoint that answers.
 pub(super) struct Endpoint {
     pub(super) settings: Settings,
-    pub(super) traffic: Traffic,
+    pub(super) fleet: Fleet,
     pub(super) pool: Pool,
     pub(super) book: Arc<Book>,
     /// Counts invocations that never reached a model.
@@ -55,7 +64,10 @@ impl Endpoint {
 
     /// Every model that is loaded.
     pub(super) fn loaded(&self) -> Vec<Arc<Served>> {
-        self.traffic.loaded()
+        match &self.fleet {
+            Fleet::Variants(traffic) => traffic.loaded(),
+            Fleet::Many(hot) => hot.all(),
+        }
     }
 
     /// (requests, rows) that wait, over all models.
@@ -79,7 +91,7 @@ impl Endpoint {
     /// Labels of the build metric.
     pub(super) fn build(&self) -> Vec<(String, String)> {
         let mut labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        if let [served] = self.loaded().as_slice() {
+        if let (Fleet::Variants(_), [served]) = (&self.fleet, self.loaded().as_slice()) {
             let manifest = &served.model.manifest;
             labels.push(("job", manifest.job.clone()));
             labels.push(("algorithm", manifest.algorithm.clone()));

@@ -19,10 +19,11 @@ use serde_json::Value;
 
 use super::asked::Asked;
 use super::codec::Refusal;
+use super::endpoint::Endpoint;
 use super::invoke::not_read;
-use super::v2::{About, Path, VERSION};
+use super::v2::{self, About, Path, VERSION};
 use crate::data::protobuf::{Fields, Message};
-use crate::http::{Body, Coding, Content, Denied, Payload, Reply};
+use crate::http::{Body, Coding, Content, Denied, Payload, Reply, Stage};
 
 /// Of requests and answers.
 pub(super) const CONTENT_TYPE: &str = "application/grpc";
@@ -155,20 +156,20 @@ pub(super) fn is_version(version: &str) -> bool {
     version.is_empty() || version == VERSION
 }
 
-/// As [`super::v2`] tells it.
-pub(super) fn unknown_model(name: &str, version: &str) -> Refusal {
-    let shown: String = name.chars().take(100).collect();
+/// As [`super::v2`] tells of a model.
+pub(super) fn unknown_version(name: &str, version: &str) -> Refusal {
+    let mut refusal = v2::unknown(name);
     let version: String = version.chars().take(20).collect();
-    let of = if is_version(&version) { String::new() } else { format!(" version {version}") };
-    let what = format!("Request for unknown model: '{shown}'{of} is not found");
-    Refusal::new(StatusCode::NOT_FOUND, what)
+    refusal.message.push_str(&format!(" in version {version}"));
+    refusal
 }
 
-/// Answers everything but an inference with what `ask` says of the same question.
-pub(super) fn answer(
+/// Answers everything but an inference with what [`super::v2`] says of the same question.
+pub(super) async fn answer(
+    endpoint: &Endpoint,
+    stage: Stage,
     method: Method,
     message: &[u8],
-    ask: impl Fn(Path<'_>) -> Reply,
 ) -> Result<Reply, Refusal> {
     let fields = Fields { bytes: message };
     let text = |number| {
@@ -176,25 +177,31 @@ pub(super) fn answer(
             Refusal::new(StatusCode::BAD_REQUEST, "the message is not what this call takes")
         })
     };
-    let is_yes = |path| ask(path).status() == StatusCode::OK;
-    let told = |path| heard(&ask(path));
+    let ask = async |path| v2::answer(endpoint, path, stage).await;
+    let is_yes = async |path| ask(path).await.status() == StatusCode::OK;
+    let told = async |path| heard(&ask(path).await);
     let named = || {
         let (name, version) = (text(1)?, text(2)?);
-        if is_version(version) { Ok(name) } else { Err(unknown_model(name, version)) }
+        if is_version(version) { Ok(name) } else { Err(unknown_version(name, version)) }
     };
     let written = match method {
-        Method::ServerLive => Message::default().number(1, u64::from(is_yes(Path::Live))),
-        Method::ServerReady => Message::default().number(1, u64::from(is_yes(Path::Ready))),
+        Method::ServerLive => Message::default().number(1, u64::from(is_yes(Path::Live).await)),
+        Method::ServerReady => Message::default().number(1, u64::from(is_yes(Path::Ready).await)),
         // SERVING is 1 and NOT_SERVING 2; the name is of a service, of which there is one.
-        Method::Health => Message::default().number(1, if is_yes(Path::Ready) { 1 } else { 2 }),
+        Method::Health => {
+            Message::default().number(1, if is_yes(Path::Ready).await { 1 } else { 2 })
+        }
         Method::ModelReady => {
-            let is_ready = named().is_ok_and(|name| is_yes(Path::Model(name, About::Ready)));
+            let is_ready = match named() {
+                Ok(name) => is_yes(Path::Model(name, About::Ready)).await,
+                Err(_) => false,
+            };
             Message::default().number(1, u64::from(is_ready))
         }
-        Method::ServerMetadata => server(&told(Path::Server)?),
-        Method::ModelMetadata => metadata(&told(Path::Model(named()?, About::Metadata))?),
+        Method::ServerMetadata => server(&told(Path::Server).await?),
+        Method::ModelMetadata => metadata(&told(Path::Model(named()?, About::Metadata)).await?),
         Method::ModelConfig => {
-            let config = config(&told(Path::Model(named()?, About::Config))?);
+            let config = config(&told(Path::Model(named()?, About::Config)).await?);
             Message::default().bytes(1, &config.into_bytes())
         }
         Method::ModelStatistics => {
@@ -202,16 +209,18 @@ pub(super) fn answer(
                 "" => Path::Statistics,
                 name => Path::Model(name, About::Statistics),
             };
-            let models = told(path)?;
+            let models = told(path).await?;
             Message::default().each(1, list(&models["model_stats"]).map(statistics))
         }
         Method::RepositoryIndex => {
-            let models = told(Path::Index)?;
+            let models = told(Path::Index).await?;
             Message::default().each(1, list(&models).map(index))
         }
-        Method::RepositoryModelLoad => told(Path::Load(text(2)?)).map(|_| Message::default())?,
+        Method::RepositoryModelLoad => {
+            told(Path::Load(text(2)?)).await.map(|_| Message::default())?
+        }
         Method::RepositoryModelUnload => {
-            told(Path::Unload(text(2)?)).map(|_| Message::default())?
+            told(Path::Unload(text(2)?)).await.map(|_| Message::default())?
         }
         Method::ModelInfer | Method::Unknown => {
             let what = "there is no such call here";

@@ -80,8 +80,7 @@ pub(super) async fn invoke(
     scratch: &RefCell<Scratch>,
     asked: &Asked<'_>,
     protocol: Protocol,
-    body: Body,
-    remote: std::net::IpAddr,
+    (body, remote): (Body, std::net::IpAddr),
 ) -> Outcome {
     // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
     let wanted = asked.check().and_then(|()| {

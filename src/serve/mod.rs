@@ -39,18 +39,22 @@
 //! ```
 //!
 //! The Open Inference Protocol answers beside it, below `/v2` and over gRPC, with the endpoint's name
-//! as the model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
+//! as the model's. Many models, variants and `endpoint.toml` are not here yet.
 
 mod asked;
+mod background;
 mod book;
 mod calibrate;
 mod codec;
+mod container;
 mod endpoint;
 mod error;
 mod fence;
 mod grpc;
+mod hot;
 mod identity;
 mod invoke;
+mod library;
 mod page;
 mod pool;
 mod queue;
@@ -64,4 +68,6 @@ mod worker;
 
 pub use calibrate::Cost;
 pub use error::Error;
+pub use hot::Many;
+pub use library::Library;
 pub use server::{Builder, Running, Server};

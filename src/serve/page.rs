@@ -15,7 +15,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::book::Label;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Fleet};
+use super::hot::Hot;
 use super::stats::{BUCKETS, Histogram, Stats, TIME_UNIT_BITS};
 use crate::telemetry::metric::{self, Name};
 
@@ -79,6 +80,9 @@ impl Collector for Page {
             series.push(Series { labels: labels(endpoint, &label), stats });
         }
         sagemaker(encoder, &series)?;
+        if let Fleet::Many(hot) = &endpoint.fleet {
+            many(encoder, hot)?;
+        }
         let build = Info::new(endpoint.build());
         let Name { name, help } = metric::BUILD;
         build.encode(encoder.encode_descriptor(name, help, None, MetricType::Info)?)
@@ -112,6 +116,22 @@ fn sagemaker(encoder: &mut DescriptorEncoder<'_>, series: &[Series]) -> fmt::Res
     counters(encoder, metric::SAGEMAKER_MODEL_ERRORS, series, &failed)?;
     histograms(encoder, metric::SAGEMAKER_MODEL_LATENCY, series, |stats| &stats.model)?;
     histograms(encoder, metric::SAGEMAKER_OVERHEAD_LATENCY, series, |stats| &stats.overhead)
+}
+
+/// What SageMaker tells of multi-model endpoints, and what the models take.
+fn many(encoder: &mut DescriptorEncoder<'_>, hot: &Hot) -> fmt::Result {
+    let (models, bytes) = hot.size();
+    gauge(encoder, metric::LOADED_MODEL_COUNT, models as u64)?;
+    gauge(encoder, metric::MODELS_BYTES, bytes)?;
+    hot.counts(|counts| {
+        counter(encoder, metric::MODEL_LOADS, counts.loads.get())?;
+        counter(encoder, metric::MODEL_LOAD_FAILURES, counts.failures.get())?;
+        counter(encoder, metric::MODEL_UNLOADS, counts.unloads.get())?;
+        counter(encoder, metric::MODEL_CACHE_MISSES, counts.misses.get())?;
+        let micros = (MICROS, 1e-3);
+        histogram(encoder, metric::MODEL_LOADING_TIME, &counts.load_time, micros)?;
+        histogram(encoder, metric::MODEL_LOADING_WAIT_TIME, &counts.wait_time, micros)
+    })
 }
 
 fn counters(

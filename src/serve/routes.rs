@@ -5,6 +5,8 @@
 //! `/endpoints/NAME/invocations` answers as the SageMaker runtime in front of them does: there a
 //! failed invocation is 424 `ModelError` with the container's status inside.
 
+mod called;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +16,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
-use super::codec::{Refusal, Wire};
-use super::endpoint::Endpoint;
+use super::codec::Refusal;
+use super::container;
+use super::endpoint::{Endpoint, Fleet};
 use super::grpc;
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
@@ -24,7 +27,6 @@ use super::served::Served;
 use super::stats::Answers;
 use super::traffic::Tickets;
 use super::v2;
-use crate::data::oip;
 use crate::http::{Body, Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
@@ -45,6 +47,17 @@ enum Door {
     OpenInference,
 }
 
+/// How a request says which model it is for.
+#[derive(Debug, Clone, Copy)]
+enum Whom<'a> {
+    /// In SageMaker's headers, or not at all.
+    Headers,
+    /// By its name, loaded or not.
+    Named(&'a str),
+    /// By its name, and only if it is loaded.
+    Loaded(&'a str),
+}
+
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
@@ -59,6 +72,8 @@ enum Route<'a> {
     V2(v2::Path<'a>),
     /// The same over gRPC.
     Grpc(grpc::Method),
+    /// The multi-model container contract.
+    Models(container::Path<'a>),
     Unknown,
 }
 
@@ -74,6 +89,9 @@ impl Route<'_> {
             _ if path.starts_with("/inference.") || path.starts_with("/grpc.") => {
                 Route::Grpc(grpc::Method::of(path))
             }
+            _ if path == "/models" || path.starts_with("/models/") => {
+                container::Path::of(&path[7..]).map_or(Route::Unknown, Route::Models)
+            }
             _ => path
                 .strip_prefix("/endpoints/")
                 .and_then(|rest| rest.strip_suffix("/invocations"))
@@ -87,6 +105,7 @@ impl Route<'_> {
         match self {
             Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => "POST",
             Route::V2(path) => path.allow(),
+            Route::Models(path) => path.allow(),
             _ => "GET, HEAD",
         }
     }
@@ -95,6 +114,7 @@ impl Route<'_> {
         match self {
             Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => method == Method::POST,
             Route::V2(path) => path.allows(method),
+            Route::Models(path) => path.allows(method),
             _ => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -153,13 +173,24 @@ impl Handler for Front {
             known if !known.allows(&call.head.method) => not_allowed(known),
             Route::Ping if call.stage == Stage::Open => reply::empty(StatusCode::OK),
             Route::Ping => stopping(),
-            Route::Invoke => return self.invocation(call, Door::Container, &id).await,
+            Route::Invoke => {
+                return self.invocation(call, Door::Container, Whom::Headers, &id).await;
+            }
             Route::InvokeNamed(name) if *name == self.endpoint.settings.name => {
-                return self.invocation(call, Door::Runtime, &id).await;
+                return self.invocation(call, Door::Runtime, Whom::Headers, &id).await;
             }
             Route::InvokeNamed(_) => unknown_endpoint(),
-            Route::V2(v2::Path::Infer(name)) if *name == self.endpoint.name() => {
-                return self.invocation(call, Door::OpenInference, &id).await;
+            Route::V2(v2::Path::Infer(name)) => {
+                let name = container::decoded(name);
+                return self.invocation(call, Door::OpenInference, Whom::Named(&name), &id).await;
+            }
+            Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage).await,
+            Route::Models(container::Path::Invoke(name)) => {
+                let name = container::decoded(name);
+                return self.invocation(call, Door::Container, Whom::Loaded(&name), &id).await;
+            }
+            Route::Models(path) => {
+                return self.models(&call.head, call.body, *path, &id).await;
             }
             Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
                 let what = "this is a path of gRPC";
@@ -167,7 +198,6 @@ impl Handler for Front {
                 reply::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, what, Some(help))
             }
             Route::Grpc(method) => return self.called(call, *method, &id).await,
-            Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage),
             Route::ExecutionParameters => self.execution_parameters(),
             Route::Metrics => self.metrics(),
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
@@ -233,90 +263,64 @@ impl Front {
     }
 
     /// The model a request is for.
-    fn find(&self, asked: &Asked<'_>) -> Result<Arc<Served>, Refusal> {
-        if asked.target_model()?.is_some() {
-            let what = "this endpoint does not serve many models";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, what)
-                .help("leave X-Amzn-SageMaker-Target-Model out")
-                .runtime("ValidationError"));
+    async fn find(&self, asked: &Asked<'_>, whom: Whom<'_>) -> Result<Arc<Served>, Refusal> {
+        match &self.endpoint.fleet {
+            Fleet::Variants(traffic) => {
+                match whom {
+                    Whom::Headers if asked.target_model()?.is_none() => {}
+                    Whom::Headers => {
+                        let what = "this endpoint does not serve many models";
+                        return Err(Refusal::new(StatusCode::BAD_REQUEST, what)
+                            .help("leave X-Amzn-SageMaker-Target-Model out")
+                            .runtime("ValidationError"));
+                    }
+                    Whom::Named(name) | Whom::Loaded(name) if name == self.endpoint.name() => {}
+                    Whom::Named(name) | Whom::Loaded(name) => return Err(v2::unknown(name)),
+                }
+                traffic.pick(asked.target_variant, self.tickets.borrow_mut().next())
+            }
+            Fleet::Many(hot) => match whom {
+                Whom::Headers => match asked.target_model()? {
+                    Some(name) => hot.find(name).await,
+                    None => Err(Refusal::new(StatusCode::BAD_REQUEST, "which model?")
+                        .help("name it in the header X-Amzn-SageMaker-Target-Model")
+                        .runtime("ValidationError")),
+                },
+                Whom::Named(name) => hot.find(name).await,
+                Whom::Loaded(name) => hot.loaded(name).ok_or_else(|| container::not_loaded(name)),
+            },
         }
-        let ticket = self.tickets.borrow_mut().next();
-        self.endpoint.traffic.pick(asked.target_variant, ticket)
     }
 
-    /// A call over gRPC: everything but inference is the answer of the same question over HTTP.
-    async fn called(&self, call: Call, method: grpc::Method, id: &[u8; 36]) -> Reply {
-        let asked = Asked::read(&call.head.headers);
-        let told = match method {
-            grpc::Method::ModelInfer => {
-                self.inferred(asked, call.body, &call.caller, call.stage, id).await
-            }
-            _ => {
-                let told = grpc::message(&asked, call.body).await;
-                let told = told.and_then(|message| {
-                    grpc::answer(method, &message.bytes, |path| {
-                        v2::answer(&self.endpoint, path, call.stage)
-                    })
-                });
-                let status = told.as_ref().err().map_or(200, |refusal| refusal.status.as_u16());
-                self.answers().answered(status);
-                tracing::debug!(target: ACCESS, path = call.head.uri.path(), status, "request completed");
-                told
-            }
+    /// Answers what manages models.
+    async fn models(
+        &self,
+        head: &Parts,
+        body: Body,
+        path: container::Path<'_>,
+        id: &[u8; 36],
+    ) -> Reply {
+        let asked = Asked::read(&head.headers);
+        let query = head.uri.query().unwrap_or_default();
+        let coding = asked.coding();
+        let mut reply = match coding {
+            Err(refusal) => container_refusal(&refusal),
+            Ok(coding) => match body.read(coding).await {
+                Err(why) => reply::last(container_refusal(&invoke::not_read(&why))),
+                Ok(read) => {
+                    let Front { endpoint, .. } = self;
+                    container::answer(endpoint, path, &head.method, query, &read.bytes).await
+                }
+            },
         };
-        let mut reply = told.unwrap_or_else(|refusal| grpc::refusal(&refusal));
+        reply = pack(reply, asked.takes_gzip()).await;
+        self.answers().answered(reply.status().as_u16());
+        tracing::debug!(target: ACCESS, path = head.uri.path(), status = reply.status().as_u16(), "request completed");
         put_id(&mut reply, id);
         reply
     }
 
-    async fn inferred(
-        &self,
-        asked: Asked<'_>,
-        body: Body,
-        caller: &Caller,
-        stage: Stage,
-        id: &[u8; 36],
-    ) -> Result<Reply, Refusal> {
-        let mut line = Line::begin(self, id, &asked, caller);
-        let found = async {
-            if stage >= Stage::Closing {
-                let what = "the server is stopping";
-                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, what));
-            }
-            asked.check()?;
-            let timeout = grpc::timeout(&asked)?;
-            let message = grpc::message(&asked, body).await?;
-            let (name, version) = oip::model_of(&message.bytes)?;
-            if name != self.endpoint.name() || !grpc::is_version(version) {
-                return Err(grpc::unknown_model(name, version));
-            }
-            Ok((self.find(&asked)?, timeout, message))
-        };
-        let result = match found.await {
-            Err(refusal) => Err(refusal),
-            Ok((served, timeout, message)) => {
-                let served: &Arc<Served> = line.served.insert(served);
-                let stats = served.sheet.of(self.thread);
-                let Front { endpoint, scratch, .. } = self;
-                let request = invoke::Request {
-                    wire: Wire::Grpc,
-                    ask: endpoint.settings.ask.clone(),
-                    body: message.bytes.clone(),
-                    timeout,
-                    remote: caller.remote.ip(),
-                };
-                let begun = Instant::now();
-                let outcome =
-                    invoke::answer(endpoint, served, stats, scratch, request, begun).await;
-                line.outcome(&outcome);
-                outcome.result
-            }
-        };
-        line.status = result.as_ref().err().map_or(200, |refusal| refusal.status.as_u16());
-        result.map(|answered| grpc::framed_reply(answered.body))
-    }
-
-    async fn invocation(&self, call: Call, door: Door, id: &[u8; 36]) -> Reply {
+    async fn invocation(&self, call: Call, door: Door, whom: Whom<'_>, id: &[u8; 36]) -> Reply {
         let Call { head, body, caller, stage } = call;
         let asked = Asked::read(&head.headers);
         let mut line = Line::begin(self, id, &asked, &caller);
@@ -331,7 +335,7 @@ impl Front {
             Door::OpenInference => Protocol::OpenInference,
         };
         let remote = caller.remote.ip();
-        let outcome = match self.find(&asked) {
+        let outcome = match self.find(&asked, whom).await {
             Err(refusal) => {
                 let is_last = !body.discard().await;
                 Outcome { is_last, ..Outcome::refused(refusal) }
@@ -340,7 +344,7 @@ impl Front {
                 let served: &Arc<Served> = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
                 let Front { endpoint, scratch, .. } = self;
-                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, body, remote)
+                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, (body, remote))
                     .await
             }
         };
@@ -398,7 +402,12 @@ fn runtime_refusal(refusal: &Refusal) -> Reply {
         _ => None,
     };
     if let Some(kind) = kind {
-        let reply = container_refusal(refusal);
+        let status = match kind {
+            "ValidationError" if refusal.runtime.is_some() => StatusCode::BAD_REQUEST,
+            "ModelNotReadyException" => StatusCode::TOO_MANY_REQUESTS,
+            _ => refusal.status,
+        };
+        let reply = container_refusal(&Refusal { status, ..refusal.clone() });
         return reply::with(reply, ERROR_TYPE, HeaderValue::from_static(kind));
     }
     let code = refusal.status.as_u16();

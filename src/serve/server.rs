@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
+use super::background::Background;
 use super::book::{Book, Label};
-use super::endpoint::{Endpoint, Settings};
+use super::endpoint::{Endpoint, Fleet, Settings};
 use super::error::Error;
+use super::hot::{Hot, Many};
 use super::pool::Pool;
 use super::routes::Front;
 use super::served::{Names, Served};
@@ -24,6 +26,9 @@ use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
 use crate::model::Model;
 use crate::spec::limit;
 
+/// Threads that load models: fetching one need not wait for opening another.
+const LOADERS: usize = 2;
+
 /// An endpoint that can be started: see [`Server::builder`].
 #[derive(Debug)]
 pub struct Server {
@@ -34,8 +39,17 @@ impl Server {
     /// Serves `model` with SageMaker's defaults: port 8080 of this machine alone, a thread per
     /// core, bodies of 6 MiB.
     pub fn builder(model: Model) -> Builder {
+        Server::serving(Serving::One(Box::new(model)))
+    }
+
+    /// Serves many models, each under its own name, with the same defaults.
+    pub fn many(many: Many) -> Builder {
+        Server::serving(Serving::Many(many))
+    }
+
+    fn serving(serving: Serving) -> Builder {
         Builder {
-            model,
+            serving,
             listen: "127.0.0.1:8080".into(),
             threads: 0,
             workers: 0,
@@ -54,10 +68,52 @@ impl Server {
     }
 }
 
+/// What is served.
+enum Serving {
+    One(Box<Model>),
+    Many(Many),
+}
+
+impl Serving {
+    /// The endpoint's name when nobody gave it one.
+    fn name(&self) -> String {
+        match self {
+            Serving::One(model) => model.manifest.job.clone(),
+            Serving::Many(_) => "models".to_owned(),
+        }
+    }
+
+    /// Loads and measures what has to be there from the start.
+    fn open(
+        self,
+        settings: &Settings,
+        book: &Arc<Book>,
+        background: &Arc<Background>,
+    ) -> Result<Fleet, Error> {
+        match self {
+            Serving::One(model) => {
+                let names = Names {
+                    model: settings.name.as_str().into(),
+                    variant: HeaderValue::from_static(ONLY_VARIANT),
+                };
+                let sheet = book.sheet(&Label { variant: ONLY_VARIANT.into(), model: None });
+                let served = Arc::new(Served::new(*model, names, sheet, settings)?);
+                Ok(Fleet::Variants(Traffic::new(vec![Variant { served, weight: 1.0 }])))
+            }
+            Serving::Many(many) => {
+                let (settings, book) = (settings.clone(), Arc::clone(book));
+                let hot = Hot::new(many, settings, book, Arc::clone(background));
+                hot.load_pinned()?;
+                Ok(Fleet::Many(hot))
+            }
+        }
+    }
+}
+
 /// Settings of an endpoint before it starts.
 #[must_use = "nothing is served before start()"]
 pub struct Builder {
-    model: Model,
+    serving: Serving,
     listen: String,
     threads: usize,
     workers: usize,
@@ -169,7 +225,7 @@ impl Builder {
         let settings = Settings {
             threads,
             workers,
-            name: self.name.unwrap_or_else(|| self.model.manifest.job.clone()),
+            name: self.name.unwrap_or_else(|| self.serving.name()),
             limits: self.limits.clone(),
             invocation_timeout: self.invocation_timeout,
             access_log: self.access_log,
@@ -179,15 +235,12 @@ impl Builder {
             requests_per_address_max: self.requests_per_address_max,
         };
         let book = Book::new(threads + workers);
-        let names = Names {
-            model: settings.name.as_str().into(),
-            variant: HeaderValue::from_static(ONLY_VARIANT),
-        };
-        let sheet = book.sheet(&Label { variant: ONLY_VARIANT.into(), model: None });
-        let served = Arc::new(Served::new(self.model, names, sheet, &settings)?);
+        let background = Arc::<Background>::default();
+        let fleet = self.serving.open(&settings, &book, &background)?;
+        let loaders = background.start(LOADERS)?;
         let endpoint = Arc::new(Endpoint {
             settings,
-            traffic: Traffic::new(vec![Variant { served, weight: 1.0 }]),
+            fleet,
             pool: Pool::default(),
             nobody: book.unlabelled(),
             book,
@@ -218,6 +271,8 @@ impl Builder {
             stop: gate.stop.clone(),
             gate: Some(gate),
             workers,
+            background,
+            loaders,
         })
     }
 }
@@ -232,6 +287,8 @@ pub struct Running {
     stop: Stop,
     gate: Option<Gate>,
     workers: Vec<JoinHandle<()>>,
+    background: Arc<Background>,
+    loaders: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -265,7 +322,8 @@ impl Running {
             gate.wait();
         }
         self.endpoint.pool.close();
-        for worker in self.workers.drain(..) {
+        self.background.close();
+        for worker in self.workers.drain(..).chain(self.loaders.drain(..)) {
             // Nobody waits for what a worker still computes once the gate is closed.
             if worker.is_finished() {
                 let _ = worker.join();
@@ -301,8 +359,18 @@ impl Running {
     /// One line for people: what is served, how, and a command that asks it.
     pub fn greeting(&self) -> String {
         let endpoint = &self.endpoint;
-        let served = endpoint.traffic.table();
-        let served = &served.variants[0].served;
+        let traffic = match &endpoint.fleet {
+            Fleet::Variants(traffic) => traffic,
+            Fleet::Many(hot) => {
+                return format!(
+                    "serving the models below {place} on http://{address}; try: curl -X POST http://{address}/v2/repository/index",
+                    place = hot.place(),
+                    address = self.address,
+                );
+            }
+        };
+        let table = traffic.table();
+        let served = &table.variants[0].served;
         let manifest = &served.model.manifest;
         let task = manifest.signature.task.words();
         let row_us = served.cost.of(1).as_secs_f64() * 1e6;

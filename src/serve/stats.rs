@@ -42,6 +42,11 @@ impl Histogram {
         self.sum.add(value);
     }
 
+    /// A time, in buckets as all times are.
+    pub(super) fn see_time(&self, time: Duration) {
+        self.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+    }
+
     fn take_in(&self, other: &Histogram) {
         self.counts.iter().zip(&other.counts).for_each(|(mine, theirs)| mine.add(theirs.get()));
         self.sum.add(other.sum.get());
@@ -111,11 +116,11 @@ impl Stats {
     }
 
     pub(super) fn model_took(&self, time: Duration) {
-        self.model.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+        self.model.see_time(time);
     }
 
     pub(super) fn overhead_took(&self, time: Duration) {
-        self.overhead.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+        self.overhead.see_time(time);
     }
 
     pub(super) fn batch_of(&self, rows: usize) {

@@ -92,3 +92,32 @@ pub const SAGEMAKER_OVERHEAD_LATENCY: Name = Name {
     name: "OverheadLatency",
     help: "Microseconds from the request's body to its answer, less the model's own",
 };
+/// Models in memory.
+pub const LOADED_MODEL_COUNT: Name =
+    Name { name: "LoadedModelCount", help: "Models that are loaded" };
+/// What they take.
+pub const MODELS_BYTES: Name =
+    Name { name: "smrt_models_bytes", help: "What the loaded models take, as smrt measures it" };
+/// Models loaded.
+pub const MODEL_LOADS: Name = Name { name: "smrt_model_loads", help: "Models that were loaded" };
+/// Models that could not be.
+pub const MODEL_LOAD_FAILURES: Name =
+    Name { name: "smrt_model_load_failures", help: "Models that could not be loaded" };
+/// Models unloaded.
+pub const MODEL_UNLOADS: Name =
+    Name { name: "smrt_model_unloads", help: "Models that were unloaded, or made room for others" };
+/// Requests that waited.
+pub const MODEL_CACHE_MISSES: Name = Name {
+    name: "smrt_model_cache_misses",
+    help: "Invocations that waited for their model to be loaded (SageMaker: 1 - ModelCacheHit)",
+};
+/// Time to load.
+pub const MODEL_LOADING_TIME: Name = Name {
+    name: "ModelLoadingTime",
+    help: "Microseconds from the first byte asked for to a model that answers (SageMaker: ModelDownloadingTime and ModelLoadingTime together)",
+};
+/// Time waited for a load.
+pub const MODEL_LOADING_WAIT_TIME: Name = Name {
+    name: "ModelLoadingWaitTime",
+    help: "Microseconds an invocation waited for its model to be loaded",
+};

@@ -4,6 +4,7 @@ mod access;
 mod coding;
 mod grpc;
 mod http2;
+mod many;
 mod v2;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -123,6 +124,7 @@ fn model(predictor: impl Predictor + 'static) -> Model {
             epochs: 1,
         },
         digest: "00".repeat(32),
+        bytes: 0,
         predictor: Box::new(predictor),
     }
 }
