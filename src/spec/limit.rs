@@ -17,6 +17,8 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Outputs that one inference request may name.
+pub const OUTPUTS_WANTED_MAX: usize = 256;
 /// Bytes of the window of a body in zstd (RFC 9659).
 pub const BODY_WINDOW_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of the smallest answer that is compressed for a caller who takes it so.
