@@ -46,6 +46,8 @@ pub struct Caller {
     pub remote: Remote,
     /// By which name: the token's, else the client certificate's.
     pub principal: Option<Arc<str>>,
+    /// Whether nobody between here and there could read or change it: over TLS or a Unix socket.
+    pub is_private: bool,
     pub(super) _proof: (),
 }
 
@@ -56,6 +58,12 @@ pub trait Handler: 'static {
 
     /// Whether this path is for everybody, token or not: health, at most.
     fn is_public(&self, _path: &str) -> bool {
+        false
+    }
+
+    /// Whether a caller without a token may have another way to say who it is, which the handler
+    /// knows and asks for.
+    fn asks_itself(&self) -> bool {
         false
     }
 

@@ -51,6 +51,7 @@ mod endpoint;
 mod error;
 mod fence;
 mod grpc;
+mod guard;
 mod hot;
 mod identity;
 mod invoke;
