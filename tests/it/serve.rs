@@ -5,6 +5,7 @@ mod coding;
 mod grpc;
 mod http2;
 mod many;
+mod runtime;
 mod v2;
 
 use std::io::{BufRead, BufReader, Read, Write};
