@@ -46,9 +46,17 @@ pub struct Caller {
     pub remote: Remote,
     /// By which name: the token's, else the client certificate's.
     pub principal: Option<Arc<str>>,
-    /// Whether nobody between here and there could read or change it: over TLS or a Unix socket.
-    pub is_private: bool,
+    /// See [`Caller::is_private`].
+    pub(super) is_private: bool,
     pub(super) _proof: (),
+}
+
+impl Caller {
+    /// Whether nobody between here and there could read or change the request: it came over TLS or
+    /// a Unix socket.
+    pub fn is_private(&self) -> bool {
+        self.is_private
+    }
 }
 
 /// Answers requests. Each thread has its own, made on that thread.

@@ -51,6 +51,7 @@ pub struct Asked<'a> {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack, nearly always signed")]
 enum Who<'a> {
     Signed(Claim<'a>),
     Named(Arc<Identity>),

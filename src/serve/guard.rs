@@ -104,7 +104,7 @@ pub(super) async fn admit(
             headers: &headers,
         },
         named: call.caller.principal.as_deref(),
-        private: call.caller.is_private,
+        private: call.caller.is_private(),
         source: call.caller.remote.ip(),
     };
     let asked = door.ask(&arrival).map_err(Out::Stranger)?;

@@ -317,7 +317,7 @@ impl Front {
             Route::Models(path) => path.model()?,
             _ => return None,
         };
-        matches!(self.endpoint.fleet, Fleet::Many(_)).then(|| container::decoded(named).into())
+        matches!(self.endpoint.fleet, Fleet::Many(_)).then(|| container::decoded(named))
     }
 
     /// Tells a caller why it is not let in, in the form of what it asked for.

@@ -20,7 +20,7 @@ mod key;
 mod parse;
 mod sign;
 
-pub use chunked::Chunks;
+pub use chunked::{Chunks, Decoded};
 pub use claim::{Claim, Payload, Proof};
 pub use error::Refusal;
 pub use key::{Secret, sha256};
