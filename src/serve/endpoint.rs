@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::background::Background;
 use super::book::{Book, Sheet};
 use super::hot::Hot;
 use super::pool::Pool;
@@ -47,6 +48,7 @@ pub(super) struct Endpoint {
     pub(super) settings: Settings,
     pub(super) fleet: Fleet,
     pub(super) pool: Pool,
+    pub(super) background: Arc<Background>,
     pub(super) book: Arc<Book>,
     /// Counts invocations that never reached a model.
     pub(super) nobody: Arc<Sheet>,

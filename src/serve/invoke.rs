@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 
 use super::asked::Asked;
 use super::codec::{self, Refusal, Wire, Written};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Fleet};
 use super::fence;
 use super::queue::{Full, Job, Work};
 use super::served::Served;
+use super::shadow::{Copied, Shadow};
 use super::stats::Stats;
 use crate::algorithm::Ask;
 use crate::http::{Body, Refused};
@@ -80,7 +81,7 @@ pub(super) async fn invoke(
     scratch: &RefCell<Scratch>,
     asked: &Asked<'_>,
     protocol: Protocol,
-    (body, remote): (Body, std::net::IpAddr),
+    (body, remote, ticket): (Body, std::net::IpAddr, f64),
 ) -> Outcome {
     // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
     let wanted = asked.check().and_then(|()| {
@@ -125,9 +126,17 @@ pub(super) async fn invoke(
     if payload.bytes.trim_ascii().is_empty() {
         return outcome;
     }
+    let shadow = match &endpoint.fleet {
+        Fleet::Variants(traffic) => traffic.shadow.as_ref().filter(|shadow| shadow.wants(ticket)),
+        Fleet::Many(_) => None,
+    };
+    let copied = shadow.map(|shadow| (shadow, payload.bytes.clone(), wire.clone(), ask.clone()));
     let inline = here(served, stats, scratch, (&wire, &ask), &payload.bytes, &mut outcome);
     let work = match inline {
-        Ok(None) => return outcome,
+        Ok(None) => {
+            copy(copied, &outcome);
+            return outcome;
+        }
         Ok(Some(work)) => work,
         Err(refusal) => {
             outcome.result = Err(refusal);
@@ -149,7 +158,15 @@ pub(super) async fn invoke(
             Err(refusal) => Err(refusal),
         },
     };
+    copy(copied, &outcome);
     outcome
+}
+
+/// Gives the shadow what was asked and what was answered.
+fn copy(copied: Option<(&Arc<Shadow>, Bytes, Wire, Ask)>, outcome: &Outcome) {
+    let (Some((shadow, body, wire, ask)), Ok(answered)) = (copied, &outcome.result) else { return };
+    let (answer, content_type) = (answered.body.clone(), answered.written.content_type);
+    shadow.offer(Copied { body, wire, ask, answer, content_type });
 }
 
 /// Answers on this thread if that is quick: `Ok(None)` when it did, the work to hand over

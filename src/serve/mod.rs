@@ -41,11 +41,13 @@
 //! The Open Inference Protocol answers beside it, below `/v2`, with the endpoint's name as the
 //! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
 
+mod admin;
 mod asked;
 mod background;
 mod book;
 mod calibrate;
 mod codec;
+mod compare;
 mod container;
 mod endpoint;
 mod error;
@@ -57,12 +59,16 @@ mod library;
 mod page;
 mod pool;
 mod queue;
+mod rollout;
 mod routes;
 mod served;
 mod server;
+mod serving;
+mod shadow;
 mod stats;
 mod traffic;
 mod v2;
+mod variants;
 mod worker;
 
 pub use calibrate::Cost;
@@ -70,3 +76,4 @@ pub use error::Error;
 pub use hot::Many;
 pub use library::Library;
 pub use server::{Builder, Running, Server};
+pub use variants::Variants;

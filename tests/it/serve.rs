@@ -5,6 +5,7 @@ mod coding;
 mod http2;
 mod many;
 mod v2;
+mod variants;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
