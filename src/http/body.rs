@@ -94,6 +94,25 @@ impl Drop for Held {
     }
 }
 
+/// The bounds that a body is unfolded within, for protocols that compress inside of it.
+#[derive(Debug, Clone)]
+pub struct Room {
+    max: usize,
+    budget: Arc<Budget>,
+}
+
+impl Room {
+    /// What `packed` unfolds to.
+    ///
+    /// # Errors
+    /// When it is too large, not what it should be, or there is no room for it now.
+    pub async fn unfold(&self, coding: Coding, packed: Bytes) -> Result<Payload, Refused> {
+        let held = Held { budget: Arc::clone(&self.budget), bytes: 0 };
+        let (bytes, held) = coding.unfold(packed, self.max, held).await?;
+        Ok(Payload { bytes, _held: Some(held) })
+    }
+}
+
 /// A body that was read whole.
 #[derive(Debug)]
 pub struct Payload {
@@ -120,15 +139,18 @@ impl Body {
     /// When it is too large (known before it is read, if its length is declared), too slow, not
     /// well-formed, or there is no room for it now.
     pub async fn read(self, coding: Coding) -> Result<Payload, Refused> {
-        let (max, budget) = (self.limits.body_bytes_max, Arc::clone(&self.budget));
+        let room = self.room();
         let payload = self.read_as_sent().await?;
         if coding == Coding::Identity || payload.bytes.is_empty() {
             return Ok(payload);
         }
         // Both forms are held until this one is unfolded.
-        let held = Held { budget, bytes: 0 };
-        let (bytes, held) = coding.unfold(payload.bytes, max, held).await?;
-        Ok(Payload { bytes, _held: Some(held) })
+        room.unfold(coding, payload.bytes.clone()).await
+    }
+
+    /// The bounds it is read within.
+    pub fn room(&self) -> Room {
+        Room { max: self.limits.body_bytes_max, budget: Arc::clone(&self.budget) }
     }
 
     /// Reads it only to throw it away, as far as that is reasonable, so that a request that was

@@ -74,6 +74,10 @@ impl Body for Content {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
+        match self.trailers {
+            None => SizeHint::with_exact(self.bytes.len() as u64),
+            // Something follows the bytes.
+            Some(_) => SizeHint::default(),
+        }
     }
 }

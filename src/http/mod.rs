@@ -26,7 +26,7 @@ mod tls;
 mod watch;
 
 pub use auth::Denied;
-pub use body::{Body, Payload, Refused};
+pub use body::{Body, Payload, Refused, Room};
 pub use coding::{Coding, gzip, pack, takes_gzip};
 pub use content::Content;
 pub use error::Error;

@@ -37,6 +37,8 @@ pub(super) struct Asked<'a> {
     target_model: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
     accept_encoding: Option<&'a HeaderValue>,
+    pub(super) grpc_encoding: Option<&'a HeaderValue>,
+    pub(super) grpc_timeout: Option<&'a HeaderValue>,
 }
 
 impl<'a> Asked<'a> {
@@ -46,6 +48,8 @@ impl<'a> Asked<'a> {
             let field = match name.as_str() {
                 "content-type" => &mut asked.content_type,
                 "accept" => &mut asked.accept,
+                "grpc-encoding" => &mut asked.grpc_encoding,
+                "grpc-timeout" => &mut asked.grpc_timeout,
                 "accept-encoding" => &mut asked.accept_encoding,
                 "content-encoding" if asked.encoding.is_some() => {
                     // Applied one after the other, as a list in one header is.
@@ -85,6 +89,20 @@ impl<'a> Asked<'a> {
     /// Whether the answer may be compressed.
     pub(super) fn takes_gzip(&self) -> bool {
         self.accept_encoding.is_some_and(|value| takes_gzip(value.as_bytes()))
+    }
+
+    /// Whether the request is one of gRPC.
+    pub(super) fn is_grpc(&self) -> bool {
+        self.content_type.is_some_and(|value| {
+            value.as_bytes().strip_prefix(b"application/grpc").is_some_and(|rest| {
+                matches!(
+                    rest,
+                    [] | [b';' | b' ', ..]
+                        | b"+proto"
+                        | [b'+', b'p', b'r', b'o', b't', b'o', b';', ..]
+                )
+            })
+        })
     }
 
     pub(super) fn content_type(&self) -> Result<Option<&'a str>, Refusal> {

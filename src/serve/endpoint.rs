@@ -38,7 +38,7 @@ pub(super) struct Settings {
 /// The models behind an endpoint.
 pub(super) enum Fleet {
     /// One, or several that share the traffic.
-    Variants(Traffic),
+    Variants(Box<Traffic>),
     /// Many, each under its own name.
     Many(Arc<Hot>),
 }

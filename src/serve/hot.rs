@@ -226,12 +226,11 @@ impl Hot {
     /// On a loading thread.
     fn work(&self, name: &Arc<str>, key: Option<&str>, sender: &watch::Sender<Option<Loaded>>) {
         let start = Instant::now();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.open(name, key.as_deref())
-        }))
-        .unwrap_or_else(|_| {
-            Err(Box::new((Unloaded::Broken("opening it panicked".into(), None), None)))
-        });
+        let result =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.open(name, key)))
+                .unwrap_or_else(|_| {
+                    Err(Box::new((Unloaded::Broken("opening it panicked".into(), None), None)))
+                });
         let mut rest = self.rest();
         rest.loading.remove(name);
         let answer = match result {

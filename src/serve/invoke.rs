@@ -111,27 +111,55 @@ pub(super) async fn invoke(
         }
     };
     let begun = Instant::now();
-    let mut outcome = Outcome {
-        result: Ok(Answered {
+    let is_empty = payload.bytes.trim_ascii().is_empty();
+    let request = Request { wire, ask, body: payload.bytes.clone(), timeout: None, remote, ticket };
+    if is_empty {
+        let mut outcome = Outcome::refused(Refusal::new(StatusCode::NO_CONTENT, ""));
+        outcome.result = Ok(Answered {
             status: StatusCode::NO_CONTENT,
-            written: Written { content_type: wire.content_type(), json_bytes: None },
+            written: Written { content_type: request.wire.content_type(), json_bytes: None },
             body: Bytes::new(),
-        }),
-        bytes_in: payload.bytes.len(),
-        rows: 0,
-        model: Duration::ZERO,
-        begun,
-        is_last: false,
-    };
-    if payload.bytes.trim_ascii().is_empty() {
+        });
+        outcome.bytes_in = payload.bytes.len();
         return outcome;
     }
+    answer(endpoint, served, stats, scratch, request, begun).await
+}
+
+/// An invocation whose body is there.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) wire: Wire,
+    pub(super) ask: Ask,
+    pub(super) body: Bytes,
+    /// What the caller gives it, where that is less than the endpoint does.
+    pub(super) timeout: Option<Duration>,
+    pub(super) remote: std::net::IpAddr,
+    /// Its place in 0 to 1, by which the shadow's part is drawn.
+    pub(super) ticket: f64,
+}
+
+/// Answers an invocation of `served`, begun when its body had arrived.
+pub(super) async fn answer(
+    endpoint: &Endpoint,
+    served: &Arc<Served>,
+    stats: &Stats,
+    scratch: &RefCell<Scratch>,
+    request: Request,
+    begun: Instant,
+) -> Outcome {
+    let Request { wire, ask, body, timeout, remote, ticket } = request;
+    let mut outcome = Outcome {
+        bytes_in: body.len(),
+        begun,
+        ..Outcome::refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "nobody answered"))
+    };
     let shadow = match &endpoint.fleet {
         Fleet::Variants(traffic) => traffic.shadow.as_ref().filter(|shadow| shadow.wants(ticket)),
         Fleet::Many(_) => None,
     };
-    let copied = shadow.map(|shadow| (shadow, payload.bytes.clone(), wire.clone(), ask.clone()));
-    let inline = here(served, stats, scratch, (&wire, &ask), &payload.bytes, &mut outcome);
+    let copied = shadow.map(|shadow| (shadow, body.clone(), wire.clone(), ask.clone()));
+    let inline = here(served, stats, scratch, (&wire, &ask), &body, &mut outcome);
     let work = match inline {
         Ok(None) => {
             copy(copied, &outcome);
@@ -143,7 +171,8 @@ pub(super) async fn invoke(
             return outcome;
         }
     };
-    let deadline = begun + endpoint.settings.invocation_timeout;
+    let longest = endpoint.settings.invocation_timeout;
+    let deadline = begun + timeout.map_or(longest, |timeout| timeout.min(longest));
     let (reply, answer) = oneshot::channel();
     let job = Job { work, ask, deadline, remote, reply };
     outcome.result = match endpoint.pool.push(served, job) {
@@ -219,6 +248,7 @@ async fn wait(
     }
 }
 
+/// What a caller is told whose body could not be read.
 pub(super) fn not_read(why: &Refused) -> Refusal {
     let status = match why {
         Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -38,8 +38,8 @@
 //! }
 //! ```
 //!
-//! The Open Inference Protocol answers beside it, below `/v2`, with the endpoint's name as the
-//! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
+//! The Open Inference Protocol answers beside it, below `/v2` and over gRPC, with the endpoint's name
+//! as the model's. Many models, variants and `endpoint.toml` are not here yet.
 
 mod admin;
 mod asked;
@@ -52,6 +52,7 @@ mod container;
 mod endpoint;
 mod error;
 mod fence;
+mod grpc;
 mod hot;
 mod identity;
 mod invoke;

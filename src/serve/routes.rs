@@ -5,6 +5,8 @@
 //! `/endpoints/NAME/invocations` answers as the SageMaker runtime in front of them does: there a
 //! failed invocation is 424 `ModelError` with the container's status inside.
 
+mod called;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
 use super::codec::Refusal;
 use super::container;
 use super::endpoint::{Endpoint, Fleet};
+use super::grpc;
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
 use super::page;
@@ -68,6 +71,8 @@ enum Route<'a> {
     Front,
     /// The Open Inference Protocol.
     V2(v2::Path<'a>),
+    /// The same over gRPC.
+    Grpc(grpc::Method),
     /// The multi-model container contract.
     Models(container::Path<'a>),
     /// What an operator asks of the endpoint of this name.
@@ -84,6 +89,9 @@ impl Route<'_> {
             "/metrics" => Route::Metrics,
             "/" => Route::Front,
             _ if path == "/v2" || path.starts_with("/v2/") => Route::V2(v2::Path::of(&path[3..])),
+            _ if path.starts_with("/inference.") || path.starts_with("/grpc.") => {
+                Route::Grpc(grpc::Method::of(path))
+            }
             _ if path == "/models" || path.starts_with("/models/") => {
                 container::Path::of(&path[7..]).map_or(Route::Unknown, Route::Models)
             }
@@ -104,7 +112,7 @@ impl Route<'_> {
     /// The methods it knows, as the `Allow` header names them.
     fn allow(&self) -> &'static str {
         match self {
-            Route::Invoke | Route::InvokeNamed(_) => "POST",
+            Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => "POST",
             Route::V2(path) => path.allow(),
             Route::Models(path) => path.allow(),
             Route::Admin(_, path) => path.allow(),
@@ -114,7 +122,7 @@ impl Route<'_> {
 
     fn allows(&self, method: &Method) -> bool {
         match self {
-            Route::Invoke | Route::InvokeNamed(_) => method == Method::POST,
+            Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => method == Method::POST,
             Route::V2(path) => path.allows(method),
             Route::Models(path) => path.allows(method),
             Route::Admin(_, admin::Path::Weights | admin::Path::Variant(_)) => {
@@ -148,12 +156,17 @@ impl Front {
 
 impl Handler for Front {
     fn is_public(&self, path: &str) -> bool {
-        matches!(Route::of(path), Route::Ping | Route::V2(v2::Path::Live | v2::Path::Ready))
+        match Route::of(path) {
+            Route::Ping | Route::V2(v2::Path::Live | v2::Path::Ready) => true,
+            Route::Grpc(method) => method.is_health(),
+            _ => false,
+        }
     }
 
     fn denied(&self, head: &Parts, why: Denied) -> Reply {
         let reply = match Route::of(head.uri.path()) {
             Route::V2(_) => v2::denied(why),
+            Route::Grpc(_) => grpc::denied(why),
             Route::InvokeNamed(_) => runtime_denied(why),
             _ => reply::refusal(StatusCode::UNAUTHORIZED, why.message(), Some(why.help())),
         };
@@ -196,6 +209,12 @@ impl Handler for Front {
             Route::Admin(..) => {
                 return self.managed(&call.head, call.body, call.stage, &route, &id).await;
             }
+            Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
+                let what = "this is a path of gRPC";
+                let help = "call it over HTTP/2 as application/grpc, or ask GET /v2";
+                reply::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, what, Some(help))
+            }
+            Route::Grpc(method) => return self.called(call, *method, &id).await,
             Route::ExecutionParameters => self.execution_parameters(),
             Route::Metrics => self.metrics(),
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),

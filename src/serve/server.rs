@@ -15,7 +15,6 @@ use super::pool::Pool;
 use super::routes::Front;
 use super::serving::{self, Serving};
 use super::stats::Answers;
-use super::traffic::Traffic;
 use super::variants::Variants;
 use super::worker;
 use crate::algorithm::Ask;
@@ -287,7 +286,9 @@ impl Running {
         }
         self.endpoint.pool.close();
         self.endpoint.background.close();
-        if let Fleet::Variants(Traffic { shadow: Some(shadow), .. }) = &self.endpoint.fleet {
+        if let Fleet::Variants(traffic) = &self.endpoint.fleet
+            && let Some(shadow) = &traffic.shadow
+        {
             shadow.close();
         }
         for worker in self.workers.drain(..) {

@@ -80,10 +80,10 @@ impl Ready {
                 };
                 let sheet = book.sheet(&Label { variant: ONLY_VARIANT.into(), model: None });
                 let served = Arc::new(Served::new(*model, names, sheet, settings)?);
-                Ok(Fleet::Variants(Traffic::only(served)))
+                Ok(Fleet::Variants(Box::new(Traffic::only(served))))
             }
             Ready::Variants(variants, opened) => {
-                Ok(Fleet::Variants(variants.traffic(opened, settings, book)?))
+                Ok(Fleet::Variants(Box::new(variants.traffic(opened, settings, book)?)))
             }
             Ready::Many(many) => {
                 let (settings, book) = (settings.clone(), Arc::clone(book));

@@ -43,7 +43,7 @@ pub(super) enum About {
     Statistics,
 }
 
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 
 impl Path<'_> {
     /// Reads what follows `/v2`.

@@ -17,6 +17,8 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Outputs that one inference request may name.
+pub const OUTPUTS_WANTED_MAX: usize = 256;
 /// Bytes of the window of a body in zstd (RFC 9659).
 pub const BODY_WINDOW_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of the smallest answer that is compressed for a caller who takes it so.
@@ -227,3 +229,13 @@ pub const SHADOW_BYTES_MAX: usize = 64 << 20;
 pub const POLICY_BYTES_MAX: usize = 128 << 10;
 /// Characters of a policy without white space (AWS's quota of a managed policy).
 pub const POLICY_CHARS_MAX: usize = 6_144;
+/// Bytes of the sealed state of `smrt iam`: 10,000 principals take about 20 MB.
+pub const IAM_STATE_BYTES_MAX: u64 = 256 << 20;
+/// Users and roles of one state.
+pub const PRINCIPALS_MAX: usize = 20_000;
+/// Sessions of roles that run at once.
+pub const SESSIONS_MAX: usize = 20_000;
+/// Access keys of one user (AWS's quota).
+pub const ACCESS_KEYS_MAX: usize = 2;
+/// Managed policies of one user or role (AWS's quota).
+pub const ATTACHED_POLICIES_MAX: usize = 20;

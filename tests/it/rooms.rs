@@ -21,7 +21,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",
-        &["model", "algorithm", "data", "store", "seal", "http", "telemetry", "spec", "fault"],
+        &[
+            "model",
+            "algorithm",
+            "data",
+            "store",
+            "seal",
+            "http",
+            "iam",
+            "telemetry",
+            "spec",
+            "fault",
+        ],
     ),
     (
         "cli",
@@ -35,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "store",
             "seal",
             "http",
+            "iam",
             "telemetry",
             "spec",
             "fault",

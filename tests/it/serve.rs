@@ -2,6 +2,7 @@
 
 mod access;
 mod coding;
+mod grpc;
 mod http2;
 mod many;
 mod v2;
@@ -212,6 +213,11 @@ impl<S: Read + Write> Client<S> {
 
     fn post(&mut self, headers: &str, body: &str) -> Reply {
         self.send(invocation(headers, body)).receive().unwrap()
+    }
+
+    fn post_to(&mut self, path: &str, headers: &str, body: &str) -> Reply {
+        let request = invocation(headers, body).replacen("/invocations", path, 1);
+        self.send(request).receive().unwrap()
     }
 
     /// Whether the server closes the connection rather than waiting for more.
