@@ -30,7 +30,7 @@ use super::listen::Remote;
 use super::reactor::Reactor;
 use super::reply::{self, Reply};
 use super::shutdown::Stage;
-use super::smuggled::Framing;
+use super::smuggled::{Doubt, Framing};
 use super::socket::{Plain, Socket};
 use super::stream::Watched;
 use super::watch::{Order, Phase, Watch};
@@ -128,8 +128,8 @@ impl<H: Handler> Reactor<H> {
             let (reactor, watch, peer) = (Rc::clone(self), Rc::clone(watch), Rc::clone(&peer));
             async move {
                 watch.enter(Phase::Busy);
-                let ambiguous = watch.next_is_ambiguous();
-                let reply = reactor.answer(&watch, &peer, request, ambiguous).await;
+                let doubt = watch.next_is_ambiguous();
+                let reply = reactor.answer(&watch, &peer, request, doubt).await;
                 watch.enter(Phase::Idle);
                 Ok::<Reply, Infallible>(reply)
             }
@@ -168,7 +168,7 @@ impl<H: Handler> Reactor<H> {
             let mut entry = self.roll.enter_stream(watch);
             async move {
                 let watch = Rc::clone(&entry.watch);
-                let mut answer = pin!(reactor.answer(&watch, &peer, request, false));
+                let mut answer = pin!(reactor.answer(&watch, &peer, request, None));
                 let mut reply = poll_fn(|context| {
                     watch.keep_waker(context);
                     answer.as_mut().poll(context)
@@ -202,10 +202,10 @@ impl<H: Handler> Reactor<H> {
         watch: &Rc<Watch>,
         peer: &Peer,
         request: hyper::Request<Incoming>,
-        ambiguous: bool,
+        doubt: Option<Doubt>,
     ) -> Reply {
         let (head, incoming) = request.into_parts();
-        if let Some(refusal) = check::head(&head, ambiguous) {
+        if let Some(refusal) = check::head(&head, doubt) {
             return refusal;
         }
         let mut principal = peer.certificate.clone();

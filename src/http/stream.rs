@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use bytes::{Buf, BytesMut};
 
-use super::smuggled::Framing;
+use super::smuggled::{Found, Framing};
 use super::watch::Watch;
 
 /// A socket and its watch.
@@ -41,11 +41,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 self.early = BytesMut::new();
             }
         }
-        let new = &buffer.filled()[before..];
+        let new = &mut buffer.filled_mut()[before..];
         if !new.is_empty() {
             self.watch.received();
-            if let Some(head) = self.framing.as_mut().and_then(|framing| framing.follow(new)) {
-                self.watch.ambiguous(head);
+            match self.framing.as_mut().and_then(|framing| framing.follow(new)) {
+                None => {}
+                Some(Found::Head(head, doubt)) => self.watch.ambiguous(head, doubt),
+                // What stands there now nobody takes for a chunk's size.
+                Some(Found::Chunk(end)) => new[end] = b'?',
             }
         }
         Poll::Ready(Ok(()))

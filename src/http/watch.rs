@@ -11,6 +11,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::limits::Limits;
+use super::smuggled::Doubt;
 use crate::spec::limit::STREAMS_ABANDONED_MAX;
 
 /// What a connection is doing.
@@ -49,9 +50,9 @@ pub(super) struct Watch {
     blocked: Cell<Option<Duration>>,
     order: Cell<Order>,
     body_expired: Cell<bool>,
-    /// Heads that were answered, and the one that says two things.
+    /// Heads that were answered, and the one that can be read in two ways.
     heads: Cell<u64>,
-    ambiguous: Cell<Option<u64>>,
+    ambiguous: Cell<Option<(u64, Doubt)>>,
     waker: RefCell<Option<Waker>>,
     clock: Rc<Clock>,
     /// The connection of a request over HTTP/2.
@@ -103,15 +104,15 @@ impl Watch {
         self.enter(Phase::Idle);
     }
 
-    /// This head, by its number, has both a length and a transfer coding.
-    pub(super) fn ambiguous(&self, head: u64) {
-        self.ambiguous.set(Some(head));
+    /// This head, by its number, can be read in two ways.
+    pub(super) fn ambiguous(&self, head: u64, doubt: Doubt) {
+        self.ambiguous.set(Some((head, doubt)));
     }
 
-    /// A head is to be answered; whether it is the ambiguous one.
-    pub(super) fn next_is_ambiguous(&self) -> bool {
+    /// A head is to be answered; what is doubtful about it.
+    pub(super) fn next_is_ambiguous(&self) -> Option<Doubt> {
         let head = self.heads.replace(self.heads.get() + 1);
-        self.ambiguous.get() == Some(head)
+        self.ambiguous.get().filter(|(number, _)| *number == head).map(|(_, doubt)| doubt)
     }
 
     /// A body is awaited from now on.
