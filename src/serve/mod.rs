@@ -39,7 +39,12 @@
 //! ```
 //!
 //! The Open Inference Protocol answers beside it, below `/v2` and over gRPC, with the endpoint's name
-//! as the model's. Many models, variants and `endpoint.toml` are not here yet.
+//! as the model's.
+//!
+//! Which model a request is for is decided before its body is read: [`traffic`] holds the variants of
+//! one endpoint, [`hot`] many models by name. What changes them ([`rollout`], [`admin`],
+//! [`container`]) loads in the [`background`] and then replaces a pointer; a request keeps the model
+//! it was given. [`shadow`] gets copies once callers are answered.
 
 mod admin;
 mod asked;
