@@ -17,6 +17,8 @@ use super::sigv4::{self, Claim, Payload, Refusal, Rules};
 use super::state::{Directory, Identity, Stamp, State};
 use super::time;
 
+/// The region of an endpoint whose operator named none.
+pub const DEFAULT_REGION: &str = "us-east-1";
 /// Between two looks at the state file.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
