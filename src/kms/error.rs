@@ -20,6 +20,12 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// It would listen beyond this machine in the clear.
+    #[error("{place}: keys would cross the network in the clear")]
+    Clear {
+        /// Where it was to listen.
+        place: String,
+    },
     /// Nobody could call.
     #[error("there is no access key: nobody could call this key service")]
     Nobody,
@@ -29,7 +35,7 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Error::Gate(why) => why.kind(),
-            Error::Callers { .. } | Error::Nobody => Kind::Caller,
+            Error::Callers { .. } | Error::Clear { .. } | Error::Nobody => Kind::Caller,
         }
     }
 
@@ -41,6 +47,9 @@ impl Fault for Error {
                  aws_secret_access_key = …"
                     .into(),
             ),
+            Error::Clear { .. } => {
+                Some("add --tls-cert and --tls-key, or listen on 127.0.0.1 or unix:/path".into())
+            }
             Error::Nobody => Some(
                 "name a file of access keys with --credentials, or set AWS_ACCESS_KEY_ID and \
                  AWS_SECRET_ACCESS_KEY"

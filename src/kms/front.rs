@@ -13,7 +13,7 @@ use super::callers::Callers;
 use super::error::Refused;
 use super::operation;
 use super::wire::Answer;
-use crate::http::{Call, Coding, Handler, Reply, Stage, reply};
+use crate::http::{Call, Coding, Denied, Handler, Reply, Stage, reply};
 use crate::iam::sigv4::{self, PathRule, Request, Rules, sha256};
 use crate::seal::LocalKeys;
 use crate::telemetry::log::ACCESS;
@@ -48,10 +48,15 @@ impl Handler for Front {
         reply.headers_mut().insert(REQUEST_ID, value);
         let status = reply.status().as_u16();
         tracing::info!(
-            target: ACCESS, operation = what, access_key = who, remote = %call.remote, status,
+            target: ACCESS, operation = what, access_key = who, remote = %call.caller.remote, status,
             request_id = id, "request completed"
         );
         reply
+    }
+
+    // Callers sign; nobody is asked for a token.
+    fn denied(&self, _: &Parts, why: Denied) -> Reply {
+        told(Err(Refused::new("AccessDeniedException", why.message())))
     }
 }
 

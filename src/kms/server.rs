@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::callers::Callers;
 use super::error::Error;
 use super::front::Front;
-use crate::http::{self, Gate, Limits, Stop, gate};
+use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
 use crate::seal::LocalKeys;
 
 /// Bytes of one request's body: the largest that KMS's bounds allow, with room for base64.
@@ -25,6 +25,7 @@ pub struct Builder {
     callers: Callers,
     listen: String,
     threads: usize,
+    tls: Option<TlsFiles>,
     signals: bool,
 }
 
@@ -36,6 +37,7 @@ impl Server {
             callers: Callers::new(),
             listen: "127.0.0.1:8081".into(),
             threads: 0,
+            tls: None,
             signals: false,
         }
     }
@@ -54,6 +56,13 @@ impl Builder {
         self
     }
 
+    /// Encrypted, with these files. Plaintext keys travel in the answers: without it, serve this
+    /// machine alone.
+    pub fn tls(mut self, files: TlsFiles) -> Builder {
+        self.tls = Some(files);
+        self
+    }
+
     /// Threads; 0 is one per core.
     pub fn threads(mut self, threads: usize) -> Builder {
         self.threads = threads;
@@ -69,27 +78,38 @@ impl Builder {
     /// Starts it.
     ///
     /// # Errors
-    /// [`Error::Nobody`] without callers, [`Error::Gate`] when the address cannot be used.
+    /// [`Error::Nobody`] without callers, [`Error::Clear`] beyond this machine without TLS,
+    /// [`Error::Gate`] when the address cannot be used.
     pub fn start(self) -> Result<Running, Error> {
         if self.callers.is_empty() {
             return Err(Error::Nobody);
+        }
+        let place = http::place(&self.listen)?;
+        // Plaintext data keys stand in the answers.
+        if let Place::Tcp(address) = &place
+            && !address.ip().is_loopback()
+            && self.tls.is_none()
+        {
+            return Err(Error::Clear { place: place.to_string() });
         }
         let threads = match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
         let settings = gate::Settings {
-            address: http::address(&self.listen)?,
+            place,
             threads,
             limits: Limits { body_bytes_max: BODY_BYTES_MAX, ..Limits::default() },
             signals: self.signals,
+            tls: self.tls,
+            tokens: None,
         };
         let (keys, callers) = (self.keys, Arc::new(self.callers));
         let gate = gate::open(&settings, Stop::default(), move |_| Front {
             keys: keys.clone(),
             callers: Arc::clone(&callers),
         })?;
-        Ok(Running { address: gate.address, stop: gate.stop.clone(), gate })
+        Ok(Running { address: gate.address(), stop: gate.stop.clone(), gate })
     }
 }
 

@@ -34,11 +34,14 @@ pub fn reseal<W: Write>(
     let mut step = zeroize::Zeroizing::new(vec![0; STEP_BYTES]);
     let mut bytes = 0;
     loop {
-        let read = reader.read(&mut step).map_err(|error| Error::io("moving a sealed file", error))?;
+        let read =
+            reader.read(&mut step).map_err(|error| Error::io("moving a sealed file", error))?;
         if read == 0 {
             break;
         }
-        writer.write_all(&step[..read]).map_err(|error| Error::io("moving a sealed file", error))?;
+        writer
+            .write_all(&step[..read])
+            .map_err(|error| Error::io("moving a sealed file", error))?;
         bytes += read as u64;
     }
     Ok((bytes, writer.finish()?))

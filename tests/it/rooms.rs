@@ -21,7 +21,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",
-        &["model", "algorithm", "data", "store", "seal", "http", "telemetry", "spec", "fault"],
+        &[
+            "model",
+            "algorithm",
+            "data",
+            "store",
+            "seal",
+            "http",
+            "iam",
+            "telemetry",
+            "spec",
+            "fault",
+        ],
     ),
     ("kms", &["http", "iam", "seal", "telemetry", "spec", "fault"]),
     (
@@ -37,6 +48,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "store",
             "seal",
             "http",
+            "iam",
             "telemetry",
             "spec",
             "fault",
@@ -62,7 +74,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("hmac", &["iam", "seal"]),
     ("argon2", &["seal"]),
     ("zeroize", &["seal", "iam", "kms"]),
-    ("subtle", &["seal", "iam"]),
+    ("subtle", &["seal", "iam", "http"]),
     ("hyper", &["http", "serve", "kms"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),
@@ -85,7 +97,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms in which waiting is allowed.
-const ASYNC: &[&str] = &["store", "http", "serve", "load"];
+const ASYNC: &[&str] = &["store", "http", "serve", "kms", "load"];
 
 struct File {
     room: String,

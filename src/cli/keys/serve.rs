@@ -6,6 +6,7 @@ use clap::Args;
 use tracing::info;
 
 use crate::cli::{Failure, output};
+use crate::http::TlsFiles;
 use crate::kms::{Callers, Server};
 use crate::seal::LocalKeys;
 
@@ -27,6 +28,14 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     credentials: Option<PathBuf>,
 
+    /// Encrypt, with this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = clap::ValueHint::FilePath)]
+    tls_cert: Option<PathBuf>,
+
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
+    tls_key: Option<PathBuf>,
+
     /// Threads that answer [default: one per core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -45,17 +54,25 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let keys = LocalKeys::of_user()?;
     // A store that is locked is found out now, not at the first request.
     let held = keys.list()?.len();
-    let running = Server::builder(keys)
+    let mut server = Server::builder(keys)
         .listen(&options.listen)
         .callers(callers)
         .threads(options.threads)
-        .stop_on_signals(true)
-        .start()?;
+        .stop_on_signals(true);
+    let mut scheme = "http";
+    if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
+        scheme = "https";
+        server = server.tls(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: None,
+        });
+    }
+    let running = server.start()?;
+    let url = format!("{scheme}://{}", running.address());
     output::write(&format!(
-        "serving {held} keys to {count} access keys on http://{}; try: \
-         AWS_ENDPOINT_URL_KMS=http://{} aws kms list-keys --region local\n",
-        running.address(),
-        running.address()
+        "serving {held} keys to {count} access keys on {url}; try: \
+         AWS_ENDPOINT_URL_KMS={url} aws kms list-keys --region local\n"
     ))?;
     running.wait();
     info!("stopped");

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::cli::table::Table;
 use crate::cli::{Failure, output};
+use crate::iam::time;
 use crate::seal::{KeyMetadata, KeyState, LocalKeys};
-use crate::telemetry::time::rfc3339;
 
 #[derive(Debug, Args)]
 pub(super) struct List {
@@ -133,6 +133,10 @@ fn as_json(key: &KeyMetadata) -> Value {
         "grants": key.grants,
         "policy": key.policy,
     })
+}
+
+fn rfc3339(seconds: u64) -> String {
+    time::iso(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 /// The day of a time in seconds since 1970.
