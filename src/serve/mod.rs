@@ -55,6 +55,7 @@ mod hot;
 mod identity;
 mod invoke;
 mod library;
+mod openapi;
 mod page;
 mod pool;
 mod queue;

@@ -5,6 +5,7 @@ mod coding;
 mod grpc;
 mod http2;
 mod many;
+mod openapi;
 mod runtime;
 mod smuggling;
 mod v2;
