@@ -16,6 +16,7 @@ mod bench;
 mod check;
 mod completions;
 mod data;
+mod endpoint;
 mod error;
 mod iam;
 mod inspect;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -18,6 +19,7 @@ type Task = Box<dyn FnOnce() + Send>;
 pub(super) struct Background {
     state: Mutex<State>,
     filled: Condvar,
+    closing: Condvar,
 }
 
 #[derive(Default)]
@@ -97,5 +99,14 @@ impl Background {
         state.tasks.clear();
         drop(state);
         self.filled.notify_all();
+        self.closing.notify_all();
+    }
+
+    /// Waits for a while; false once it is closed.
+    pub(super) fn pause(&self, time: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.closing.wait_timeout_while(state, time, |state| !state.closed);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !state.closed
     }
 }

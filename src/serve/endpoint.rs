@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::background::Background;
 use super::book::{Book, Sheet};
 use super::hot::Hot;
 use super::pool::Pool;
@@ -40,7 +41,7 @@ pub(super) struct Settings {
 /// The models behind an endpoint.
 pub(super) enum Fleet {
     /// One, or several that share the traffic.
-    Variants(Traffic),
+    Variants(Box<Traffic>),
     /// Many, each under its own name.
     Many(Arc<Hot>),
 }
@@ -50,6 +51,7 @@ pub(super) struct Endpoint {
     pub(super) settings: Settings,
     pub(super) fleet: Fleet,
     pub(super) pool: Pool,
+    pub(super) background: Arc<Background>,
     pub(super) book: Arc<Book>,
     /// Counts invocations that never reached a model.
     pub(super) nobody: Arc<Sheet>,

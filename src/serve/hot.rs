@@ -22,7 +22,7 @@ use super::book::{Book, Label};
 use super::codec::Refusal;
 use super::endpoint::Settings;
 use super::error::Error;
-use super::library::{Library, Unloaded};
+use super::library::{Library, Unloaded, same};
 use super::served::{Names, Served};
 use super::stats::{Count, Histogram};
 use super::traffic::ONLY_VARIANT;
@@ -226,12 +226,11 @@ impl Hot {
     /// On a loading thread.
     fn work(&self, name: &Arc<str>, key: Option<&str>, sender: &watch::Sender<Option<Loaded>>) {
         let start = Instant::now();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.open(name, key.as_deref())
-        }))
-        .unwrap_or_else(|_| {
-            Err(Box::new((Unloaded::Broken("opening it panicked".into(), None), None)))
-        });
+        let result =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.open(name, key)))
+                .unwrap_or_else(|_| {
+                    Err(Box::new((Unloaded::Broken("opening it panicked".into(), None), None)))
+                });
         let mut rest = self.rest();
         rest.loading.remove(name);
         let answer = match result {
@@ -544,17 +543,6 @@ impl Hot {
 /// Each model once, whatever its names: the entry under its key.
 fn distinct(table: &HashMap<Arc<str>, Arc<Ready>>) -> impl Iterator<Item = &Arc<Ready>> {
     table.iter().filter(|(name, ready)| ***name == *ready.key).map(|(_, ready)| ready)
-}
-
-/// Whether an object is still what it was. A listing knows times more exactly than a header does,
-/// so they count only where there is no tag.
-fn same(then: &Object, now: &Object) -> bool {
-    let bare = |tag: &String| tag.trim_matches('"').to_owned();
-    then.bytes == now.bytes
-        && match (&then.tag, &now.tag) {
-            (Some(then), Some(now)) => bare(then) == bare(now),
-            _ => then.modified == now.modified,
-        }
 }
 
 fn lost(name: &str) -> Refusal {

@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 
 use super::asked::Asked;
 use super::codec::{self, Refusal, Wire, Written};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Fleet};
 use super::fence;
 use super::queue::{Full, Job, Work};
 use super::served::Served;
+use super::shadow::{Copied, Shadow};
 use super::stats::Stats;
 use crate::algorithm::Ask;
 use crate::http::{Body, Refused};
@@ -80,7 +81,7 @@ pub(super) async fn invoke(
     scratch: &RefCell<Scratch>,
     asked: &Asked<'_>,
     protocol: Protocol,
-    (body, remote): (Body, std::net::IpAddr),
+    (body, remote, ticket): (Body, std::net::IpAddr, f64),
 ) -> Outcome {
     // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
     let wanted = asked.check().and_then(|()| {
@@ -111,7 +112,7 @@ pub(super) async fn invoke(
     };
     let begun = Instant::now();
     let is_empty = payload.bytes.trim_ascii().is_empty();
-    let request = Request { wire, ask, body: payload.bytes.clone(), timeout: None, remote };
+    let request = Request { wire, ask, body: payload.bytes.clone(), timeout: None, remote, ticket };
     if is_empty {
         let mut outcome = Outcome::refused(Refusal::new(StatusCode::NO_CONTENT, ""));
         outcome.result = Ok(Answered {
@@ -134,6 +135,8 @@ pub(super) struct Request {
     /// What the caller gives it, where that is less than the endpoint does.
     pub(super) timeout: Option<Duration>,
     pub(super) remote: std::net::IpAddr,
+    /// Its place in 0 to 1, by which the shadow's part is drawn.
+    pub(super) ticket: f64,
 }
 
 /// Answers an invocation of `served`, begun when its body had arrived.
@@ -145,15 +148,23 @@ pub(super) async fn answer(
     request: Request,
     begun: Instant,
 ) -> Outcome {
-    let Request { wire, ask, body, timeout, remote } = request;
+    let Request { wire, ask, body, timeout, remote, ticket } = request;
     let mut outcome = Outcome {
         bytes_in: body.len(),
         begun,
         ..Outcome::refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "nobody answered"))
     };
+    let shadow = match &endpoint.fleet {
+        Fleet::Variants(traffic) => traffic.shadow.as_ref().filter(|shadow| shadow.wants(ticket)),
+        Fleet::Many(_) => None,
+    };
+    let copied = shadow.map(|shadow| (shadow, body.clone(), wire.clone(), ask.clone()));
     let inline = here(served, stats, scratch, (&wire, &ask), &body, &mut outcome);
     let work = match inline {
-        Ok(None) => return outcome,
+        Ok(None) => {
+            copy(copied, &outcome);
+            return outcome;
+        }
         Ok(Some(work)) => work,
         Err(refusal) => {
             outcome.result = Err(refusal);
@@ -176,7 +187,15 @@ pub(super) async fn answer(
             Err(refusal) => Err(refusal),
         },
     };
+    copy(copied, &outcome);
     outcome
+}
+
+/// Gives the shadow what was asked and what was answered.
+fn copy(copied: Option<(&Arc<Shadow>, Bytes, Wire, Ask)>, outcome: &Outcome) {
+    let (Some((shadow, body, wire, ask)), Ok(answered)) = (copied, &outcome.result) else { return };
+    let (answer, content_type) = (answered.body.clone(), answered.written.content_type);
+    shadow.offer(Copied { body, wire, ask, answer, content_type });
 }
 
 /// Answers on this thread if that is quick: `Ok(None)` when it did, the work to hand over

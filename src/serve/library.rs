@@ -64,6 +64,16 @@ impl Library {
 }
 
 impl Unloaded {
+    /// What who starts the endpoint is told: everything.
+    pub(super) fn told(&self, uri: &Uri) -> (String, Option<String>) {
+        match self {
+            Unloaded::Missing => (format!("{uri} is not there"), None),
+            Unloaded::Store(error) => (error.to_string(), error.help()),
+            Unloaded::Broken(what, help) => (what.clone(), help.clone()),
+            Unloaded::TooLarge(what) => (what.clone(), None),
+        }
+    }
+
     /// What the model's callers are told.
     pub(super) fn refusal(&self, name: &str) -> Refusal {
         match self {
@@ -99,4 +109,15 @@ impl Unloaded {
             .help("raise models.memory_bytes_max"),
         }
     }
+}
+
+/// Whether an object is still what it was. A listing knows times more exactly than a header does,
+/// so they count only where there is no tag.
+pub(super) fn same(then: &Object, now: &Object) -> bool {
+    let bare = |tag: &String| tag.trim_matches('"').to_owned();
+    then.bytes == now.bytes
+        && match (&then.tag, &now.tag) {
+            (Some(then), Some(now)) => bare(then) == bare(now),
+            _ => then.modified == now.modified,
+        }
 }

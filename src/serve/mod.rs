@@ -39,13 +39,20 @@
 //! ```
 //!
 //! The Open Inference Protocol answers beside it, below `/v2` and over gRPC, with the endpoint's name
-//! as the model's. Many models, variants and `endpoint.toml` are not here yet.
+//! as the model's.
+//!
+//! Which model a request is for is decided before its body is read: [`traffic`] holds the variants of
+//! one endpoint, [`hot`] many models by name. What changes them ([`rollout`], [`admin`],
+//! [`container`]) loads in the [`background`] and then replaces a pointer; a request keeps the model
+//! it was given. [`shadow`] gets copies once callers are answered.
 
+mod admin;
 mod asked;
 mod background;
 mod book;
 mod calibrate;
 mod codec;
+mod compare;
 mod container;
 mod endpoint;
 mod error;
@@ -59,12 +66,16 @@ mod openapi;
 mod page;
 mod pool;
 mod queue;
+mod rollout;
 mod routes;
 mod served;
 mod server;
+mod serving;
+mod shadow;
 mod stats;
 mod traffic;
 mod v2;
+mod variants;
 mod worker;
 
 pub use calibrate::Cost;
@@ -72,3 +83,4 @@ pub use error::Error;
 pub use hot::Many;
 pub use library::Library;
 pub use server::{Builder, Running, Server};
+pub use variants::Variants;

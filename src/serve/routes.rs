@@ -15,6 +15,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
+use super::admin;
 use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
 use super::codec::Refusal;
 use super::container;
@@ -76,6 +77,8 @@ enum Route<'a> {
     Grpc(grpc::Method),
     /// The multi-model container contract.
     Models(container::Path<'a>),
+    /// What an operator asks of the endpoint of this name.
+    Admin(&'a str, admin::Path<'a>),
     Unknown,
 }
 
@@ -95,11 +98,17 @@ impl Route<'_> {
             _ if path == "/models" || path.starts_with("/models/") => {
                 container::Path::of(&path[7..]).map_or(Route::Unknown, Route::Models)
             }
-            _ => path
-                .strip_prefix("/endpoints/")
-                .and_then(|rest| rest.strip_suffix("/invocations"))
-                .filter(|name| !name.is_empty() && !name.contains('/'))
-                .map_or(Route::Unknown, Route::InvokeNamed),
+            _ => Route::below_endpoints(path).unwrap_or(Route::Unknown),
+        }
+    }
+
+    fn below_endpoints(path: &str) -> Option<Route<'_>> {
+        let rest = path.strip_prefix("/endpoints/")?;
+        let (name, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        match (name, rest) {
+            ("", _) => None,
+            (name, "/invocations") => Some(Route::InvokeNamed(name)),
+            (name, rest) => admin::Path::of(rest).map(|path| Route::Admin(name, path)),
         }
     }
 
@@ -109,6 +118,7 @@ impl Route<'_> {
             Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => "POST",
             Route::V2(path) => path.allow(),
             Route::Models(path) => path.allow(),
+            Route::Admin(_, path) => path.allow(),
             _ => "GET, HEAD",
         }
     }
@@ -118,6 +128,9 @@ impl Route<'_> {
             Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => method == Method::POST,
             Route::V2(path) => path.allows(method),
             Route::Models(path) => path.allows(method),
+            Route::Admin(_, admin::Path::Weights | admin::Path::Variant(_)) => {
+                method == Method::PUT
+            }
             _ => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -192,8 +205,12 @@ impl Handler for Front {
                 let name = container::decoded(name);
                 return self.invocation(call, Door::Container, Whom::Loaded(&name), &id).await;
             }
-            Route::Models(path) => {
-                return self.models(&call.head, call.body, *path, &id).await;
+            Route::Models(_) => {
+                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+            }
+            Route::Admin(name, _) if *name != self.endpoint.name() => unknown_endpoint(),
+            Route::Admin(..) => {
+                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
             }
             Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
                 let what = "this is a path of gRPC";
@@ -269,7 +286,12 @@ impl Front {
     }
 
     /// The model a request is for.
-    async fn find(&self, asked: &Asked<'_>, whom: Whom<'_>) -> Result<Arc<Served>, Refusal> {
+    async fn find(
+        &self,
+        asked: &Asked<'_>,
+        whom: Whom<'_>,
+        ticket: f64,
+    ) -> Result<Arc<Served>, Refusal> {
         match &self.endpoint.fleet {
             Fleet::Variants(traffic) => {
                 match whom {
@@ -283,7 +305,7 @@ impl Front {
                     Whom::Named(name) | Whom::Loaded(name) if name == self.endpoint.name() => {}
                     Whom::Named(name) | Whom::Loaded(name) => return Err(v2::unknown(name)),
                 }
-                traffic.pick(asked.target_variant, self.tickets.borrow_mut().next())
+                traffic.pick(asked.target_variant, ticket)
             }
             Fleet::Many(hot) => match whom {
                 Whom::Headers => match asked.target_model()? {
@@ -298,12 +320,13 @@ impl Front {
         }
     }
 
-    /// Answers what manages models.
-    async fn models(
+    /// Answers what manages models and variants.
+    async fn managed(
         &self,
         head: &Parts,
         body: Body,
-        path: container::Path<'_>,
+        stage: Stage,
+        route: &Route<'_>,
         id: &[u8; 36],
     ) -> Reply {
         let asked = Asked::read(&head.headers);
@@ -315,7 +338,16 @@ impl Front {
                 Err(why) => reply::last(container_refusal(&invoke::not_read(&why))),
                 Ok(read) => {
                     let Front { endpoint, .. } = self;
-                    container::answer(endpoint, path, &head.method, query, &read.bytes).await
+                    match route {
+                        Route::Models(path) => {
+                            let method = &head.method;
+                            container::answer(endpoint, *path, method, query, &read.bytes).await
+                        }
+                        Route::Admin(_, path) => {
+                            admin::answer(endpoint, *path, &read.bytes, stage).await
+                        }
+                        _ => unknown_endpoint(),
+                    }
                 }
             },
         };
@@ -341,7 +373,8 @@ impl Front {
             Door::OpenInference => Protocol::OpenInference,
         };
         let remote = caller.remote.ip();
-        let outcome = match self.find(&asked, whom).await {
+        let ticket = self.tickets.borrow_mut().next();
+        let outcome = match self.find(&asked, whom, ticket).await {
             Err(refusal) => {
                 let is_last = !body.discard().await;
                 Outcome { is_last, ..Outcome::refused(refusal) }
@@ -350,11 +383,20 @@ impl Front {
                 let served: &Arc<Served> = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
                 let Front { endpoint, scratch, .. } = self;
-                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, (body, remote))
-                    .await
+                invoke::invoke(
+                    endpoint,
+                    served,
+                    stats,
+                    scratch,
+                    &asked,
+                    protocol,
+                    (body, remote, ticket),
+                )
+                .await
             }
         };
         line.outcome(&outcome);
+        line.refused = outcome.result.as_ref().err().map(|refusal| refusal.status.as_u16());
         let mut reply = match outcome.result {
             Ok(answered) => success(answered),
             Err(refusal) => match door {
@@ -445,6 +487,8 @@ struct Line<'a> {
     start: Instant,
     begun: Option<Instant>,
     status: u16,
+    /// The status of a refusal before it was wrapped.
+    refused: Option<u16>,
     rows: usize,
     bytes_in: usize,
     bytes_out: usize,
@@ -468,6 +512,7 @@ impl<'a> Line<'a> {
             start: Instant::now(),
             begun: None,
             status: CALLER_LEFT,
+            refused: None,
             rows: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -494,9 +539,13 @@ impl Drop for Line<'_> {
         let sheet = self.served.as_ref().map_or(&endpoint.nobody, |served| &served.sheet);
         let stats = sheet.of(*thread);
         stats.invocations.add(1);
+        if self.status != CALLER_LEFT {
+            stats.all_took(end - self.begun.unwrap_or(self.start));
+        }
         stats.received.add(self.bytes_in as u64);
         stats.sent.add(self.bytes_out as u64);
-        match self.status {
+        // Whose fault it was is what the model's own door would have said: 424 tells nothing.
+        match self.refused.unwrap_or(self.status) {
             200 => {
                 stats.rows.add(self.rows as u64);
                 stats.model_took(self.model);

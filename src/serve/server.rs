@@ -6,18 +6,16 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
-
 use super::background::Background;
-use super::book::{Book, Label};
+use super::book::Book;
 use super::endpoint::{Endpoint, Fleet, Settings};
 use super::error::Error;
-use super::hot::{Hot, Many};
+use super::hot::Many;
 use super::pool::Pool;
 use super::routes::Front;
-use super::served::{Names, Served};
+use super::serving::{self, Serving};
 use super::stats::Answers;
-use super::traffic::{ONLY_VARIANT, Traffic, Variant};
+use super::variants::Variants;
 use super::worker;
 use crate::algorithm::Ask;
 use crate::data::Signature;
@@ -47,6 +45,12 @@ impl Server {
         Server::serving(Serving::Many(many))
     }
 
+    /// Serves variants of one model that share its traffic, with the same defaults. Their artifacts
+    /// are opened by [`Builder::start`].
+    pub fn variants(variants: Variants) -> Builder {
+        Server::serving(Serving::Variants(Box::new(variants)))
+    }
+
     fn serving(serving: Serving) -> Builder {
         Builder {
             serving,
@@ -64,48 +68,6 @@ impl Server {
             signals: false,
             tls: None,
             tokens: None,
-        }
-    }
-}
-
-/// What is served.
-enum Serving {
-    One(Box<Model>),
-    Many(Many),
-}
-
-impl Serving {
-    /// The endpoint's name when nobody gave it one.
-    fn name(&self) -> String {
-        match self {
-            Serving::One(model) => model.manifest.job.clone(),
-            Serving::Many(_) => "models".to_owned(),
-        }
-    }
-
-    /// Loads and measures what has to be there from the start.
-    fn open(
-        self,
-        settings: &Settings,
-        book: &Arc<Book>,
-        background: &Arc<Background>,
-    ) -> Result<Fleet, Error> {
-        match self {
-            Serving::One(model) => {
-                let names = Names {
-                    model: settings.name.as_str().into(),
-                    variant: HeaderValue::from_static(ONLY_VARIANT),
-                };
-                let sheet = book.sheet(&Label { variant: ONLY_VARIANT.into(), model: None });
-                let served = Arc::new(Served::new(*model, names, sheet, settings)?);
-                Ok(Fleet::Variants(Traffic::new(vec![Variant { served, weight: 1.0 }])))
-            }
-            Serving::Many(many) => {
-                let (settings, book) = (settings.clone(), Arc::clone(book));
-                let hot = Hot::new(many, settings, book, Arc::clone(background));
-                hot.load_pinned()?;
-                Ok(Fleet::Many(hot))
-            }
         }
     }
 }
@@ -222,10 +184,12 @@ impl Builder {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
         let (threads, workers) = (or_cores(self.threads), or_cores(self.workers));
+        let ready = self.serving.open()?;
+        let rollout = ready.rollout();
         let settings = Settings {
             threads,
             workers,
-            name: self.name.unwrap_or_else(|| self.serving.name()),
+            name: self.name.unwrap_or_else(|| ready.name()),
             limits: self.limits.clone(),
             invocation_timeout: self.invocation_timeout,
             access_log: self.access_log,
@@ -236,14 +200,15 @@ impl Builder {
             queue_rows_max: self.queue_rows_max,
             requests_per_address_max: self.requests_per_address_max,
         };
-        let book = Book::new(threads + workers);
+        // The last one counts what the shadow does.
+        let book = Book::new(threads + workers + 1);
         let background = Arc::<Background>::default();
-        let fleet = self.serving.open(&settings, &book, &background)?;
-        let loaders = background.start(LOADERS)?;
+        let fleet = ready.fleet(&settings, &book, &background)?;
         let endpoint = Arc::new(Endpoint {
             settings,
             fleet,
             pool: Pool::default(),
+            background: Arc::clone(&background),
             nobody: book.unlabelled(),
             book,
             answers: (0..threads).map(|_| Answers::default()).collect(),
@@ -264,7 +229,9 @@ impl Builder {
         })?;
         // Filled only here.
         let _ = endpoint.connections.set(Arc::clone(&gate.connections));
-        let workers = worker::start(&endpoint)?;
+        let mut workers = worker::start(&endpoint)?;
+        workers.extend(background.start(LOADERS)?);
+        workers.extend(serving::change(&endpoint, rollout)?);
         Ok(Running {
             endpoint,
             place: gate.place.clone(),
@@ -273,8 +240,6 @@ impl Builder {
             stop: gate.stop.clone(),
             gate: Some(gate),
             workers,
-            background,
-            loaders,
         })
     }
 }
@@ -289,8 +254,6 @@ pub struct Running {
     stop: Stop,
     gate: Option<Gate>,
     workers: Vec<JoinHandle<()>>,
-    background: Arc<Background>,
-    loaders: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -324,8 +287,13 @@ impl Running {
             gate.wait();
         }
         self.endpoint.pool.close();
-        self.background.close();
-        for worker in self.workers.drain(..).chain(self.loaders.drain(..)) {
+        self.endpoint.background.close();
+        if let Fleet::Variants(traffic) = &self.endpoint.fleet
+            && let Some(shadow) = &traffic.shadow
+        {
+            shadow.close();
+        }
+        for worker in self.workers.drain(..) {
             // Nobody waits for what a worker still computes once the gate is closed.
             if worker.is_finished() {
                 let _ = worker.join();

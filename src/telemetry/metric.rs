@@ -121,3 +121,42 @@ pub const MODEL_LOADING_WAIT_TIME: Name = Name {
     name: "ModelLoadingWaitTime",
     help: "Microseconds an invocation waited for its model to be loaded",
 };
+/// A variant's weight.
+pub const VARIANT_WEIGHT: Name = Name {
+    name: "smrt_variant_weight",
+    help: "Weight of a variant; its share of the traffic is its weight over the sum of all",
+};
+/// Models put in.
+pub const MODEL_SWAPS: Name =
+    Name { name: "smrt_model_swaps", help: "Models that were put in the place of another" };
+/// Models not put in.
+pub const MODEL_SWAP_FAILURES: Name = Name {
+    name: "smrt_model_swap_failures",
+    help: "Newer models that could not be put in; the one before goes on answering",
+};
+/// Rollouts taken back.
+pub const ROLLBACKS: Name =
+    Name { name: "smrt_rollbacks", help: "Rollouts that were taken back by themselves" };
+/// Copies compared.
+pub const SHADOW_COMPARED: Name = Name {
+    name: "smrt_shadow_compared",
+    help: "Copies of requests that the shadow answered and that were compared",
+};
+/// Copies answered differently.
+pub const SHADOW_DIFFERENT: Name = Name {
+    name: "smrt_shadow_different",
+    help: "Copies that the shadow answered with another label, or a number further off than the tolerance",
+};
+/// Copies not answered.
+pub const SHADOW_FAILED: Name =
+    Name { name: "smrt_shadow_failed", help: "Copies that the shadow could not answer" };
+/// Requests not copied.
+pub const SHADOW_DROPPED: Name = Name {
+    name: "smrt_shadow_dropped",
+    help: "Requests that were not copied, because the shadow was behind",
+};
+/// The largest difference.
+pub const SHADOW_LARGEST: Name = Name {
+    name: "smrt_shadow_largest_difference",
+    help: "The largest distance of two numbers at the same place so far",
+};

@@ -9,6 +9,7 @@ mod openapi;
 mod runtime;
 mod smuggling;
 mod v2;
+mod variants;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

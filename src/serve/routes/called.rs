@@ -60,16 +60,18 @@ impl Front {
             if !grpc::is_version(version) {
                 return Err(grpc::unknown_version(name, version));
             }
-            let served = self.find(&asked, Whom::Named(name)).await?;
-            Ok((served, timeout, message))
+            let ticket = self.tickets.borrow_mut().next();
+            let served = self.find(&asked, Whom::Named(name), ticket).await?;
+            Ok((served, timeout, message, ticket))
         };
         let result = match found.await {
             Err(refusal) => Err(refusal),
-            Ok((served, timeout, message)) => {
+            Ok((served, timeout, message, ticket)) => {
                 let served: &Arc<Served> = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
                 let Front { endpoint, scratch, .. } = self;
                 let request = invoke::Request {
+                    ticket,
                     wire: Wire::Grpc,
                     ask: endpoint.settings.ask.clone(),
                     body: message.bytes.clone(),

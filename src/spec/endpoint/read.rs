@@ -140,9 +140,10 @@ fn read_serves(top: &mut Cursor<'_>, base: &Path) -> Option<Serves> {
         return models.map(Serves::Models);
     }
     top.needs("variants", of_variants, "[variants.blue] with model = \"…\" below it, or [models]");
-    let variants = top.table("variants", "[variants.blue] with model = \"…\" below it", |table| {
-        read_variants(table, base)
-    });
+    let (variants, names) =
+        top.table("variants", "[variants.blue] with model = \"…\" below it", |table| {
+            read_variants(table, base)
+        });
     let shadow = top.table("shadow", "[shadow.next] with model = \"…\" below it", |table| {
         read_shadow(table, base)
     });
@@ -155,7 +156,7 @@ fn read_serves(top: &mut Cursor<'_>, base: &Path) -> Option<Serves> {
     }
     let rollout = match top.has("rollout") {
         true => top.table("rollout", "[rollout] with to = \"…\" below it", |table| {
-            read_rollout(table, variants.as_deref())
+            read_rollout(table, &names)
         }),
         false => {
             top.take("rollout");

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::train::User;
 
-const ROW: &str = "1,0,-1,1,0,-1,1,0,1";
+pub(super) const ROW: &str = "1,0,-1,1,0,-1,1,0,1";
 
 /// Two artifacts that answer differently, and what each says of [`ROW`].
 pub(super) struct Pair {
@@ -46,7 +46,7 @@ pub(super) fn pair() -> &'static Pair {
     })
 }
 
-fn put(folder: &Path, key: &str, bytes: &[u8]) {
+pub(super) fn put(folder: &Path, key: &str, bytes: &[u8]) {
     let path = folder.join(key);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     // As smrt puts artifacts: never half of one under its name.
@@ -73,7 +73,13 @@ fn start(many: Many) -> Running {
     Server::many(many).listen("127.0.0.1:0").threads(2).workers(2).start().unwrap()
 }
 
-fn ask(client: &mut Client, method: &str, path: &str, headers: &str, body: &str) -> Reply {
+pub(super) fn ask(
+    client: &mut Client,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Reply {
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {length}");
     client.send(format!("{head}\r\n\r\n{body}")).receive().unwrap()
@@ -85,11 +91,11 @@ fn invoke(client: &mut Client, model: &str) -> Reply {
     ask(client, "POST", "/invocations", &headers, ROW)
 }
 
-fn is(reply: &Reply, score: f32) -> bool {
+pub(super) fn is(reply: &Reply, score: f32) -> bool {
     reply.status == 200 && reply.body.trim().parse::<f32>().unwrap().to_bits() == score.to_bits()
 }
 
-fn json(reply: &Reply) -> serde_json::Value {
+pub(super) fn json(reply: &Reply) -> serde_json::Value {
     serde_json::from_str(&reply.body).unwrap_or_else(|_| panic!("{reply:?}"))
 }
 
