@@ -194,10 +194,21 @@ fn refusals(endpoint: &Endpoint, statuses: &[u16], schema: &str) -> Map<String, 
     known.iter().map(one).collect()
 }
 
+/// What any request may be told before anybody looks at what it asks.
+fn refusals_of_the_gate() -> Map<String, Value> {
+    let one = |status: u16, what: &str| {
+        let told = json!({"description": what, "content": body(JSON, reference("Refusal"))});
+        (status.to_string(), told)
+    };
+    let large = ("431".to_owned(), bare("the headers are too large"));
+    Map::from_iter([one(414, "the target is too long"), large])
+}
+
 /// A question without a body.
 fn get(endpoint: &Endpoint, summary: &str, answer: Value, statuses: &[u16], schema: &str) -> Value {
     let mut responses = refusals(endpoint, statuses, schema);
     responses.insert("200".into(), answer);
+    responses.extend(refusals_of_the_gate());
     json!({"summary": summary, "responses": responses})
 }
 
@@ -266,6 +277,7 @@ fn invocation(endpoint: &Endpoint, summary: &str, extra: &[u16], schema: &str) -
         }),
     );
     responses.insert("204".into(), bare("the body was empty"));
+    responses.extend(refusals_of_the_gate());
     json!({
         "summary": summary,
         "parameters": parameters,
