@@ -19,8 +19,9 @@ pub(super) fn document(endpoint: &Endpoint) -> Value {
     let mut paths = Map::new();
     container_paths(endpoint, &mut paths);
     v2_paths(endpoint, &mut paths);
-    if matches!(endpoint.fleet, Fleet::Many(_)) {
-        models_paths(endpoint, &mut paths);
+    match endpoint.fleet {
+        Fleet::Many(_) => models_paths(endpoint, &mut paths),
+        Fleet::Variants(_) => admin_paths(endpoint, &mut paths),
     }
     let mut document = json!({
         "openapi": "3.1.0",
@@ -32,18 +33,46 @@ pub(super) fn document(endpoint: &Endpoint) -> Value {
         "paths": paths,
         "components": {"schemas": schemas(endpoint)},
     });
-    let settings = &endpoint.settings;
-    if settings.asks_token {
-        document["components"]["securitySchemes"]["token"] =
-            json!({"type": "http", "scheme": "bearer"});
-        document["security"] = json!([{"token": []}]);
-    }
-    if settings.asks_certificate {
-        document["components"]["securitySchemes"]["certificate"] = json!({"type": "mutualTLS"});
-        let entry = &mut document["security"][0]["certificate"];
-        *entry = json!([]);
+    let schemes = schemes(endpoint);
+    if !schemes.is_empty() {
+        document["security"] = security(endpoint, &schemes);
+        document["components"]["securitySchemes"] = Value::Object(schemes);
     }
     document
+}
+
+/// How callers say who they are.
+fn schemes(endpoint: &Endpoint) -> Map<String, Value> {
+    let settings = &endpoint.settings;
+    let mut schemes = Map::new();
+    if settings.asks_token {
+        schemes.insert("token".into(), json!({"type": "http", "scheme": "bearer"}));
+    }
+    if settings.asks_certificate {
+        schemes.insert("certificate".into(), json!({"type": "mutualTLS"}));
+    }
+    if endpoint.door.is_some() {
+        let signature = json!({
+            "type": "apiKey", "name": "Authorization", "in": "header",
+            "description": "AWS Signature Version 4, as boto3 writes it, for the service sagemaker",
+        });
+        schemes.insert("signature".into(), signature);
+    }
+    schemes
+}
+
+/// A certificate is always needed where it is asked for; beside it a token or a signature will do.
+fn security(endpoint: &Endpoint, schemes: &Map<String, Value>) -> Value {
+    let with = |name: &str| {
+        let mut all = Map::from_iter([(name.to_owned(), json!([]))]);
+        if endpoint.settings.asks_certificate {
+            all.insert("certificate".into(), json!([]));
+        }
+        Value::Object(all)
+    };
+    let ways = schemes.keys().filter(|name| *name != "certificate").map(|name| with(name));
+    let ways: Vec<Value> = ways.collect();
+    if ways.is_empty() { json!([with("certificate")]) } else { json!(ways) }
 }
 
 fn reference(name: &str) -> Value {
@@ -180,8 +209,8 @@ fn schemas(endpoint: &Endpoint) -> Value {
 /// Statuses and what is meant by each; the body of all of them is `schema`.
 fn refusals(endpoint: &Endpoint, statuses: &[u16], schema: &str) -> Map<String, Value> {
     let mut known: Vec<u16> = statuses.to_vec();
-    if endpoint.settings.asks_token {
-        known.push(401);
+    if endpoint.settings.asks_token || endpoint.door.is_some() {
+        known.extend([401, 403]);
     }
     let one = |status: &u16| {
         let meant = StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
@@ -350,8 +379,54 @@ fn open(mut operation: Value) -> Value {
     operation["security"] = json!([]);
     if let Some(responses) = operation["responses"].as_object_mut() {
         responses.remove("401");
+        responses.remove("403");
     }
     operation
+}
+
+/// What an operator asks (SageMaker's DescribeEndpoint and UpdateEndpointWeightsAndCapacities).
+fn admin_paths(endpoint: &Endpoint, paths: &mut Map<String, Value>) {
+    let refusal = "Refusal";
+    let here = format!("/endpoints/{}", endpoint.name());
+    let statuses = [400, 403, 404, 408, 413, 415, 500, 503, 507];
+    let stands = || {
+        told(
+            "how the endpoint stands",
+            JSON,
+            json!({
+                "type": "object",
+                "required": ["EndpointName", "EndpointStatus"],
+                "properties": {"EndpointName": {"type": "string"}, "EndpointStatus": {"type": "string"}},
+            }),
+        )
+    };
+    let done = || told("done", JSON, json!({"type": "object"}));
+    let describe = get(endpoint, "How the endpoint stands", stands(), &[413, 415], refusal);
+    paths.insert(here.clone(), json!({"get": describe}));
+    let mut weights = get(endpoint, "Move traffic between variants", done(), &statuses, refusal);
+    weights["requestBody"] = json!({"content": body(JSON, json!({
+        "type": "object",
+        "required": ["DesiredWeightsAndCapacities"],
+        "properties": {"DesiredWeightsAndCapacities": {"type": "array", "items": {
+            "type": "object",
+            "required": ["VariantName", "DesiredWeight"],
+            "properties": {
+                "VariantName": {"type": "string"},
+                "DesiredWeight": {"type": "number", "minimum": 0},
+            },
+        }}},
+    }))});
+    paths.insert(format!("{here}/weights"), json!({"put": weights}));
+    let mut replace = get(endpoint, "Put in another model", done(), &statuses, refusal);
+    replace["requestBody"] = json!({"content": body(JSON, json!({
+        "type": "object",
+        "properties": {"ModelDataUrl": {"type": "string"}},
+    }))});
+    replace["parameters"] = json!([{
+        "name": "variant", "in": "path", "required": true,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9-]*$"},
+    }]);
+    paths.insert(format!("{here}/variants/{{variant}}"), json!({"put": replace}));
 }
 
 fn v2_paths(endpoint: &Endpoint, paths: &mut Map<String, Value>) {
