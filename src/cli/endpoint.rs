@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::iam;
 use super::open::keys;
 use super::table::Table;
 use super::{Error, Failure, output};
 use crate::fault::Fault;
 use crate::http::{Limits, TlsFiles};
+use crate::iam::door::{DEFAULT_REGION, Door};
 use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::Mistakes;
@@ -62,6 +64,10 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
     }
     if let Some(tokens) = &file.auth.tokens {
         server = server.tokens(tokens);
+    }
+    if let Some(state) = &file.auth.iam {
+        let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
+        server = server.door(Door::open(iam::state(Some(state))?, region)?);
     }
     Ok(server
         .name(general.name.as_str())
@@ -130,7 +136,8 @@ fn surroundings(file: &EndpointFile) -> Problems {
             ("tls.client_ca", tls.client_ca.as_ref()),
         ]
     });
-    for (key, path) in files.chain([("auth.tokens", file.auth.tokens.as_ref())]) {
+    let access = [("auth.tokens", file.auth.tokens.as_ref()), ("auth.iam", file.auth.iam.as_ref())];
+    for (key, path) in files.chain(access) {
         if let Some(path) = path.filter(|path| !path.is_file()) {
             problems.add(key, None, format!("{} is not there", path.display()), None);
         }
