@@ -278,7 +278,7 @@ impl Handler for Front {
     }
 }
 
-const PATHS: &str = "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2, GET /openapi.json\n";
+const PATHS: &str = "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2, GET /models, GET /openapi.json\n";
 
 fn not_allowed(route: &Route<'_>) -> Reply {
     let reply = reply::refusal(

@@ -25,8 +25,9 @@ use crate::iam::door::Door;
 use crate::model::Model;
 use crate::spec::limit;
 
-/// Threads that load models: fetching one need not wait for opening another.
-const LOADERS: usize = 2;
+/// Threads that load models: they mostly wait for the store, and one that does not answer must not
+/// keep the others from loading.
+const LOADERS: usize = 4;
 
 /// An endpoint that can be started: see [`Server::builder`].
 #[derive(Debug)]
