@@ -312,6 +312,33 @@ fn models_keep_within_their_memory_and_one_that_cannot_fit_says_so() {
 }
 
 #[test]
+fn ten_thousand_models_may_lie_there_while_few_are_loaded() {
+    let folder = TempDir::new().unwrap();
+    put(folder.path(), "m0.tar.gz", &pair().bytes[0]);
+    for at in 1..10_000 {
+        let link = folder.path().join(format!("m{at}.tar.gz"));
+        std::fs::hard_link(folder.path().join("m0.tar.gz"), link).unwrap();
+    }
+    let running = start(Many { hot_max: 20, ..of_folder(folder.path()) });
+    let address = running.address();
+    let mut client = Client::new(address);
+    // Every other request goes to one model, which therefore stays.
+    for at in 1..150 {
+        assert!(is(&invoke(&mut client, &format!("m{}", at * 61)), pair().scores[0]));
+        assert!(is(&invoke(&mut client, "m0"), pair().scores[0]));
+    }
+    assert_eq!(metric(address, "LoadedModelCount"), 20.0);
+    assert_eq!(metric(address, "smrt_model_loads_total"), 150.0);
+    let index = json(&ask(&mut client, "POST", "/v2/repository/index", "", ""));
+    assert_eq!(index.as_array().unwrap().len(), 10_000);
+    // Names are bounded in the metrics, and nothing is lost from the totals.
+    let page = client.get("/metrics").body;
+    let named = page.lines().filter(|line| line.starts_with("Invocations_total{")).count();
+    assert_eq!(named, 101);
+    assert_eq!(metric(address, "smrt_invocations_total"), 298.0);
+}
+
+#[test]
 fn many_first_requests_load_a_model_once_and_nobody_else_waits() {
     let folder = TempDir::new().unwrap();
     put(folder.path(), "a.tar.gz", &pair().bytes[0]);
