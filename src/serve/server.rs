@@ -25,8 +25,9 @@ use crate::iam::door::Door;
 use crate::model::Model;
 use crate::spec::limit;
 
-/// Threads that load models: fetching one need not wait for opening another.
-const LOADERS: usize = 2;
+/// Threads that load models: they mostly wait for the store, and one that does not answer must not
+/// keep the others from loading.
+const LOADERS: usize = 4;
 
 /// An endpoint that can be started: see [`Server::builder`].
 #[derive(Debug)]
@@ -203,6 +204,8 @@ impl Builder {
             limits: self.limits.clone(),
             invocation_timeout: self.invocation_timeout,
             access_log: self.access_log,
+            asks_token: self.tokens.is_some(),
+            asks_certificate: self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             ask: self.ask,
             queue_requests_max: self.queue_requests_max,
             queue_rows_max: self.queue_rows_max,
