@@ -1,4 +1,4 @@
-//! The door of an endpoint: a request becomes a caller, and a caller may or may not.
+//! The door of an endpoint, or of another service: a request becomes a caller, and a caller may or may not.
 //!
 //! ```text
 //! request ─► ask ─► Asked ─► (its body) ─► prove ─► Known ─► may ─► the answer
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::error::Error;
-use super::policy::{Context, Decision, Layer, Policies, Request, decide};
+use super::policy::{Context, Decision, Layer, Policies, Policy, Request, decide};
 use super::sigv4::{self, Claim, Payload, Refusal, Rules};
 use super::state::{Directory, Identity, Stamp, State};
 use super::time;
@@ -26,6 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Door {
     state: State,
+    service: &'static str,
     region: String,
     stamp: Mutex<Option<Stamp>>,
     directory: RwLock<Arc<Directory>>,
@@ -76,11 +77,23 @@ pub struct Forbidden {
 }
 
 impl Door {
-    /// Opens a door for the callers of `state` in one region.
+    /// Opens an endpoint's door for the callers of `state` in one region.
+    ///
+    /// # Errors
+    /// As [`Door::of_service`].
+    pub fn open(state: State, region: &str) -> Result<Arc<Door>, Error> {
+        Door::of_service(state, "sagemaker", region)
+    }
+
+    /// Opens the door of `service` (as signatures name it) for the callers of `state` in one region.
     ///
     /// # Errors
     /// As [`State::read`]; and when nobody is in it, since nobody could come in.
-    pub fn open(state: State, region: &str) -> Result<Arc<Door>, Error> {
+    pub fn of_service(
+        state: State,
+        service: &'static str,
+        region: &str,
+    ) -> Result<Arc<Door>, Error> {
         let stamp = state.stamp();
         let directory = Directory::of(&state.read()?, time::now())?;
         if directory.is_empty() {
@@ -91,6 +104,7 @@ impl Door {
         }
         let door = Arc::new(Door {
             state,
+            service,
             region: region.into(),
             stamp: Mutex::new(stamp),
             directory: RwLock::new(Arc::new(directory)),
@@ -144,7 +158,7 @@ impl Door {
     }
 
     fn rules(&self, private: bool, now_s: i64) -> Rules<'_> {
-        Rules { private, ..Rules::sagemaker(&self.region, now_s) }
+        Rules { private, service: self.service, ..Rules::sagemaker(&self.region, now_s) }
     }
 
     /// Reads whose a request says it is.
@@ -220,15 +234,47 @@ impl Known {
     /// # Errors
     /// [`Forbidden`].
     pub fn may(&self, action: &str, resource: &str, context: &Context) -> Result<(), Forbidden> {
+        self.decide(action, resource, context, self.identity.policies(), false)
+    }
+
+    /// The same for a resource whose own `policy` must grant it too, as a key's; `granted` says that
+    /// a grant does.
+    ///
+    /// # Errors
+    /// [`Forbidden`]; an explicit deny forbids what was granted, too.
+    pub fn may_use(
+        &self,
+        action: &str,
+        resource: &str,
+        context: &Context,
+        policy: &Policy,
+        granted: bool,
+    ) -> Result<(), Forbidden> {
+        let policies = Policies {
+            resource: Some(policy),
+            resource_must_grant: true,
+            ..self.identity.policies()
+        };
+        self.decide(action, resource, context, policies, granted)
+    }
+
+    fn decide(
+        &self,
+        action: &str,
+        resource: &str,
+        context: &Context,
+        policies: Policies<'_>,
+        granted: bool,
+    ) -> Result<(), Forbidden> {
         let principal = &self.identity.principal;
         let request = Request::new(principal, action, resource, context);
-        let policies =
-            Policies { resource_account: Some(self.account.account()), ..self.identity.policies() };
+        let policies = Policies { resource_account: Some(self.account.account()), ..policies };
         let why = match decide(&request, &policies) {
             Decision::Allowed(_) => return Ok(()),
             Decision::Forbidden(place) => {
                 format!("with an explicit deny in {}", named(place.layer, true))
             }
+            Decision::NotGranted(_) if granted => return Ok(()),
             Decision::NotGranted(layer) => {
                 format!("because no {} allows the {action} action", named(layer, false))
             }

@@ -1,7 +1,6 @@
 //! The frame around every operation: its name, the caller's signature, and how a refusal is told.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -11,15 +10,19 @@ use uuid::Uuid;
 
 use super::callers::Callers;
 use super::error::Refused;
-use super::operation;
 use super::wire::Answer;
-use crate::http::{Call, Coding, Denied, Handler, Reply, Stage, reply};
-use crate::iam::sigv4::{self, PathRule, Request, Rules, sha256};
+use super::{authority, operation};
+use crate::http::{Call, Caller, Coding, Denied, Handler, Reply, Stage, reply};
+use crate::iam::door::{Arrival, Door};
+use crate::iam::sigv4::{self, PathRule, Refusal, Request, Rules, sha256};
+use crate::iam::time;
 use crate::seal::LocalKeys;
 use crate::telemetry::log::ACCESS;
 
 /// Every operation's name begins so.
 const TARGET: &str = "TrentService.";
+/// As signatures name it.
+pub(super) const SERVICE: &str = "kms";
 const JSON: &str = "application/x-amz-json-1.1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// What a caller must sign where it sends it: the operation, above all.
@@ -28,18 +31,27 @@ const MUST_SIGN: &[&str] = &["x-amz-"];
 /// The key service on one thread.
 pub(super) struct Front {
     pub(super) keys: LocalKeys,
-    pub(super) callers: Arc<Callers>,
+    pub(super) access: Access,
+}
+
+/// Who may call, and for what.
+#[derive(Clone)]
+pub(super) enum Access {
+    /// These, for everything.
+    Callers(Arc<Callers>),
+    /// Whoever is known there, for what policies and grants allow.
+    Door(Arc<Door>),
 }
 
 impl Handler for Front {
     async fn handle(&self, call: Call) -> Reply {
         let id = Uuid::new_v4().to_string();
         let (mut who, mut what) = (String::new(), String::new());
-        let head = call.head;
+        let (head, caller) = (call.head, call.caller);
         let mut reply = match (&head.method, head.uri.path()) {
             (&Method::GET, "/ping") if call.stage == Stage::Open => reply::empty(StatusCode::OK),
             (&Method::POST, "/") => match call.body.read(Coding::Identity).await {
-                Ok(body) => told(self.answer(&head, &body.bytes, &mut who, &mut what)),
+                Ok(body) => told(self.answer(&head, &caller, &body.bytes, &mut who, &mut what)),
                 Err(why) => told(Err(Refused::new("SerializationException", why.to_string()))),
             },
             _ => told(Err(Refused::new("UnknownOperationException", "POST / with X-Amz-Target"))),
@@ -48,7 +60,7 @@ impl Handler for Front {
         reply.headers_mut().insert(REQUEST_ID, value);
         let status = reply.status().as_u16();
         tracing::info!(
-            target: ACCESS, operation = what, access_key = who, remote = %call.caller.remote, status,
+            target: ACCESS, operation = what, caller = who, remote = %caller.remote, status,
             request_id = id, "request completed"
         );
         reply
@@ -61,19 +73,14 @@ impl Handler for Front {
 }
 
 impl Front {
-    fn answer(&self, head: &Parts, body: &[u8], who: &mut String, what: &mut String) -> Answer {
-        *who = self.caller(head, body)?;
-        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-        let name = target.and_then(|target| target.strip_prefix(TARGET)).ok_or_else(|| {
-            Refused::new("UnknownOperationException", "X-Amz-Target: TrentService.<operation>")
-        })?;
-        // Bounded: it goes into the log.
-        *what = name.chars().take(64).collect();
-        operation::run(&self.keys, name, body)
-    }
-
-    /// The access key that signed the request.
-    fn caller(&self, head: &Parts, body: &[u8]) -> Result<String, Refused> {
+    fn answer(
+        &self,
+        head: &Parts,
+        caller: &Caller,
+        body: &[u8],
+        who: &mut String,
+        what: &mut String,
+    ) -> Answer {
         let headers: Vec<(&str, &[u8])> =
             head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let request = Request {
@@ -82,24 +89,61 @@ impl Front {
             query: head.uri.query().unwrap_or_default(),
             headers: &headers,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let rules = Rules {
-            service: "kms",
-            // There is one region, under whatever name the client's settings give it.
-            region: region(head).unwrap_or("local"),
-            now_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
-            path: PathRule::Normalised,
-            private: false,
-            must_sign: MUST_SIGN,
-            token_unsigned: false,
+        let arrival = Arrival {
+            request,
+            named: None,
+            private: caller.is_private(),
+            source: caller.remote.ip(),
         };
-        let proof = sigv4::verify(&request, &rules, &sha256(body), |key| self.callers.secret(key));
-        proof.map(|proof| proof.access_key().to_owned()).map_err(|why| Refused {
-            code: why.code(),
-            message: why.to_string(),
-            status: why.status(),
-        })
+        let known = match &self.access {
+            Access::Callers(callers) => {
+                *who = signed(callers, head, &request, body)?;
+                None
+            }
+            Access::Door(door) => {
+                let asked = door.ask(&arrival).map_err(stranger)?;
+                let known = asked.prove(door, &arrival, body).map_err(stranger)?;
+                *who = known.arn().to_string();
+                Some((known.context(door, &arrival), known))
+            }
+        };
+        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+        let name = target.and_then(|target| target.strip_prefix(TARGET)).ok_or_else(|| {
+            Refused::new("UnknownOperationException", "X-Amz-Target: TrentService.<operation>")
+        })?;
+        // Bounded: it goes into the log.
+        *what = name.chars().take(64).collect();
+        let (operation, body) = operation::find(name, body)?;
+        if let Some((context, known)) = &known {
+            authority::check(&self.keys, known, context, name, &body)?;
+        }
+        operation(&self.keys, &body)
     }
+}
+
+/// The access key that signed the request.
+fn signed(
+    callers: &Callers,
+    head: &Parts,
+    request: &Request<'_>,
+    body: &[u8],
+) -> Result<String, Refused> {
+    let rules = Rules {
+        service: SERVICE,
+        // There is one region, under whatever name the client's settings give it.
+        region: region(head).unwrap_or("local"),
+        now_s: time::now(),
+        path: PathRule::Normalised,
+        private: false,
+        must_sign: MUST_SIGN,
+        token_unsigned: false,
+    };
+    let proof = sigv4::verify(request, &rules, &sha256(body), |key| callers.secret(key));
+    proof.map(|proof| proof.access_key().to_owned()).map_err(stranger)
+}
+
+fn stranger(why: Refusal) -> Refused {
+    Refused { code: why.code(), message: why.to_string(), status: why.status() }
 }
 
 /// The region in the credential's scope: `Credential=KEY/DAY/REGION/SERVICE/…`.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::Refused;
+use super::policy;
 use super::wire::{Answer, Page, Tag, empty, metadata, read, tags};
 use crate::seal::{LocalKeys, NewKey};
 
@@ -51,6 +52,9 @@ pub(super) fn create(keys: &LocalKeys, body: &Value) -> Answer {
             "UnsupportedOperationException",
             "keys are symmetric (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT), made here, in one region",
         ));
+    }
+    if let Some(text) = &asked.policy {
+        policy::check(text)?;
     }
     let key = keys.create_key(NewKey {
         description: asked.description,

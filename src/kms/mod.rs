@@ -7,12 +7,13 @@
 //! `endpoint_url` (or `AWS_ENDPOINT_URL_KMS`). Symmetric keys only: signing, HMAC and key-pair
 //! operations are refused by name, as are key stores and multi-region keys.
 //!
-//! Every request is signed ([`crate::iam::sigv4`]); who has no access key is told nothing. A caller
-//! with an access key may do everything: key policies and grants are kept and told, and not yet
-//! judged here.
+//! Every request is signed ([`crate::iam::sigv4`]); who has no access key is told nothing. Who is
+//! known to [`crate::iam`] may do what their policies, the key's policy and its grants allow
+//! (`authority`); the callers of a plain file of access keys may do everything.
 //!
 //! Source: AWS KMS API Reference; the protocol is AWS JSON 1.1.
 
+mod authority;
 mod callers;
 mod error;
 mod front;

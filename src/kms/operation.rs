@@ -8,7 +8,7 @@ use super::{keys, policy, usage};
 use crate::seal::LocalKeys;
 
 /// An operation on the keys.
-type Operation = fn(&LocalKeys, &Value) -> Answer;
+pub(super) type Operation = fn(&LocalKeys, &Value) -> Answer;
 
 /// Every operation this service knows, by KMS's name.
 const OPERATIONS: &[(&str, Operation)] = &[
@@ -48,12 +48,12 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("UpdateKeyDescription", keys::update_description),
 ];
 
-/// Runs the operation `name` with the parameters in `body`.
+/// Finds the operation `name` and reads its parameters.
 ///
 /// # Errors
-/// `UnknownOperationException`, `SerializationException`, or the operation's own.
-pub(super) fn run(keys: &LocalKeys, name: &str, body: &[u8]) -> Answer {
-    let operation = OPERATIONS.binary_search_by_key(&name, |(name, _)| name).map_err(|_| {
+/// `UnknownOperationException`, `SerializationException`.
+pub(super) fn find(name: &str, body: &[u8]) -> Result<(Operation, Value), Refused> {
+    let at = OPERATIONS.binary_search_by_key(&name, |(name, _)| name).map_err(|_| {
         Refused::new("UnknownOperationException", format!("{name:.64} is not done here"))
     })?;
     // serde_json bounds the depth.
@@ -62,7 +62,7 @@ pub(super) fn run(keys: &LocalKeys, name: &str, body: &[u8]) -> Answer {
         body => serde_json::from_slice(body)
             .map_err(|error| Refused::new("SerializationException", error.to_string()))?,
     };
-    (OPERATIONS[operation].1)(keys, &body)
+    Ok((OPERATIONS[at].1, body))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::error::Refused;
 use super::wire::{ACCOUNT, Answer, Page, empty, read};
+use crate::fault::Fault;
+use crate::iam::policy::{Kind, Policy};
 use crate::seal::{GRANT_OPERATIONS, Grant, LocalKeys};
 
 /// The one name a key policy has.
@@ -40,12 +42,17 @@ pub(super) fn put(keys: &LocalKeys, body: &Value) -> Answer {
         policy: String,
     }
     let asked: Put = read(body)?;
-    let well_formed = serde_json::from_str::<serde_json::Map<String, Value>>(&asked.policy);
-    if let Err(error) = well_formed {
-        return Err(Refused::new("MalformedPolicyDocumentException", error.to_string()));
-    }
+    check(&asked.policy)?;
     keys.set_policy(&named(body)?.key_id, &asked.policy)?;
     Ok(empty())
+}
+
+/// Refuses what is not a resource's policy, every mistake with its place.
+pub(super) fn check(text: &str) -> Result<(), Refused> {
+    Policy::read("key policy", text, Kind::Resource).map(|_| ()).map_err(|mistakes| {
+        let found: Vec<String> = mistakes.findings().into_iter().map(|one| one.what).collect();
+        Refused::new("MalformedPolicyDocumentException", found.join("; "))
+    })
 }
 
 pub(super) fn list(keys: &LocalKeys, body: &Value) -> Answer {
@@ -55,7 +62,7 @@ pub(super) fn list(keys: &LocalKeys, body: &Value) -> Answer {
 }
 
 /// What KMS gives a key that came without a policy.
-fn whole_account() -> String {
+pub(super) fn whole_account() -> String {
     json!({
         "Version": "2012-10-17",
         "Id": "key-default-1",
@@ -201,15 +208,22 @@ pub(super) fn retire_grant(keys: &LocalKeys, body: &Value) -> Answer {
 fn end(keys: &LocalKeys, asked: End) -> Answer {
     let grant = asked.grant_id.or(asked.grant_token);
     let grant = grant.ok_or_else(|| Refused::invalid("GrantId or GrantToken names the grant"))?;
-    let of = match asked.key_id {
-        Some(key) => vec![key],
-        None => keys.list()?.into_iter().map(|key| key.arn).collect(),
+    let key = match asked.key_id {
+        Some(key) => Some(key),
+        None => key_of_grant(keys, &grant)?,
     };
-    for key in of {
-        let has = keys.metadata(&key)?.grants.iter().any(|held| held.id == grant);
-        if has && keys.end_grant(&key, &grant)? {
-            return Ok(empty());
+    match key.map(|key| keys.end_grant(&key, &grant)).transpose()? {
+        Some(true) => Ok(empty()),
+        _ => Err(Refused::new("NotFoundException", "there is no such grant")),
+    }
+}
+
+/// The key that a grant is of.
+pub(super) fn key_of_grant(keys: &LocalKeys, grant: &str) -> Result<Option<String>, Refused> {
+    for key in keys.list()? {
+        if keys.metadata(&key.arn)?.grants.iter().any(|held| held.id == grant) {
+            return Ok(Some(key.arn));
         }
     }
-    Err(Refused::new("NotFoundException", "there is no such grant"))
+    Ok(None)
 }

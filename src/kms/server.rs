@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::callers::Callers;
 use super::error::Error;
-use super::front::Front;
+use super::front::{Access, Front};
 use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
+use crate::iam::door::Door;
 use crate::seal::LocalKeys;
 
 /// Bytes of one request's body: the largest that KMS's bounds allow, with room for base64.
@@ -23,6 +24,7 @@ pub struct Server {
 pub struct Builder {
     keys: LocalKeys,
     callers: Callers,
+    door: Option<Arc<Door>>,
     listen: String,
     threads: usize,
     tls: Option<TlsFiles>,
@@ -35,6 +37,7 @@ impl Server {
         Builder {
             keys,
             callers: Callers::new(),
+            door: None,
             listen: "127.0.0.1:8081".into(),
             threads: 0,
             tls: None,
@@ -50,7 +53,14 @@ impl Builder {
         self
     }
 
-    /// Who may call.
+    /// Who may call, for what their policies, the keys' policies and grants allow, instead of
+    /// [`Builder::callers`]. The door is one [of the service](Door::of_service) `kms`.
+    pub fn door(mut self, door: Arc<Door>) -> Builder {
+        self.door = Some(door);
+        self
+    }
+
+    /// Who may call, for everything.
     pub fn callers(mut self, callers: Callers) -> Builder {
         self.callers = callers;
         self
@@ -81,7 +91,7 @@ impl Builder {
     /// [`Error::Nobody`] without callers, [`Error::Clear`] beyond this machine without TLS,
     /// [`Error::Gate`] when the address cannot be used.
     pub fn start(self) -> Result<Running, Error> {
-        if self.callers.is_empty() {
+        if self.callers.is_empty() && self.door.is_none() {
             return Err(Error::Nobody);
         }
         let place = http::place(&self.listen)?;
@@ -104,10 +114,14 @@ impl Builder {
             tls: self.tls,
             tokens: None,
         };
-        let (keys, callers) = (self.keys, Arc::new(self.callers));
+        let access = match self.door {
+            Some(door) => Access::Door(door),
+            None => Access::Callers(Arc::new(self.callers)),
+        };
+        let keys = self.keys;
         let gate = gate::open(&settings, Stop::default(), move |_| Front {
             keys: keys.clone(),
-            callers: Arc::clone(&callers),
+            access: access.clone(),
         })?;
         Ok(Running { address: gate.address(), stop: gate.stop.clone(), gate })
     }

@@ -35,6 +35,9 @@ def refused(code, call, **arguments):
     raise AssertionError(f"{call} was not refused")
 
 
+OPEN = """{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*",
+"Action": "kms:*", "Resource": "*"}]}"""
+
 # A key's life.
 made = kms.create_key(Description="fraud", Tags=[{"TagKey": "team", "TagValue": "a"}])
 key = made["KeyMetadata"]
@@ -108,8 +111,8 @@ assert not kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]
 # Policy and grants.
 assert "kms:*" in kms.get_key_policy(KeyId=arn)["Policy"]
 refused("MalformedPolicyDocumentException", kms.put_key_policy, KeyId=arn, Policy="{")
-kms.put_key_policy(KeyId=arn, Policy='{"Version": "2012-10-17", "Statement": []}')
-assert kms.get_key_policy(KeyId=arn)["Policy"] == '{"Version": "2012-10-17", "Statement": []}'
+kms.put_key_policy(KeyId=arn, Policy=OPEN)
+assert kms.get_key_policy(KeyId=arn)["Policy"] == OPEN
 assert kms.list_key_policies(KeyId=arn)["PolicyNames"] == ["default"]
 grant = kms.create_grant(
     KeyId=arn,

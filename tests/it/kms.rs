@@ -327,3 +327,159 @@ fn the_keys_command_makes_names_and_rotates_keys() {
     let (code, _, error) = smrt(&["keys", "list"]);
     assert!(code == 1 && error.contains("locked"), "{code} {error}");
 }
+
+/// A caller with an access key, as a client signs its requests.
+struct Caller {
+    key: smrt::iam::state::AccessKey,
+}
+
+impl Caller {
+    /// Asks for `operation`; the answer's code, or the empty text for one that worked, and its body.
+    fn ask(
+        &self,
+        running: &smrt::kms::Running,
+        operation: &str,
+        body: &serde_json::Value,
+    ) -> (String, serde_json::Value) {
+        use smrt::iam::sigv4::{PathRule, Request, Signer};
+        let (host, body) = (running.address().to_string(), body.to_string());
+        let date = smrt::iam::time::to_basic(smrt::iam::time::now());
+        let target = format!("TrentService.{operation}");
+        let headers: [(&str, &[u8]); 3] = [
+            ("host", host.as_bytes()),
+            ("x-amz-date", date.as_bytes()),
+            ("x-amz-target", target.as_bytes()),
+        ];
+        let request = Request { method: "POST", path: "/", query: "", headers: &headers };
+        let signer = Signer {
+            access_key: &self.key.id,
+            secret: &self.key.secret,
+            region: "local",
+            service: "kms",
+            date: &date,
+            path: PathRule::Normalised,
+        };
+        let authorization = signer.authorization(&request, body.as_bytes());
+        let mut stream = TcpStream::connect(running.address()).unwrap();
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nhost: {host}\r\nx-amz-date: {date}\r\nx-amz-target: {target}\r\n\
+             authorization: {authorization}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        (body["__type"].as_str().unwrap_or_default().to_owned(), body)
+    }
+}
+
+#[test]
+fn threat_10_policies_key_policies_and_grants_decide_who_uses_a_key() {
+    use serde_json::json;
+    use smrt::iam::door::Door;
+    use smrt::iam::state::Whom;
+    let home = tempfile::tempdir().unwrap();
+    let state = super::iam::state::state(home.path());
+    let allow = |actions: &str| {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Action": [{actions}],
+            "Resource": "*"}}]}}"#
+        )
+    };
+    let mut callers = std::collections::BTreeMap::new();
+    for (name, policy) in [
+        ("admin", Some(allow(r#""kms:*""#))),
+        ("trainer", Some(allow(r#""kms:GenerateDataKey", "kms:Encrypt""#))),
+        ("nobody", None),
+    ] {
+        state
+            .change(|all| {
+                all.create_user(name, "/", None)?;
+                if let Some(policy) = &policy {
+                    all.put_policy(Whom::User(name), "own", ("own", policy))?;
+                }
+                callers.insert(name, Caller { key: all.create_access_key(name)? });
+                Ok(())
+            })
+            .unwrap();
+    }
+    let keys = LocalKeys::new(home.path());
+    let arn = keys.create(Some("alias/a")).unwrap().arn;
+    let running = Server::builder(keys)
+        .listen("127.0.0.1:0")
+        .door(Door::of_service(state, "kms", "local").unwrap())
+        .start()
+        .unwrap();
+    let ask = |who: &str, operation: &str, body: serde_json::Value| {
+        callers[who].ask(&running, operation, &body)
+    };
+    let code = |who: &str, operation: &str, body: serde_json::Value| ask(who, operation, body).0;
+    const DENIED: &str = "AccessDeniedException";
+    let context = json!({ "smrt:job": "churn" });
+    let encrypt = json!({ "KeyId": arn, "Plaintext": "eA==", "EncryptionContext": context });
+
+    // Identity policies, through the policy that every key begins with.
+    let (worked, sealed) = ask("trainer", "Encrypt", encrypt.clone());
+    assert_eq!(worked, "", "{sealed}");
+    let decrypt =
+        json!({ "CiphertextBlob": sealed["CiphertextBlob"], "EncryptionContext": context });
+    let (denied, why) = ask("trainer", "Decrypt", decrypt.clone());
+    assert_eq!(denied, DENIED);
+    let said = why["message"].as_str().unwrap();
+    assert!(said.contains("user/trainer") && said.contains("kms:Decrypt") && said.contains(&arn));
+    assert_eq!(code("nobody", "Encrypt", encrypt.clone()), DENIED);
+    assert_eq!(code("trainer", "ListKeys", json!({})), DENIED);
+    assert_eq!(code("admin", "ListKeys", json!({})), "");
+    assert_eq!(code("admin", "Decrypt", decrypt.clone()), "");
+    let move_it = json!({
+        "CiphertextBlob": sealed["CiphertextBlob"], "SourceEncryptionContext": context,
+        "DestinationKeyId": "alias/a",
+    });
+    assert_eq!(code("trainer", "ReEncrypt", move_it.clone()), DENIED);
+    assert_eq!(code("admin", "ReEncrypt", move_it), "");
+
+    // A grant, under its context and no other, until it is revoked.
+    let grant = json!({
+        "KeyId": arn, "GranteePrincipal": "arn:aws:iam::000000000000:user/nobody",
+        "Operations": ["Decrypt"],
+        "Constraints": { "EncryptionContextEquals": { "smrt:job": "churn" } },
+    });
+    let (worked, granted) = ask("admin", "CreateGrant", grant);
+    assert_eq!(worked, "", "{granted}");
+    assert_eq!(code("nobody", "Decrypt", decrypt.clone()), "");
+    let other = json!({
+        "CiphertextBlob": sealed["CiphertextBlob"], "EncryptionContext": { "smrt:job": "x" },
+    });
+    assert_eq!(code("nobody", "Decrypt", other), DENIED);
+    assert_eq!(code("nobody", "Encrypt", encrypt.clone()), DENIED);
+    let revoke = json!({ "KeyId": arn, "GrantId": granted["GrantId"] });
+    assert_eq!(code("nobody", "RevokeGrant", revoke.clone()), DENIED);
+    assert_eq!(code("admin", "RevokeGrant", revoke), "");
+    assert_eq!(code("nobody", "Decrypt", decrypt.clone()), DENIED);
+
+    // A key's own policy: it names who may, and what it does not grant no identity policy can.
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            { "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::000000000000:user/nobody" },
+              "Action": "kms:Decrypt", "Resource": "*",
+              "Condition": { "StringEquals": { "kms:EncryptionContext:smrt:job": "churn" } } },
+            { "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::000000000000:user/admin" },
+              "Action": "kms:PutKeyPolicy", "Resource": "*" },
+        ],
+    })
+    .to_string();
+    let put = |text: &str| json!({ "KeyId": arn, "PolicyName": "default", "Policy": text });
+    let (refused, why) =
+        ask("admin", "PutKeyPolicy", put(r#"{"Statement": [{"Effect": "Maybe"}]}"#));
+    assert_eq!(refused, "MalformedPolicyDocumentException", "{why}");
+    assert_eq!(code("admin", "PutKeyPolicy", put(&policy)), "");
+    assert_eq!(code("nobody", "Decrypt", decrypt.clone()), "");
+    assert_eq!(code("admin", "Decrypt", decrypt), DENIED);
+    assert_eq!(code("trainer", "Encrypt", encrypt), DENIED);
+    running.stop();
+    running.wait();
+}

@@ -156,7 +156,14 @@ pub(super) fn policy(keys: &LocalKeys, options: &Policy) -> Result<(), Failure> 
         let policy = keys.metadata(&options.key)?.policy;
         return output::write(&policy.map_or_else(String::new, |text| format!("{text}\n")));
     };
-    show::state(&keys.set_policy(&options.key, &super::read(path)?)?)
+    let text = super::read(path)?;
+    // All mistakes at once, with their places, before anything is changed.
+    crate::iam::policy::Policy::read(
+        &path.display().to_string(),
+        &text,
+        crate::iam::policy::Kind::Resource,
+    )?;
+    show::state(&keys.set_policy(&options.key, &text)?)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use tracing::info;
 
-use crate::cli::{Failure, output};
+use crate::cli::{Failure, iam, output};
 use crate::http::TlsFiles;
+use crate::iam::door::Door;
 use crate::kms::{Callers, Server};
 use crate::seal::LocalKeys;
 
@@ -17,6 +18,7 @@ boto3, the AWS CLI and the AWS Encryption SDK use it with
 
 Examples:
   smrt keys serve --credentials callers.ini
+  smrt keys serve --iam ~/.local/share/smrt/iam/state
   AWS_ACCESS_KEY_ID=me AWS_SECRET_ACCESS_KEY=… smrt keys serve")]
 pub(super) struct Options {
     /// Where to listen
@@ -36,6 +38,16 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
     tls_key: Option<PathBuf>,
 
+    /// Let in callers of this state of `smrt iam`, to do what their policies, the keys' policies and
+    /// grants allow
+    #[arg(long, value_name = "STATE", conflicts_with = "credentials",
+          value_hint = clap::ValueHint::FilePath)]
+    iam: Option<PathBuf>,
+
+    /// Region that callers of --iam sign for
+    #[arg(long, value_name = "REGION", requires = "iam", default_value = "local")]
+    iam_region: String,
+
     /// Threads that answer [default: one per core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -45,12 +57,23 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let callers = match &options.credentials {
         Some(path) => Callers::read(path)?,
+        None if options.iam.is_some() => Callers::new(),
         None => match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
             (Some(id), Some(secret)) => Callers::new().with(id, secret),
             _ => Callers::new(),
         },
     };
-    let count = callers.len();
+    let door = match &options.iam {
+        Some(path) => {
+            let state = iam::state(Some(path))?;
+            Some(Door::of_service(state, "kms", &options.iam_region)?)
+        }
+        None => None,
+    };
+    let who = match &door {
+        Some(_) => "whom their policies allow".to_owned(),
+        None => format!("{} access keys", callers.len()),
+    };
     let keys = LocalKeys::of_user()?;
     // A store that is locked is found out now, not at the first request.
     let held = keys.list()?.len();
@@ -59,6 +82,9 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         .callers(callers)
         .threads(options.threads)
         .stop_on_signals(true);
+    if let Some(door) = door {
+        server = server.door(door);
+    }
     let mut scheme = "http";
     if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
         scheme = "https";
@@ -71,7 +97,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let running = server.start()?;
     let url = format!("{scheme}://{}", running.address());
     output::write(&format!(
-        "serving {held} keys to {count} access keys on {url}; try: \
+        "serving {held} keys to {who} on {url}; try: \
          AWS_ENDPOINT_URL_KMS={url} aws kms list-keys --region local\n"
     ))?;
     running.wait();

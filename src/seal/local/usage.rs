@@ -65,6 +65,11 @@ impl LocalKeys {
         self.open_blob(blob, context)
     }
 
+    /// The ARN of the key that a blob says it was made by; nothing is proved.
+    pub fn key_of(blob: &[u8]) -> Option<String> {
+        blob::Parts::of(blob).map(|parts| arn(parts.id))
+    }
+
     /// `bytes` of the operating system's randomness.
     ///
     /// # Errors
