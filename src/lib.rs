@@ -49,6 +49,7 @@ pub mod model;
 pub mod load;
 pub mod serve;
 pub mod train;
+pub mod transform;
 
 // The door.
 pub mod cli;

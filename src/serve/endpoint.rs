@@ -9,7 +9,7 @@ use hyper::StatusCode;
 
 use super::calibrate::Cost;
 use super::codec::Refusal;
-use super::fence::{Failed, first_not_finite};
+use super::fence::Failed;
 use super::queue::Queue;
 use super::stats::{Gauges, Stats};
 use crate::algorithm::{Ask, Predictor};
@@ -89,7 +89,7 @@ impl Endpoint {
         answer: &Answer,
         values: &[f32],
     ) -> Result<(), Refusal> {
-        let Some(row) = first_not_finite(answer) else { return Ok(()) };
+        let Some(row) = answer.first_not_finite() else { return Ok(()) };
         let features = self.features();
         let given = values.get(row * features..(row + 1) * features).unwrap_or_default();
         let Some(column) = given.iter().position(|value| !value.is_finite()) else {

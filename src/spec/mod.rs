@@ -7,6 +7,7 @@ mod cursor;
 mod document;
 pub mod error;
 mod image;
+pub mod json_path;
 pub mod limit;
 pub mod manifest;
 mod media;
@@ -14,6 +15,7 @@ pub mod name;
 pub mod parameter;
 pub mod problem;
 pub mod train;
+pub mod transform;
 pub mod unit;
 pub mod uri;
 

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("algorithm", &["data", "telemetry", "spec", "fault"]),
     ("model", &["algorithm", "data", "seal", "telemetry", "spec", "fault"]),
     ("train", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
+    ("transform", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
     ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",
@@ -26,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "train",
+            "transform",
             "serve",
             "load",
             "model",
