@@ -43,6 +43,9 @@ use crate::spec::limit::{HEADERS_MAX, READ_AHEAD_BYTES_MAX};
 /// After an accept that failed (out of descriptors, most likely).
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
+/// For compressed bodies: beside the threads that answer, and not in their way.
+const UNFOLDING_THREADS: usize = 2;
+
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
     retry-after: 1\r\ncontent-type: application/json\r\ncontent-length: 35\r\n\r\n\
     {\"message\":\"too many connections\"}\n";
@@ -171,14 +174,17 @@ fn run<H: Handler>(
     handed: mpsc::UnboundedReceiver<Handed>,
     make: &dyn Fn(usize) -> H,
 ) {
-    let runtime =
-        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime,
-            Err(why) => {
-                tracing::error!(%why, "cannot start an event loop");
-                return;
-            }
-        };
+    let runtime = match Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(UNFOLDING_THREADS)
+        .build_local(LocalOptions::default())
+    {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            tracing::error!(%why, "cannot start an event loop");
+            return;
+        }
+    };
     let mut protocol = http1::Builder::new();
     // Not `pipeline_flush`: in hyper 1.12 it keeps answers back while bytes are left to read, and a
     // head that is refused leaves them there for good, its refusal and the answers before it unsent.

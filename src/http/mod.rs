@@ -6,6 +6,8 @@
 
 mod body;
 mod check;
+mod coding;
+mod content;
 mod error;
 pub mod gate;
 mod limits;
@@ -17,6 +19,8 @@ mod stream;
 mod watch;
 
 pub use body::{Body, Payload, Refused};
+pub use coding::{Coding, gzip, pack, takes_gzip};
+pub use content::Content;
 pub use error::Error;
 pub use gate::{Call, Gate, Handler, Settings};
 pub use limits::Limits;

@@ -23,15 +23,23 @@ pub(super) struct Refusal {
     pub(super) help: Option<String>,
     /// Seconds after which trying again may work.
     pub(super) retry_after_s: Option<u64>,
+    /// What the SageMaker runtime calls it, where it is not the model that refused.
+    pub(super) runtime: Option<&'static str>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
-        Refusal { status, message: message.into(), help: None, retry_after_s: None }
+        let message = message.into();
+        Refusal { status, message, help: None, retry_after_s: None, runtime: None }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Refusal {
         self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn runtime(mut self, name: &'static str) -> Refusal {
+        self.runtime = Some(name);
         self
     }
 }
@@ -45,7 +53,7 @@ impl From<Error> for Refusal {
             Error::NoRows | Error::Request { .. } => StatusCode::BAD_REQUEST,
             other => crate::http::reply::status(other.kind()),
         };
-        Refusal { status, message: error.to_string(), help: error.help(), retry_after_s: None }
+        Refusal { help: error.help(), ..Refusal::new(status, error.to_string()) }
     }
 }
 
@@ -135,10 +143,11 @@ pub(super) fn decode(
 }
 
 /// Appends an answer to `out`; in CSV every field when more than the plain answer was asked for.
+/// The model's name and the tensors of its answers are for the protocols that tell them.
 pub(super) fn encode(
     form: &Form,
     ask: &Ask,
-    model: &str,
+    (model, outputs): (&str, &[oip::Tensor]),
     answer: &Answer,
     out: &mut Vec<u8>,
 ) -> Result<Written, Refusal> {
@@ -151,7 +160,7 @@ pub(super) fn encode(
             Ok(Written { content_type: accept.content_type(), json_bytes: None })
         }
         Form::OpenInference(wanted) => {
-            let json_bytes = oip::encode(answer, wanted, model, out)?;
+            let json_bytes = oip::encode(answer, outputs, wanted, model, out)?;
             let content_type = if json_bytes.is_some() { BINARY } else { JSON };
             Ok(Written { content_type, json_bytes })
         }

@@ -5,6 +5,7 @@
 //! to a worker through the bounded queue.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
@@ -16,6 +17,7 @@ use super::codec::{self, Refusal, Wire, Written};
 use super::endpoint::Endpoint;
 use super::fence;
 use super::queue::{Full, Job, Work};
+use super::served::Served;
 use super::stats::Stats;
 use crate::algorithm::Ask;
 use crate::http::{Body, Refused};
@@ -50,7 +52,8 @@ pub(super) struct Answered {
 }
 
 impl Outcome {
-    fn refused(refusal: Refusal) -> Outcome {
+    /// What never reached a model.
+    pub(super) fn refused(refusal: Refusal) -> Outcome {
         Outcome {
             result: Err(refusal),
             bytes_in: 0,
@@ -69,9 +72,10 @@ pub(super) enum Protocol {
     OpenInference,
 }
 
-/// Answers one invocation.
+/// Answers one invocation of `served`.
 pub(super) async fn invoke(
     endpoint: &Endpoint,
+    served: &Arc<Served>,
     stats: &Stats,
     scratch: &RefCell<Scratch>,
     asked: &Asked<'_>,
@@ -86,17 +90,19 @@ pub(super) async fn invoke(
             Protocol::OpenInference => Wire::open_inference(asked.json_bytes()?)?,
         };
         let ask = wire.ask(&endpoint.settings.ask)?;
-        Ok((wire, ask))
+        Ok((wire, ask, asked.coding()?))
     });
-    let (wire, ask) = match wanted {
+    let (wire, ask, coding) = match wanted {
         Ok(wanted) => wanted,
         Err(refusal) => return Outcome::refused(refusal),
     };
-    let payload = match body.read().await {
+    let payload = match body.read(coding).await {
         Ok(payload) => payload,
         Err(why) => {
             let mut outcome = Outcome::refused(not_read(&why));
-            outcome.is_last = !matches!(why, Refused::TooLarge { unread: false, .. });
+            let read =
+                matches!(why, Refused::TooLarge { unread: false, .. } | Refused::Coded { .. });
+            outcome.is_last = !read;
             return outcome;
         }
     };
@@ -116,7 +122,7 @@ pub(super) async fn invoke(
     if payload.bytes.trim_ascii().is_empty() {
         return outcome;
     }
-    let inline = here(endpoint, stats, scratch, (&wire, &ask), &payload.bytes, &mut outcome);
+    let inline = here(served, stats, scratch, (&wire, &ask), &payload.bytes, &mut outcome);
     let work = match inline {
         Ok(None) => return outcome,
         Ok(Some(work)) => work,
@@ -128,7 +134,7 @@ pub(super) async fn invoke(
     let deadline = begun + endpoint.settings.invocation_timeout;
     let (reply, answer) = oneshot::channel();
     let job = Job { work, ask, deadline, remote, reply };
-    outcome.result = match endpoint.queue.push(job) {
+    outcome.result = match endpoint.pool.push(served, job) {
         Err(full) => Err(no_room(full)),
         Ok(()) => match wait(answer, deadline).await {
             Ok(done) => {
@@ -146,7 +152,7 @@ pub(super) async fn invoke(
 /// Answers on this thread if that is quick: `Ok(None)` when it did, the work to hand over
 /// otherwise.
 fn here(
-    endpoint: &Endpoint,
+    served: &Served,
     stats: &Stats,
     scratch: &RefCell<Scratch>,
     (wire, ask): (&Wire, &Ask),
@@ -154,25 +160,25 @@ fn here(
     outcome: &mut Outcome,
 ) -> Result<Option<Work>, Refusal> {
     if body.len() > INLINE_BYTES_MAX {
-        let rows = codec::rows_at_most(wire, body, endpoint.features());
+        let rows = codec::rows_at_most(wire, body, served.features());
         return Ok(Some(Work::Body { bytes: body.clone(), wire: wire.clone(), rows }));
     }
     // Nothing below waits, so nobody else on this thread sees the cell borrowed.
     let Scratch { values, out } = &mut *scratch.borrow_mut();
     values.clear();
-    let (rows, form) = codec::decode(wire, body, endpoint.signature(), values)?;
+    let (rows, form) = codec::decode(wire, body, served.signature(), values)?;
     outcome.rows = rows;
     // What the model's plain answer costs says nothing of what an explanation does.
-    if !endpoint.cost.is_inline(rows) || ask.explain.is_some() || ask.verbose {
+    if !served.cost.is_inline(rows) || ask.explain.is_some() || ask.verbose {
         return Ok(Some(Work::Rows { values: values.clone(), rows, form }));
     }
-    let predicted = fence::predict(endpoint.predictor(), values, endpoint.features(), ask)
-        .map_err(|why| endpoint.failed(stats, &why))?;
+    let predicted = fence::predict(served.predictor(), values, served.features(), ask)
+        .map_err(|why| served.failed(stats, &why))?;
     outcome.model = predicted.time;
     stats.batch_of(rows);
-    endpoint.sound(stats, &predicted.answer, values)?;
+    served.sound(stats, &predicted.answer, values)?;
     out.clear();
-    let written = codec::encode(&form, ask, endpoint.name(), &predicted.answer, out)?;
+    let written = codec::encode(&form, ask, served.told(), &predicted.answer, out)?;
     outcome.result =
         Ok(Answered { status: StatusCode::OK, written, body: Bytes::copy_from_slice(out) });
     Ok(None)
@@ -206,6 +212,9 @@ fn not_read(why: &Refused) -> Refusal {
             refusal.help = Some("send fewer rows at once, or raise the server's limit".into());
         }
         Refused::NoRoom => refusal.retry_after_s = Some(1),
+        Refused::Coded { .. } => {
+            refusal.help = Some("send it whole, or as it is without Content-Encoding".into());
+        }
         _ => {}
     }
     refusal

@@ -17,8 +17,8 @@
 //! | a path, a method that is not known | 404, 405 with `Allow` |
 //! | no format of `Accept` can be made | 406 |
 //! | a body that stands still, a head that never ends | 408 |
-//! | a body or a number of rows over the limit | 413 |
-//! | an unknown `Content-Type` | 415 |
+//! | a body (unfolded, if it is compressed) or a number of rows over the limit | 413 |
+//! | an unknown `Content-Type` or `Content-Encoding` | 415 |
 //! | the model failed, asked through `/endpoints/NAME/invocations` | 424 |
 //! | one address has too much in the queue | 429 with `Retry-After` |
 //! | the model failed, asked through `/invocations` | 500 |
@@ -42,6 +42,7 @@
 //! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
 
 mod asked;
+mod book;
 mod calibrate;
 mod codec;
 mod endpoint;
@@ -49,10 +50,14 @@ mod error;
 mod fence;
 mod identity;
 mod invoke;
+mod page;
+mod pool;
 mod queue;
 mod routes;
+mod served;
 mod server;
 mod stats;
+mod traffic;
 mod v2;
 mod worker;
 

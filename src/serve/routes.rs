@@ -18,15 +18,16 @@ use super::codec::Refusal;
 use super::endpoint::Endpoint;
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
-use super::stats::{self, Gauges, Stats};
+use super::page;
+use super::served::Served;
+use super::stats::Answers;
+use super::traffic::Tickets;
 use super::v2;
-use crate::http::{Call, Handler, Reply, Stage, reply};
+use crate::http::{Call, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const VARIANT: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
-/// SageMaker's own name for the only variant.
-const ONLY_VARIANT: HeaderValue = HeaderValue::from_static("AllTraffic");
 
 /// nginx's code for a caller who left before the answer; only ever in the log.
 const CALLER_LEFT: u16 = 499;
@@ -92,15 +93,21 @@ impl Route<'_> {
 /// The endpoint on one thread.
 pub(super) struct Front {
     endpoint: Arc<Endpoint>,
-    stats: Arc<Stats>,
+    /// Which of the connection threads this is.
+    thread: usize,
     scratch: RefCell<Scratch>,
     ids: RefCell<RequestIds>,
+    tickets: RefCell<Tickets>,
 }
 
 impl Front {
     pub(super) fn new(endpoint: Arc<Endpoint>, thread: usize) -> Front {
-        let stats = Arc::clone(&endpoint.stats[thread]);
-        Front { endpoint, stats, scratch: RefCell::default(), ids: RefCell::new(RequestIds::new()) }
+        let ids = RefCell::new(RequestIds::new());
+        Front { endpoint, thread, scratch: RefCell::default(), ids, tickets: RefCell::default() }
+    }
+
+    fn answers(&self) -> &Answers {
+        &self.endpoint.answers[self.thread]
     }
 }
 
@@ -128,7 +135,8 @@ impl Handler for Front {
             Route::Metrics => self.metrics(),
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
         };
-        self.stats.answered(reply.status().as_u16());
+        reply = pack(reply, Asked::read(&call.head.headers).takes_gzip()).await;
+        self.answers().answered(reply.status().as_u16());
         tracing::debug!(target: ACCESS, path = call.head.uri.path(), status = reply.status().as_u16(), "request completed");
         put_id(&mut reply, &id);
         reply
@@ -176,9 +184,19 @@ impl Front {
     }
 
     fn metrics(&self) -> Reply {
-        let gauges: Arc<dyn Gauges> = self.endpoint.clone();
-        let text = stats::text(&self.endpoint.stats, &gauges);
-        reply::full(StatusCode::OK, stats::CONTENT_TYPE, text.into())
+        reply::full(StatusCode::OK, page::CONTENT_TYPE, page::text(&self.endpoint).into())
+    }
+
+    /// The model a request is for.
+    fn find(&self, asked: &Asked<'_>) -> Result<Arc<Served>, Refusal> {
+        if asked.target_model()?.is_some() {
+            let what = "this endpoint does not serve many models";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, what)
+                .help("leave X-Amzn-SageMaker-Target-Model out")
+                .runtime("ValidationError"));
+        }
+        let ticket = self.tickets.borrow_mut().next();
+        self.endpoint.traffic.pick(asked.target_variant, ticket)
     }
 
     async fn invocation(&self, call: Call, door: Door, id: &[u8; 36]) -> Reply {
@@ -191,26 +209,37 @@ impl Front {
             line.status = reply.status().as_u16();
             return reply;
         }
-        let Front { endpoint, stats, scratch, .. } = self;
         let protocol = match door {
             Door::Container | Door::Runtime => Protocol::SageMaker,
             Door::OpenInference => Protocol::OpenInference,
         };
         let remote = remote.ip();
-        let outcome =
-            invoke::invoke(endpoint, stats, scratch, &asked, protocol, body, remote).await;
+        let outcome = match self.find(&asked) {
+            Err(refusal) => Outcome::refused(refusal),
+            Ok(served) => {
+                let served: &Arc<Served> = line.served.insert(served);
+                let stats = served.sheet.of(self.thread);
+                let Front { endpoint, scratch, .. } = self;
+                invoke::invoke(endpoint, served, stats, scratch, &asked, protocol, body, remote)
+                    .await
+            }
+        };
         line.outcome(&outcome);
         let mut reply = match outcome.result {
-            Ok(answered) => success(answered, door),
+            Ok(answered) => success(answered),
             Err(refusal) => match door {
                 Door::Container => container_refusal(&refusal),
                 Door::Runtime => runtime_refusal(&refusal),
                 Door::OpenInference => v2::refusal(&refusal),
             },
         };
+        if let (Door::Runtime, Some(served)) = (door, &line.served) {
+            reply.headers_mut().insert(VARIANT, served.names.variant.clone());
+        }
         if outcome.is_last {
             reply = reply::last(reply);
         }
+        reply = pack(reply, asked.takes_gzip()).await;
         put_id(&mut reply, id);
         if let Some(attributes) = asked.custom_attributes.filter(|_| asked.check().is_ok()) {
             reply.headers_mut().insert(CUSTOM_ATTRIBUTES, attributes.clone());
@@ -220,18 +249,14 @@ impl Front {
     }
 }
 
-fn success(answered: Answered, door: Door) -> Reply {
+fn success(answered: Answered) -> Reply {
     let reply = match answered.status {
         StatusCode::NO_CONTENT => reply::empty(StatusCode::NO_CONTENT),
         status => reply::full(status, answered.written.content_type, answered.body),
     };
-    let reply = match answered.written.json_bytes {
+    match answered.written.json_bytes {
         Some(length) => reply::with(reply, JSON_BYTES, HeaderValue::from(length)),
         None => reply,
-    };
-    match door {
-        Door::Container | Door::OpenInference => reply,
-        Door::Runtime => reply::with(reply, VARIANT, ONLY_VARIANT),
     }
 }
 
@@ -246,6 +271,7 @@ fn container_refusal(refusal: &Refusal) -> Reply {
 /// The runtime's view: capacity is the service's own affair, everything else came from the model.
 fn runtime_refusal(refusal: &Refusal) -> Reply {
     let kind = match refusal.status {
+        _ if refusal.runtime.is_some() => refusal.runtime,
         StatusCode::SERVICE_UNAVAILABLE => Some("ServiceUnavailable"),
         StatusCode::TOO_MANY_REQUESTS => Some("ThrottlingException"),
         StatusCode::REQUEST_TIMEOUT => Some("ValidationError"),
@@ -269,14 +295,15 @@ fn runtime_refusal(refusal: &Refusal) -> Reply {
     });
     let status = StatusCode::FAILED_DEPENDENCY;
     let reply = reply::full(status, "application/json", body.to_string().into());
-    let reply = reply::with(reply, ERROR_TYPE, HeaderValue::from_static("ModelError"));
-    reply::with(reply, VARIANT, ONLY_VARIANT)
+    reply::with(reply, ERROR_TYPE, HeaderValue::from_static("ModelError"))
 }
 
 /// The one completion line of an invocation, and its counts. Written when dropped, so that a
 /// caller who leaves is counted too.
 struct Line<'a> {
     front: &'a Front,
+    /// The model that was asked, once it is known.
+    served: Option<Arc<Served>>,
     id: &'a [u8; 36],
     inference_id: Option<&'a HeaderValue>,
     remote: SocketAddr,
@@ -296,9 +323,10 @@ impl<'a> Line<'a> {
         asked: &Asked<'a>,
         remote: SocketAddr,
     ) -> Line<'a> {
-        front.stats.in_flight.add(1);
+        front.answers().in_flight.add(1);
         Line {
             front,
+            served: None,
             id,
             inference_id: asked.inference_id,
             remote,
@@ -324,10 +352,13 @@ impl<'a> Line<'a> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         let end = Instant::now();
-        let stats = &self.front.stats;
-        stats.in_flight.one_less();
+        let Front { endpoint, thread, .. } = self.front;
+        let answers = self.front.answers();
+        answers.in_flight.one_less();
+        answers.answered(self.status);
+        let sheet = self.served.as_ref().map_or(&endpoint.nobody, |served| &served.sheet);
+        let stats = sheet.of(*thread);
         stats.invocations.add(1);
-        stats.answered(self.status);
         stats.received.add(self.bytes_in as u64);
         stats.sent.add(self.bytes_out as u64);
         match self.status {
@@ -341,7 +372,7 @@ impl Drop for Line<'_> {
             500..=599 => stats.invocations_5xx.add(1),
             _ => {}
         }
-        if !self.front.endpoint.settings.access_log {
+        if !endpoint.settings.access_log {
             return;
         }
         let inference_id = self.inference_id.and_then(|id| id.to_str().ok());

@@ -5,15 +5,20 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
+
+use super::book::{Book, Label};
 use super::endpoint::{Endpoint, Settings};
 use super::error::Error;
-use super::queue::{Bounds, Queue};
+use super::pool::Pool;
 use super::routes::Front;
-use super::stats::Stats;
-use super::{calibrate, worker};
+use super::served::{Names, Served};
+use super::stats::Answers;
+use super::traffic::{ONLY_VARIANT, Traffic, Variant};
+use super::worker;
 use crate::algorithm::Ask;
+use crate::data::Signature;
 use crate::data::schema::Cells;
-use crate::data::{Signature, oip};
 use crate::http::{self, Gate, Limits, Stop, gate};
 use crate::model::Model;
 use crate::spec::limit;
@@ -142,33 +147,32 @@ impl Builder {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
         let (threads, workers) = (or_cores(self.threads), or_cores(self.workers));
-        let features = self.model.manifest.signature.features;
-        let cost = calibrate::measure(&*self.model.predictor, features)?;
-        let outputs =
-            oip::tensors(&calibrate::sample(&*self.model.predictor, features, &self.ask)?);
-        let bounds = Bounds {
-            requests_max: self.queue_requests_max,
-            rows_max: self.queue_rows_max,
-            requests_per_address_max: self.requests_per_address_max,
+        let settings = Settings {
+            threads,
             workers,
-            cost,
+            name: self.name.unwrap_or_else(|| self.model.manifest.job.clone()),
+            limits: self.limits.clone(),
+            invocation_timeout: self.invocation_timeout,
+            access_log: self.access_log,
+            ask: self.ask,
+            queue_requests_max: self.queue_requests_max,
+            queue_rows_max: self.queue_rows_max,
+            requests_per_address_max: self.requests_per_address_max,
         };
-        let name = self.name.unwrap_or_else(|| self.model.manifest.job.clone());
+        let book = Book::new(threads + workers);
+        let names = Names {
+            model: settings.name.as_str().into(),
+            variant: HeaderValue::from_static(ONLY_VARIANT),
+        };
+        let sheet = book.sheet(&Label { variant: ONLY_VARIANT.into(), model: None });
+        let served = Arc::new(Served::new(self.model, names, sheet, &settings)?);
         let endpoint = Arc::new(Endpoint {
-            model: self.model,
-            cost,
-            outputs,
-            queue: Queue::new(bounds),
-            settings: Settings {
-                threads,
-                workers,
-                name,
-                limits: self.limits.clone(),
-                invocation_timeout: self.invocation_timeout,
-                access_log: self.access_log,
-                ask: self.ask,
-            },
-            stats: (0..threads + workers).map(|_| Arc::new(Stats::default())).collect(),
+            settings,
+            traffic: Traffic::new(vec![Variant { served, weight: 1.0 }]),
+            pool: Pool::default(),
+            nobody: book.unlabelled(),
+            book,
+            answers: (0..threads).map(|_| Answers::default()).collect(),
             connections: OnceLock::new(),
         });
         let settings =
@@ -225,7 +229,7 @@ impl Running {
         if let Some(gate) = self.gate.take() {
             gate.wait();
         }
-        self.endpoint.queue.close();
+        self.endpoint.pool.close();
         for worker in self.workers.drain(..) {
             // Nobody waits for what a worker still computes once the gate is closed.
             if worker.is_finished() {
@@ -237,11 +241,13 @@ impl Running {
     /// One line for people: what is served, how, and a command that asks it.
     pub fn greeting(&self) -> String {
         let endpoint = &self.endpoint;
-        let manifest = &endpoint.model.manifest;
+        let served = endpoint.traffic.table();
+        let served = &served.variants[0].served;
+        let manifest = &served.model.manifest;
         let task = manifest.signature.task.words();
-        let row_us = endpoint.cost.of(1).as_secs_f64() * 1e6;
+        let row_us = served.cost.of(1).as_secs_f64() * 1e6;
         let settings = &endpoint.settings;
-        let (count, kind) = match endpoint.cost.is_inline(1) {
+        let (count, kind) = match served.cost.is_inline(1) {
             true => (settings.threads, "in place by"),
             false => (settings.workers, "in batches by"),
         };

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::codec::Refusal;
 use super::endpoint::Endpoint;
-use super::stats;
+use super::served::Served;
+use super::stats::Count;
 use crate::data::oip::{DataType, INPUT, Tensor};
 use crate::http::{Reply, Stage, reply};
 
@@ -108,10 +109,12 @@ pub(super) fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply
             unknown_model(name)
         }
         Path::Model(_, About::Ready) => reply::empty(StatusCode::OK),
-        Path::Model(_, About::Metadata) => ok(&metadata(endpoint)),
-        Path::Model(_, About::Config) => ok(&config(endpoint)),
+        Path::Model(_, About::Metadata) => of_first(endpoint, metadata),
+        Path::Model(_, About::Config) => of_first(endpoint, config),
         Path::Model(_, About::Statistics) | Path::Statistics => {
-            ok(&json!({"model_stats": [statistics(endpoint)]}))
+            let loaded = endpoint.loaded();
+            let all: Vec<Value> = loaded.iter().map(|served| statistics(served)).collect();
+            ok(&json!({"model_stats": all}))
         }
         Path::Index => ok(&json!([{
             "name": endpoint.name(), "version": VERSION, "state": "READY", "reason": "",
@@ -147,6 +150,14 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
     }
 }
 
+/// Variants of one model are told apart by nobody here: the first speaks for all.
+fn of_first(endpoint: &Endpoint, tell: fn(&Served) -> Value) -> Reply {
+    match endpoint.loaded().first() {
+        Some(served) => ok(&tell(served)),
+        None => error(StatusCode::NOT_FOUND, "no model is loaded"),
+    }
+}
+
 fn ok(value: &Value) -> Reply {
     reply::full(StatusCode::OK, "application/json", value.to_string().into())
 }
@@ -164,8 +175,8 @@ fn server() -> Value {
 }
 
 /// The model's tensors: one of all features, or one for each column where some hold words.
-fn inputs(endpoint: &Endpoint) -> Vec<Value> {
-    let signature = endpoint.signature();
+fn inputs(served: &Served) -> Vec<Value> {
+    let signature = served.signature();
     if signature.categories.is_empty() {
         return vec![json!({
             "name": INPUT, "datatype": DataType::Fp(4).name(), "shape": [-1, signature.features],
@@ -179,30 +190,30 @@ fn inputs(endpoint: &Endpoint) -> Vec<Value> {
     signature.columns.iter().enumerate().map(column).collect()
 }
 
-fn outputs(endpoint: &Endpoint) -> Vec<Value> {
+fn outputs(served: &Served) -> Vec<Value> {
     let one = |Tensor { name, datatype, width }: &Tensor| {
         let shape = width.map_or(json!([-1]), |width| json!([-1, width]));
         json!({"name": name, "datatype": datatype.name(), "shape": shape})
     };
-    endpoint.outputs.iter().map(one).collect()
+    served.outputs.iter().map(one).collect()
 }
 
-fn metadata(endpoint: &Endpoint) -> Value {
+fn metadata(served: &Served) -> Value {
     json!({
-        "name": endpoint.name(),
+        "name": served.name(),
         "versions": [VERSION],
-        "platform": platform(endpoint),
-        "inputs": inputs(endpoint),
-        "outputs": outputs(endpoint),
+        "platform": platform(served),
+        "inputs": inputs(served),
+        "outputs": outputs(served),
     })
 }
 
-fn platform(endpoint: &Endpoint) -> String {
-    format!("smrt_{}", endpoint.model.manifest.algorithm.replace('-', "_"))
+fn platform(served: &Served) -> String {
+    format!("smrt_{}", served.model.manifest.algorithm.replace('-', "_"))
 }
 
 /// As much of Triton's configuration as means something here.
-fn config(endpoint: &Endpoint) -> Value {
+fn config(served: &Served) -> Value {
     let typed = |tensors: Vec<Value>| -> Vec<Value> {
         let one = |tensor: Value| {
             let kind = tensor["datatype"].as_str().unwrap_or_default();
@@ -214,28 +225,31 @@ fn config(endpoint: &Endpoint) -> Value {
         tensors.into_iter().map(one).collect()
     };
     json!({
-        "name": endpoint.name(),
-        "platform": platform(endpoint),
-        "max_batch_size": endpoint.cost.batch_rows(),
-        "input": typed(inputs(endpoint)),
-        "output": typed(outputs(endpoint)),
+        "name": served.name(),
+        "platform": platform(served),
+        "max_batch_size": served.cost.batch_rows(),
+        "input": typed(inputs(served)),
+        "output": typed(outputs(served)),
     })
 }
 
 /// As much of Triton's statistics as is counted: what is not (times in the queue, when the last
 /// request came) is left out rather than told as zero.
-fn statistics(endpoint: &Endpoint) -> Value {
-    let totals = stats::totals(&endpoint.stats);
-    let succeeded = totals.invocations.saturating_sub(totals.failed);
+fn statistics(served: &Served) -> Value {
+    let totals = served.sheet.total();
+    let failed = totals.invocations_4xx.get() + totals.invocations_5xx.get();
+    let succeeded = totals.invocations.get().saturating_sub(failed);
+    let model_ns = totals.model.sum.get();
+    let batches: u64 = totals.batch.counts.iter().map(Count::get).sum();
     json!({
-        "name": endpoint.name(),
+        "name": served.name(),
         "version": VERSION,
-        "inference_count": totals.rows,
-        "execution_count": totals.batches,
+        "inference_count": totals.rows.get(),
+        "execution_count": batches,
         "inference_stats": {
-            "success": {"count": succeeded, "ns": totals.model_ns + totals.overhead_ns},
-            "fail": {"count": totals.failed},
-            "compute_infer": {"count": succeeded, "ns": totals.model_ns},
+            "success": {"count": succeeded, "ns": model_ns + totals.overhead.sum.get()},
+            "fail": {"count": failed},
+            "compute_infer": {"count": succeeded, "ns": model_ns},
         },
     })
 }

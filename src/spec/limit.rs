@@ -17,6 +17,10 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Bytes of the window of a body in zstd (RFC 9659).
+pub const BODY_WINDOW_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of the smallest answer that is compressed for a caller who takes it so.
+pub const ANSWER_PACKED_BYTES_MIN: usize = 8 << 10;
 /// Rows of one request.
 pub const REQUEST_ROWS_MAX: usize = 1 << 20;
 /// Numbers of one request, rows × features: sparse rows are short to write and long to hold.
@@ -195,3 +199,23 @@ pub const TRANSFORM_PIECE_BYTES: usize = 512 << 10;
 pub const TRANSFORM_OBJECTS_AT_ONCE: usize = 4;
 /// Failed objects that a transform tells of; more are counted.
 pub const TRANSFORM_FAILURES_MAX: usize = 20;
+/// Variants of one endpoint (SageMaker's quota).
+pub const VARIANTS_MAX: usize = 10;
+/// What all loaded models of an endpoint may take unless `models.memory_bytes_max` says otherwise.
+pub const MODELS_MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Models loaded at once unless `models.hot_max` says otherwise.
+pub const MODELS_HOT_MAX: usize = 1_000;
+/// The most that `models.hot_max` may say.
+pub const MODELS_HOT_CEILING: i64 = 100_000;
+/// Characters of a model's name (SageMaker: `TargetModel`).
+pub const MODEL_NAME_CHARS_MAX: usize = 1_024;
+/// Models that could not be loaded and are remembered, so that asking again is answered at once.
+pub const BROKEN_MODELS_MAX: usize = 10_000;
+/// Models that have series of their own in the metrics; the others are counted together.
+pub const METRIC_MODELS_MAX: usize = 100;
+/// Loads that wait for a loading thread.
+pub const LOADS_WAITING_MAX: usize = 1_024;
+/// Requests that wait for the shadow; more are not copied, and counted.
+pub const SHADOW_REQUESTS_MAX: usize = 256;
+/// Bytes of bodies and answers that wait for the shadow.
+pub const SHADOW_BYTES_MAX: usize = 64 << 20;

@@ -71,3 +71,24 @@ pub const QUEUE_ROWS: Name = Name { name: "smrt_queue_rows", help: "Rows that wa
 pub const CONNECTIONS: Name = Name { name: "smrt_connections", help: "Open connections" };
 /// What runs.
 pub const BUILD: Name = Name { name: "smrt_build", help: "Version and model being served" };
+
+/// Invocations of a variant or model, under SageMaker's name.
+pub const SAGEMAKER_INVOCATIONS: Name =
+    Name { name: "Invocations", help: "Requests to a variant or model, as CloudWatch counts them" };
+/// Those with a 4xx status.
+pub const SAGEMAKER_4XX: Name =
+    Name { name: "Invocation4XXErrors", help: "Invocations answered with a 4xx status" };
+/// Those with a 5xx status.
+pub const SAGEMAKER_5XX: Name =
+    Name { name: "Invocation5XXErrors", help: "Invocations answered with a 5xx status" };
+/// Those without a 2xx status.
+pub const SAGEMAKER_MODEL_ERRORS: Name =
+    Name { name: "InvocationModelErrors", help: "Invocations not answered with a 2xx status" };
+/// Time in the model, microseconds.
+pub const SAGEMAKER_MODEL_LATENCY: Name =
+    Name { name: "ModelLatency", help: "Microseconds the model took to answer" };
+/// Time outside it, microseconds.
+pub const SAGEMAKER_OVERHEAD_LATENCY: Name = Name {
+    name: "OverheadLatency",
+    help: "Microseconds from the request's body to its answer, less the model's own",
+};

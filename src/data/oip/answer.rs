@@ -52,32 +52,19 @@ fn class_type(names: &LabelNames) -> DataType {
     }
 }
 
-/// Appends a response to `out`; returns the length of its JSON when binary tensors follow it.
+/// Appends a response to `out`; returns the length of its JSON when binary tensors follow it. `known`
+/// are the [`tensors`] of all answers of this model, worked out once.
 ///
 /// # Errors
 /// [`Error::Request`] when an output is wanted that the model does not have.
 pub fn encode(
     answer: &Answer,
+    known: &[Tensor],
     wanted: &Wanted,
     model: &str,
     out: &mut Vec<u8>,
 ) -> Result<Option<usize>, Error> {
-    let known = tensors(answer);
-    let chosen: Vec<(usize, bool)> = if wanted.outputs.is_empty() {
-        (0..known.len()).map(|at| (at, wanted.binary)).collect()
-    } else {
-        let find = |(name, binary): &(String, bool)| {
-            let at = known.iter().position(|tensor| tensor.name == *name);
-            at.map(|at| (at, *binary)).ok_or_else(|| {
-                let names: Vec<&str> = known.iter().map(|tensor| tensor.name.as_str()).collect();
-                Error::request(
-                    format!("the model has no output {}", shown(name.as_bytes())),
-                    format!("its outputs are {}", names.join(", ")),
-                )
-            })
-        };
-        wanted.outputs.iter().map(find).collect::<Result<_, _>>()?
-    };
+    let chosen = chosen(known, wanted)?;
     let before = out.len();
     let mut binary = Vec::new();
     out.extend_from_slice(b"{\"model_name\":");
@@ -92,19 +79,24 @@ pub fn encode(
         let Tensor { name, datatype, width } = &known[at];
         out.extend_from_slice(if number > 0 { b",{\"name\":" } else { b"{\"name\":" });
         text(name, out);
-        let dimensions = width.map_or(String::new(), |width| format!(",{width}"));
-        let kind = datatype.name();
-        let rows = answer.rows;
-        let rest = format!(",\"datatype\":\"{kind}\",\"shape\":[{rows}{dimensions}]");
-        out.extend_from_slice(rest.as_bytes());
+        out.extend_from_slice(b",\"datatype\":\"");
+        out.extend_from_slice(datatype.name().as_bytes());
+        out.extend_from_slice(b"\",\"shape\":[");
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(digits.format(answer.rows).as_bytes());
+        if let Some(width) = width {
+            out.push(b',');
+            out.extend_from_slice(digits.format(*width).as_bytes());
+        }
+        out.push(b']');
         let elements = Elements::of(answer, name);
         if in_binary {
             let start = binary.len();
             elements.pack(&mut binary);
             let size = binary.len() - start;
-            out.extend_from_slice(
-                format!(",\"parameters\":{{\"binary_data_size\":{size}}}}}").as_bytes(),
-            );
+            out.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
+            out.extend_from_slice(digits.format(size).as_bytes());
+            out.extend_from_slice(b"}}");
         } else {
             out.extend_from_slice(b",\"data\":[");
             elements.json(out);
@@ -115,6 +107,24 @@ pub fn encode(
     let json_bytes = out.len() - before;
     out.extend_from_slice(&binary);
     Ok((!binary.is_empty()).then_some(json_bytes))
+}
+
+/// Which tensors are wanted, in which order, and whether each is to be binary.
+fn chosen(known: &[Tensor], wanted: &Wanted) -> Result<Vec<(usize, bool)>, Error> {
+    if wanted.outputs.is_empty() {
+        return Ok((0..known.len()).map(|at| (at, wanted.binary)).collect());
+    }
+    let find = |(name, binary): &(String, bool)| {
+        let at = known.iter().position(|tensor| tensor.name == *name);
+        at.map(|at| (at, *binary)).ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|tensor| tensor.name.as_str()).collect();
+            Error::request(
+                format!("the model has no output {}", shown(name.as_bytes())),
+                format!("its outputs are {}", names.join(", ")),
+            )
+        })
+    };
+    wanted.outputs.iter().map(find).collect()
 }
 
 fn text(text: &str, out: &mut Vec<u8>) {

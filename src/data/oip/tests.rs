@@ -147,7 +147,7 @@ fn answer() -> Answer {
 
 fn written(wanted: &Wanted) -> (Vec<u8>, Option<usize>) {
     let mut out = Vec::new();
-    let json_bytes = encode(&answer(), wanted, "fraud", &mut out).unwrap();
+    let json_bytes = encode(&answer(), &tensors(&answer()), wanted, "fraud", &mut out).unwrap();
     (out, json_bytes)
 }
 
@@ -178,7 +178,8 @@ fn wanted_outputs_come_in_their_order_and_binary_ones_behind_the_json() {
     assert_eq!(binary[13..], [0.05_f32, 0.75].map(f32::to_le_bytes).concat());
     let outputs = vec![("scores".to_owned(), false)];
     let wanted = Wanted { outputs, ..Wanted::default() };
-    let error = encode(&answer(), &wanted, "fraud", &mut Vec::new()).unwrap_err();
+    let error =
+        encode(&answer(), &tensors(&answer()), &wanted, "fraud", &mut Vec::new()).unwrap_err();
     assert!(crate::fault::rendered(&error).contains("its outputs are score, predicted_label"));
 }
 
