@@ -52,8 +52,9 @@ pub mod serve;
 pub mod train;
 pub mod transform;
 
-// The door.
+// The doors.
 pub mod cli;
+pub mod kms;
 
 pub use error::Error;
 pub use model::Model;

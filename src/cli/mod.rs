@@ -16,15 +16,19 @@ mod bench;
 mod check;
 mod completions;
 mod data;
+mod endpoint;
 mod error;
+mod iam;
 mod inspect;
 mod job;
+mod keys;
 mod logging;
 mod open;
 mod output;
 mod predict;
 mod progress;
 mod report;
+mod reseal;
 mod serve;
 mod signal;
 mod table;
@@ -62,9 +66,12 @@ Examples:
   smrt predict model.tar.gz rows.csv      answer predictions here and now
   smrt transform job.toml                 answer whole objects of a folder or bucket
   smrt data describe train.csv test.csv   look through the data before training
+  smrt keys list                          who can open what smrt sealed
 
 Environment:
   SMRT_HOME   where keys are kept (default: $XDG_DATA_HOME/smrt)
+  SMRT_KEYS_PASSPHRASE, SMRT_KEYS_PASSPHRASE_FILE, SMRT_KEYS_FILE
+              what unlocks them, after `smrt keys protect`
   SMRT_LOG    what is logged, e.g. debug or info,smrt::store=debug
   AWS_*       how to reach s3:// (region, endpoint, credentials, profile)
 
@@ -77,8 +84,11 @@ enum Command {
     Predict(predict::Options),
     Transform(transform::Options),
     Inspect(inspect::Options),
+    Keys(keys::Options),
+    Reseal(reseal::Options),
     Bench(bench::Options),
     Data(data::Options),
+    Iam(iam::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -123,8 +133,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Predict(options) => predict::run(options),
         Command::Transform(options) => transform::run(options),
         Command::Inspect(options) => inspect::run(options),
+        Command::Keys(options) => keys::run(options),
+        Command::Reseal(options) => reseal::run(options),
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
+        Command::Iam(options) => iam::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

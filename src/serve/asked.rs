@@ -16,6 +16,9 @@ pub(super) const INFERENCE_ID: HeaderName =
 /// Of the Open Inference Protocol's binary tensors, in requests and answers.
 pub(super) const JSON_BYTES: HeaderName =
     HeaderName::from_static("inference-header-content-length");
+/// Which of an endpoint's variants.
+pub(super) const TARGET_VARIANT: HeaderName =
+    HeaderName::from_static("x-amzn-sagemaker-target-variant");
 /// Which of an endpoint's many models.
 pub(super) const TARGET_MODEL: HeaderName =
     HeaderName::from_static("x-amzn-sagemaker-target-model");
@@ -37,6 +40,8 @@ pub(super) struct Asked<'a> {
     target_model: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
     accept_encoding: Option<&'a HeaderValue>,
+    pub(super) grpc_encoding: Option<&'a HeaderValue>,
+    pub(super) grpc_timeout: Option<&'a HeaderValue>,
 }
 
 impl<'a> Asked<'a> {
@@ -46,6 +51,8 @@ impl<'a> Asked<'a> {
             let field = match name.as_str() {
                 "content-type" => &mut asked.content_type,
                 "accept" => &mut asked.accept,
+                "grpc-encoding" => &mut asked.grpc_encoding,
+                "grpc-timeout" => &mut asked.grpc_timeout,
                 "accept-encoding" => &mut asked.accept_encoding,
                 "content-encoding" if asked.encoding.is_some() => {
                     // Applied one after the other, as a list in one header is.
@@ -85,6 +92,20 @@ impl<'a> Asked<'a> {
     /// Whether the answer may be compressed.
     pub(super) fn takes_gzip(&self) -> bool {
         self.accept_encoding.is_some_and(|value| takes_gzip(value.as_bytes()))
+    }
+
+    /// Whether the request is one of gRPC.
+    pub(super) fn is_grpc(&self) -> bool {
+        self.content_type.is_some_and(|value| {
+            value.as_bytes().strip_prefix(b"application/grpc").is_some_and(|rest| {
+                matches!(
+                    rest,
+                    [] | [b';' | b' ', ..]
+                        | b"+proto"
+                        | [b'+', b'p', b'r', b'o', b't', b'o', b';', ..]
+                )
+            })
+        })
     }
 
     pub(super) fn content_type(&self) -> Result<Option<&'a str>, Refusal> {

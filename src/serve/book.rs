@@ -27,7 +27,9 @@ impl Sheet {
 
     /// All threads together.
     pub(super) fn total(&self) -> Stats {
-        sum(self.threads.iter())
+        let total = Stats::with_quantiles();
+        self.threads.iter().for_each(|stats| total.take_in(stats));
+        total
     }
 }
 
@@ -93,8 +95,10 @@ impl Book {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn blank(&self) -> Arc<[Stats]> {
-        (0..self.threads).map(|_| Stats::default()).collect()
+    /// A variant is told more closely than one of many models.
+    fn blank(&self, is_variant: bool) -> Arc<[Stats]> {
+        let one = if is_variant { Stats::with_quantiles } else { Stats::default };
+        (0..self.threads).map(|_| one()).collect()
     }
 
     /// The sheet of a label, the same one each time as long as there is room for names.
@@ -103,7 +107,7 @@ impl Book {
         if let Some(sheet) = pages.named.get(label) {
             return Arc::clone(sheet);
         }
-        let threads = self.blank();
+        let threads = self.blank(label.model.is_none());
         if pages.named.len() < METRIC_MODELS_MAX {
             let sheet = Arc::new(Sheet { threads, back: None });
             pages.named.insert(label.clone(), Arc::clone(&sheet));
@@ -120,7 +124,7 @@ impl Book {
         let mut pages = self.lock();
         let number = pages.next;
         pages.next += 1;
-        let threads = self.blank();
+        let threads = self.blank(false);
         pages.loose.insert(number, Arc::clone(&threads));
         Arc::new(Sheet { threads, back: Some((Arc::clone(self), number)) })
     }

@@ -3,6 +3,7 @@
 
 use hyper::StatusCode;
 
+use super::grpc;
 use crate::algorithm::Ask;
 use crate::data::media::{Accept, ContentType};
 use crate::data::request::{self, Limits};
@@ -64,6 +65,8 @@ pub(super) enum Wire {
     SageMaker { content: ContentType, accept: Accept },
     /// The Open Inference Protocol; the length of the JSON when binary tensors follow it.
     OpenInference { json_bytes: Option<usize> },
+    /// The same in protobuf, over gRPC.
+    Grpc,
 }
 
 /// How the answer is to be written, which is known once the body was read.
@@ -71,6 +74,7 @@ pub(super) enum Wire {
 pub(super) enum Form {
     SageMaker(Accept),
     OpenInference(oip::Wanted),
+    Grpc(oip::Wanted),
 }
 
 /// What was written.
@@ -115,6 +119,7 @@ impl Wire {
         match self {
             Wire::SageMaker { accept, .. } => accept.content_type(),
             Wire::OpenInference { .. } => JSON,
+            Wire::Grpc => grpc::CONTENT_TYPE,
         }
     }
 }
@@ -138,6 +143,10 @@ pub(super) fn decode(
         Wire::OpenInference { json_bytes } => {
             let (rows, wanted) = oip::decode(body, *json_bytes, signature, &limits, values)?;
             Ok((rows, Form::OpenInference(wanted)))
+        }
+        Wire::Grpc => {
+            let (rows, wanted) = oip::decode_message(body, signature, &limits, values)?;
+            Ok((rows, Form::Grpc(wanted)))
         }
     }
 }
@@ -164,6 +173,12 @@ pub(super) fn encode(
             let content_type = if json_bytes.is_some() { BINARY } else { JSON };
             Ok(Written { content_type, json_bytes })
         }
+        Form::Grpc(wanted) => {
+            let write =
+                |out: &mut Vec<u8>| oip::encode_message(answer, outputs, wanted, model, out);
+            grpc::framed(out, write)?;
+            Ok(Written { content_type: grpc::CONTENT_TYPE, json_bytes: None })
+        }
     }
 }
 
@@ -171,7 +186,7 @@ pub(super) fn encode(
 pub(super) fn rows_at_most(wire: &Wire, body: &[u8], features: usize) -> usize {
     match wire {
         // A value and the comma after it are two bytes or more, and in binary one.
-        Wire::OpenInference { .. } => body.len() / features.max(1) + 1,
+        Wire::OpenInference { .. } | Wire::Grpc => body.len() / features.max(1) + 1,
         Wire::SageMaker { content, .. } => match content.media {
             Media::Json => body.len() / (2 * features.max(1)) + 1,
             // Each has a frame and the length of one of its parts.

@@ -4,13 +4,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::background::Background;
 use super::book::{Book, Sheet};
+use super::hot::Hot;
 use super::pool::Pool;
 use super::served::Served;
 use super::stats::Answers;
 use super::traffic::Traffic;
 use crate::algorithm::Ask;
 use crate::http::Limits;
+use crate::iam::door::Door;
 
 /// Settings of an endpoint, all checked.
 #[derive(Debug, Clone)]
@@ -24,6 +27,9 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) invocation_timeout: Duration,
     pub(super) access_log: bool,
+    /// Whether callers need a token, and a certificate.
+    pub(super) asks_token: bool,
+    pub(super) asks_certificate: bool,
     /// What every caller is answered besides the plain answer.
     pub(super) ask: Ask,
     /// Of each model's queue.
@@ -33,11 +39,22 @@ pub(super) struct Settings {
     pub(super) requests_per_address_max: Option<usize>,
 }
 
+/// The models behind an endpoint.
+pub(super) enum Fleet {
+    /// One, or several that share the traffic.
+    Variants(Box<Traffic>),
+    /// Many, each under its own name.
+    Many(Arc<Hot>),
+}
+
 /// An endpoint that answers.
 pub(super) struct Endpoint {
     pub(super) settings: Settings,
-    pub(super) traffic: Traffic,
+    /// Where who calls must be known, and may only what policies allow.
+    pub(super) door: Option<Arc<Door>>,
+    pub(super) fleet: Fleet,
     pub(super) pool: Pool,
+    pub(super) background: Arc<Background>,
     pub(super) book: Arc<Book>,
     /// Counts invocations that never reached a model.
     pub(super) nobody: Arc<Sheet>,
@@ -55,7 +72,10 @@ impl Endpoint {
 
     /// Every model that is loaded.
     pub(super) fn loaded(&self) -> Vec<Arc<Served>> {
-        self.traffic.loaded()
+        match &self.fleet {
+            Fleet::Variants(traffic) => traffic.loaded(),
+            Fleet::Many(hot) => hot.all(),
+        }
     }
 
     /// (requests, rows) that wait, over all models.
@@ -79,7 +99,7 @@ impl Endpoint {
     /// Labels of the build metric.
     pub(super) fn build(&self) -> Vec<(String, String)> {
         let mut labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        if let [served] = self.loaded().as_slice() {
+        if let (Fleet::Variants(_), [served]) = (&self.fleet, self.loaded().as_slice()) {
             let manifest = &served.model.manifest;
             labels.push(("job", manifest.job.clone()));
             labels.push(("algorithm", manifest.algorithm.clone()));

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -15,8 +16,11 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::book::Label;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Fleet};
+use super::hot::Hot;
+use super::rollout::Progress;
 use super::stats::{BUCKETS, Histogram, Stats, TIME_UNIT_BITS};
+use super::traffic::Traffic;
 use crate::telemetry::metric::{self, Name};
 
 /// Content type of [`text`].
@@ -79,6 +83,10 @@ impl Collector for Page {
             series.push(Series { labels: labels(endpoint, &label), stats });
         }
         sagemaker(encoder, &series)?;
+        match &endpoint.fleet {
+            Fleet::Many(hot) => many(encoder, hot)?,
+            Fleet::Variants(traffic) => variants(encoder, endpoint, traffic)?,
+        }
         let build = Info::new(endpoint.build());
         let Name { name, help } = metric::BUILD;
         build.encode(encoder.encode_descriptor(name, help, None, MetricType::Info)?)
@@ -112,6 +120,51 @@ fn sagemaker(encoder: &mut DescriptorEncoder<'_>, series: &[Series]) -> fmt::Res
     counters(encoder, metric::SAGEMAKER_MODEL_ERRORS, series, &failed)?;
     histograms(encoder, metric::SAGEMAKER_MODEL_LATENCY, series, |stats| &stats.model)?;
     histograms(encoder, metric::SAGEMAKER_OVERHEAD_LATENCY, series, |stats| &stats.overhead)
+}
+
+/// Who has which part of the traffic, and what the shadow's answers came to.
+fn variants(
+    encoder: &mut DescriptorEncoder<'_>,
+    endpoint: &Endpoint,
+    traffic: &Traffic,
+) -> fmt::Result {
+    let Name { name, help } = metric::VARIANT_WEIGHT;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for variant in &traffic.table().variants {
+        let label = Label { variant: variant.name().into(), model: None };
+        let labels = labels(endpoint, &label);
+        let labels = labels.as_slice();
+        ConstGauge::new(variant.weight).encode(family.encode_family(&labels)?)?;
+    }
+    counter(encoder, metric::MODEL_SWAPS, traffic.swaps.load(Ordering::Relaxed))?;
+    counter(encoder, metric::MODEL_SWAP_FAILURES, traffic.swap_failures.load(Ordering::Relaxed))?;
+    let rolled_back = matches!(traffic.progressed(), Some(Progress::RolledBack(_)));
+    counter(encoder, metric::ROLLBACKS, u64::from(rolled_back))?;
+    let Some(shadow) = &traffic.shadow else { return Ok(()) };
+    let counts = shadow.counts();
+    counter(encoder, metric::SHADOW_COMPARED, counts.compared)?;
+    counter(encoder, metric::SHADOW_DIFFERENT, counts.different)?;
+    counter(encoder, metric::SHADOW_FAILED, counts.failed)?;
+    counter(encoder, metric::SHADOW_DROPPED, counts.dropped)?;
+    let Name { name, help } = metric::SHADOW_LARGEST;
+    let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(counts.largest).encode(encoder)
+}
+
+/// What SageMaker tells of multi-model endpoints, and what the models take.
+fn many(encoder: &mut DescriptorEncoder<'_>, hot: &Hot) -> fmt::Result {
+    let (models, bytes) = hot.size();
+    gauge(encoder, metric::LOADED_MODEL_COUNT, models as u64)?;
+    gauge(encoder, metric::MODELS_BYTES, bytes)?;
+    hot.counts(|counts| {
+        counter(encoder, metric::MODEL_LOADS, counts.loads.get())?;
+        counter(encoder, metric::MODEL_LOAD_FAILURES, counts.failures.get())?;
+        counter(encoder, metric::MODEL_UNLOADS, counts.unloads.get())?;
+        counter(encoder, metric::MODEL_CACHE_MISSES, counts.misses.get())?;
+        let micros = (MICROS, 1e-3);
+        histogram(encoder, metric::MODEL_LOADING_TIME, &counts.load_time, micros)?;
+        histogram(encoder, metric::MODEL_LOADING_WAIT_TIME, &counts.wait_time, micros)
+    })
 }
 
 fn counters(

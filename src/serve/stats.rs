@@ -42,6 +42,11 @@ impl Histogram {
         self.sum.add(value);
     }
 
+    /// A time, in buckets as all times are.
+    pub(super) fn see_time(&self, time: Duration) {
+        self.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+    }
+
     fn take_in(&self, other: &Histogram) {
         self.counts.iter().zip(&other.counts).for_each(|(mine, theirs)| mine.add(theirs.get()));
         self.sum.add(other.sum.get());
@@ -73,6 +78,59 @@ impl Answers {
     }
 }
 
+/// Times told apart to an eighth: fine enough for the quantiles that a rollout is judged by.
+#[derive(Debug)]
+pub(super) struct Fine([Count; Fine::BUCKETS]);
+
+impl Default for Fine {
+    fn default() -> Fine {
+        Fine(std::array::from_fn(|_| Count::default()))
+    }
+}
+
+impl Fine {
+    /// Up to an hour.
+    const BUCKETS: usize = 256;
+    /// 1024 ns, below which nothing is told apart.
+    const UNIT_BITS: u32 = 10;
+
+    fn see(&self, time: Duration) {
+        let value = time.as_nanos() as u64 >> Fine::UNIT_BITS;
+        let bucket = match value {
+            0..8 => value,
+            _ => {
+                let octave = u64::from(value.ilog2());
+                (octave - 2) * 8 + ((value >> (octave - 3)) & 7)
+            }
+        };
+        self.0[(bucket as usize).min(Fine::BUCKETS - 1)].add(1);
+    }
+
+    /// The time below which a bucket's values lie.
+    fn bound(bucket: usize) -> Duration {
+        let (octave, eighth) = (bucket / 8, bucket as u64 % 8);
+        let units = if octave == 0 { eighth + 1 } else { (9 + eighth) << (octave - 1) };
+        Duration::from_nanos(units << Fine::UNIT_BITS)
+    }
+
+    /// The quantile of what was seen between two moments, at most an eighth too high.
+    pub(super) fn quantile_since(before: &Fine, now: &Fine, quantile: f64) -> Option<Duration> {
+        let counts = || now.0.iter().zip(&before.0).map(|(now, before)| now.get() - before.get());
+        let total: u64 = counts().sum();
+        let rank = ((total as f64 * quantile).ceil() as u64).max(1);
+        let mut sum = 0;
+        let reached = counts().position(|count| {
+            sum += count;
+            sum >= rank
+        });
+        reached.filter(|_| total > 0).map(Fine::bound)
+    }
+
+    fn take_in(&self, other: &Fine) {
+        self.0.iter().zip(&other.0).for_each(|(mine, theirs)| mine.add(theirs.get()));
+    }
+}
+
 /// What one thread counts of one model or variant; never on a cache line with another thread's.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -88,9 +146,22 @@ pub(super) struct Stats {
     pub(super) model: Histogram,
     pub(super) overhead: Histogram,
     pub(super) batch: Histogram,
+    /// Of variants: from body to answer, whatever the status.
+    pub(super) took: Option<Box<Fine>>,
 }
 
 impl Stats {
+    /// With what a rollout looks at.
+    pub(super) fn with_quantiles() -> Stats {
+        Stats { took: Some(Box::default()), ..Stats::default() }
+    }
+
+    pub(super) fn all_took(&self, time: Duration) {
+        if let Some(fine) = &self.took {
+            fine.see(time);
+        }
+    }
+
     /// Adds what another counted.
     pub(super) fn take_in(&self, other: &Stats) {
         for (mine, theirs) in [
@@ -108,14 +179,17 @@ impl Stats {
         self.model.take_in(&other.model);
         self.overhead.take_in(&other.overhead);
         self.batch.take_in(&other.batch);
+        if let (Some(mine), Some(theirs)) = (&self.took, &other.took) {
+            mine.take_in(theirs);
+        }
     }
 
     pub(super) fn model_took(&self, time: Duration) {
-        self.model.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+        self.model.see_time(time);
     }
 
     pub(super) fn overhead_took(&self, time: Duration) {
-        self.overhead.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+        self.overhead.see_time(time);
     }
 
     pub(super) fn batch_of(&self, rows: usize) {
@@ -126,6 +200,18 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_is_at_most_an_eighth_too_high() {
+        for micros in [1, 3, 9, 100, 1_234, 50_000, 2_000_000_000] {
+            let (before, now) = (Fine::default(), Fine::default());
+            (0..100).for_each(|_| now.see(Duration::from_micros(micros)));
+            let found = Fine::quantile_since(&before, &now, 0.99).unwrap().as_nanos() as f64;
+            let true_one = micros as f64 * 1e3;
+            assert!(found > true_one && found <= 1.125 * true_one + 1_024.0, "{micros}: {found}");
+        }
+        assert_eq!(Fine::quantile_since(&Fine::default(), &Fine::default(), 0.99), None);
+    }
 
     #[test]
     fn a_value_falls_into_the_first_bucket_that_holds_it() {

@@ -5,15 +5,19 @@
 //! `binary_tensor_data`, `model_repository` and `statistics`. There is one version of each model,
 //! "1". Errors are `{"error": "..."}`.
 
+use std::sync::Arc;
+
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::codec::Refusal;
-use super::endpoint::Endpoint;
+use super::container::{self, decoded};
+use super::endpoint::{Endpoint, Fleet};
+use super::hot::{Hot, Listed, State};
 use super::served::Served;
 use super::stats::Count;
 use crate::data::oip::{DataType, INPUT, Tensor};
-use crate::http::{Reply, Stage, reply};
+use crate::http::{Denied, Reply, Stage, reply};
 
 /// What a path below `/v2` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +43,24 @@ pub(super) enum About {
     Statistics,
 }
 
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 
 impl Path<'_> {
+    /// The model it names.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Path::Model(name, _) | Path::Infer(name) | Path::Load(name) | Path::Unload(name) => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it changes which models are loaded.
+    pub(super) fn is_managing(&self) -> bool {
+        matches!(self, Path::Load(_) | Path::Unload(_))
+    }
+
     /// Reads what follows `/v2`.
     pub(super) fn of(rest: &str) -> Path<'_> {
         let mut parts = rest.trim_start_matches('/').split('/');
@@ -94,28 +113,80 @@ impl Path<'_> {
 }
 
 /// Answers everything but an inference.
-pub(super) fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply {
-    let known = |name: &str| name == endpoint.name();
-    match path {
-        Path::Server => ok(&server()),
-        Path::Live => reply::empty(StatusCode::OK),
-        Path::Ready | Path::Model(_, About::Ready) if stage != Stage::Open => {
+pub(super) async fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply {
+    match (&endpoint.fleet, path) {
+        (_, Path::Server) => ok(&server()),
+        (_, Path::Live) => reply::empty(StatusCode::OK),
+        (_, Path::Ready | Path::Model(_, About::Ready)) if stage != Stage::Open => {
             error(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
         }
-        Path::Ready => reply::empty(StatusCode::OK),
-        Path::Model(name, _) | Path::Infer(name) | Path::Load(name) | Path::Unload(name)
-            if !known(name) =>
-        {
-            unknown_model(name)
+        (_, Path::Ready) => reply::empty(StatusCode::OK),
+        (_, Path::Infer(_) | Path::Unknown) => {
+            error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2")
+        }
+        (_, Path::Statistics) => statistics_of(&endpoint.loaded()),
+        (Fleet::Variants(_), path) => of_variants(endpoint, path),
+        (Fleet::Many(hot), path) => match of_many(hot, path).await {
+            Ok(reply) => reply,
+            Err(why) => refusal(&why),
+        },
+    }
+}
+
+/// What is asked about one of many models.
+async fn of_many(hot: &Arc<Hot>, path: Path<'_>) -> Result<Reply, Refusal> {
+    let is_loaded = |name: &str| hot.loaded(name).ok_or_else(|| container::not_loaded(name));
+    Ok(match path {
+        Path::Model(name, about) => {
+            let name = decoded(name);
+            match about {
+                About::Metadata => ok(&metadata(&*hot.find(&name).await?)),
+                About::Config => ok(&config(&*hot.find(&name).await?)),
+                About::Statistics => statistics_of(&[is_loaded(&name)?]),
+                About::Ready => match hot.loaded(&name) {
+                    Some(_) => reply::empty(StatusCode::OK),
+                    None => error(StatusCode::BAD_REQUEST, "the model is not loaded"),
+                },
+            }
+        }
+        Path::Index => {
+            let line = |listed: Listed| {
+                let (state, reason) = match listed.state {
+                    State::Ready => ("READY", String::new()),
+                    State::Unloaded => ("UNAVAILABLE", "unloaded".to_owned()),
+                    State::Broken(why) => ("UNAVAILABLE", why),
+                };
+                json!({"name": listed.name, "version": VERSION, "state": state, "reason": reason})
+            };
+            ok(&hot.list().await?.into_iter().map(line).collect())
+        }
+        Path::Load(name) => {
+            let name = decoded(name);
+            match hot.loaded(&name) {
+                Some(_) => drop(hot.ask_refresh(&name).await?),
+                None => drop(hot.find(&name).await?),
+            }
+            reply::empty(StatusCode::OK)
+        }
+        Path::Unload(name) => {
+            hot.unload(&decoded(name))?;
+            reply::empty(StatusCode::OK)
+        }
+        _ => error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2"),
+    })
+}
+
+/// What is asked about the only model there is.
+fn of_variants(endpoint: &Endpoint, path: Path<'_>) -> Reply {
+    let known = |name: &str| name == endpoint.name();
+    match path {
+        Path::Model(name, _) | Path::Load(name) | Path::Unload(name) if !known(name) => {
+            refusal(&unknown(name))
         }
         Path::Model(_, About::Ready) => reply::empty(StatusCode::OK),
         Path::Model(_, About::Metadata) => of_first(endpoint, metadata),
         Path::Model(_, About::Config) => of_first(endpoint, config),
-        Path::Model(_, About::Statistics) | Path::Statistics => {
-            let loaded = endpoint.loaded();
-            let all: Vec<Value> = loaded.iter().map(|served| statistics(served)).collect();
-            ok(&json!({"model_stats": all}))
-        }
+        Path::Model(_, About::Statistics) => statistics_of(&endpoint.loaded()),
         Path::Index => ok(&json!([{
             "name": endpoint.name(), "version": VERSION, "state": "READY", "reason": "",
         }])),
@@ -125,16 +196,20 @@ pub(super) fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply
             StatusCode::BAD_REQUEST,
             "this endpoint serves one model and cannot unload it; stop the server instead",
         ),
-        Path::Infer(_) | Path::Unknown => {
-            error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2")
-        }
+        _ => error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2"),
     }
 }
 
+fn statistics_of(loaded: &[Arc<Served>]) -> Reply {
+    let all: Vec<Value> = loaded.iter().map(|served| statistics(served)).collect();
+    ok(&json!({"model_stats": all}))
+}
+
 /// What a caller who names another model is told.
-pub(super) fn unknown_model(name: &str) -> Reply {
+pub(super) fn unknown(name: &str) -> Refusal {
     let shown: String = name.chars().take(100).collect();
-    error(StatusCode::NOT_FOUND, &format!("Request for unknown model: '{shown}' is not found"))
+    let what = format!("Request for unknown model: '{shown}' is not found");
+    Refusal::new(StatusCode::NOT_FOUND, what).runtime("ValidationError")
 }
 
 /// A refused inference in the protocol's form.
@@ -148,6 +223,11 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         Some(seconds) => reply::retry_after(reply, seconds),
         None => reply,
     }
+}
+
+/// What a caller without a token is told.
+pub(super) fn denied(why: Denied) -> Reply {
+    error(StatusCode::UNAUTHORIZED, &format!("{}: {}", why.message(), why.help()))
 }
 
 /// Variants of one model are told apart by nobody here: the first speaks for all.
