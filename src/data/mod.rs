@@ -23,6 +23,7 @@ mod libsvm;
 mod nested;
 mod number;
 mod parquet;
+pub mod protobuf;
 mod record;
 mod recordio;
 mod roles;
