@@ -206,8 +206,7 @@ impl Reader {
         let Some(line) = text.split(|byte| *byte == b'\n').find(blank) else { return Ok(None) };
         let object = object(line, 0)?;
         let (mut names, mut keys) = (Vec::new(), HashMap::new());
-        let flat =
-            Flat::of(&object, &[]).map_err(|(what, help)| broken(0, what, &help))?;
+        let flat = Flat::of(&object, &[]).map_err(|(what, help)| broken(0, what, &help))?;
         for (key, value) in flat.values {
             let width = value.as_array().map_or(1, Vec::len);
             keys.insert(key.clone(), (names.len(), width));
