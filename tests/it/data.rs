@@ -295,9 +295,12 @@ fn values_within_objects_are_columns_named_with_a_dot() {
         ),
         (
             "{\"c\":{\"d\":1},\"label\":0}",
-            "line 2, column 2: an object stands where the first line has one value",
+            "line 2, column 2 (c): an object stands where the first line has one value",
         ),
-        ("{\"a\":{\"b\":\"x\"},\"label\":0}", "line 2, column 1: the text \"x\" stands where"),
+        (
+            "{\"a\":{\"b\":\"x\"},\"label\":0}",
+            "line 2, column 1 (a.b): the text \"x\" stands where",
+        ),
     ] {
         let told = complaint(format!("{row}{line}\n").as_bytes(), &json_lines(LabelColumn::First));
         assert!(told.starts_with(&format!("a.csv, {expected}")), "{line}\n says: {told}");
