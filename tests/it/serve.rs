@@ -6,6 +6,7 @@ mod door;
 mod grpc;
 mod http2;
 mod many;
+mod openapi;
 mod runtime;
 mod smuggling;
 mod v2;

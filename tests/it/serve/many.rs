@@ -208,6 +208,21 @@ fn a_name_cannot_leave_its_folder() {
 }
 
 #[test]
+fn a_name_that_no_file_can_have_is_a_model_that_is_not_there() {
+    let folder = TempDir::new().unwrap();
+    let running = start(of_folder(folder.path()));
+    let mut client = Client::new(running.address());
+    let long = "a".repeat(300);
+    for name in [long.as_str(), "a%00b"] {
+        let path = format!("/v2/models/{name}");
+        assert_eq!(ask(&mut client, "GET", &path, "", "").status, 404, "{name}");
+    }
+    assert_eq!(invoke(&mut client, &long).status, 404);
+    let body = serde_json::json!({"model_name": "x", "url": "a/".repeat(4_000)}).to_string();
+    assert_eq!(ask(&mut client, "POST", "/models", "", &body).status, 404);
+}
+
+#[test]
 fn the_platform_loads_lists_and_unloads_models() {
     let folder = TempDir::new().unwrap();
     put(folder.path(), "a.tar.gz", &pair().bytes[0]);
