@@ -9,6 +9,7 @@ mod many;
 mod openapi;
 mod runtime;
 mod smuggling;
+mod soak;
 mod v2;
 mod variants;
 
