@@ -7,8 +7,10 @@ mod formats;
 mod grpc;
 mod http2;
 mod many;
+mod openapi;
 mod runtime;
 mod smuggling;
+mod soak;
 mod v2;
 mod variants;
 
