@@ -56,6 +56,18 @@ pub enum Error {
         /// Whether `--header` could be what is missing.
         header: bool,
     },
+    /// The file's columns are not the model's.
+    #[error("column {at} is {found:?} where the model has {wanted:?}")]
+    Columns {
+        /// Which, from 1.
+        at: usize,
+        /// The file's name for it.
+        found: String,
+        /// The model's.
+        wanted: String,
+        /// Where the file has the column that belongs there, from 1.
+        elsewhere: Option<usize>,
+    },
     /// Rows to predict could not be read.
     #[error("{place}: cannot be read")]
     ReadData {
@@ -97,6 +109,7 @@ impl Fault for Error {
                 Kind::Caller
             }
             Error::File { .. } => Kind::Caller,
+            Error::Columns { .. } => Kind::Data,
             Error::Place { source } => source.kind(),
             Error::Data { source, .. } => source.kind(),
             Error::ReadData { .. } | Error::WriteData { .. } | Error::Output(_) => {
@@ -125,6 +138,13 @@ impl Fault for Error {
             Error::Stopped { place, resume, .. } => {
                 Some(format!("the checkpoint is kept at {place}; go on with `{resume}`"))
             }
+            Error::Columns { wanted, elsewhere, .. } => Some(match elsewhere {
+                Some(at) => format!(
+                    "{wanted:?} is column {at} of the file: bring the columns into the model's order, \
+                     which `smrt inspect` shows"
+                ),
+                None => "`smrt inspect` shows the model's columns, in their order".into(),
+            }),
             Error::File { .. } => Some("name a file that you may read".into()),
             Error::WriteData { .. } | Error::Output(_) => Some("is the disk full?".into()),
             Error::ReadData { .. } | Error::Signal(_) => None,

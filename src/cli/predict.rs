@@ -167,8 +167,13 @@ impl Options {
             ..channel::Options::new("data")
         };
         let explained = |source| Error::Data { source, header: !self.header };
-        for batch in batches(objects, &format, &options).map_err(explained)? {
+        let mut read = batches(objects, &format, &options).map_err(explained)?;
+        let mut compared = false;
+        while let Some(batch) = read.next() {
             let batch = batch.map_err(explained)?;
+            if !std::mem::replace(&mut compared, true) {
+                same_columns(&read.columns(), &model.manifest.signature.columns)?;
+            }
             // A model reads row after row; a decoded batch stands column after column.
             let rows = batch.features.as_standard_layout();
             if !take(&model.predict_with(rows.view(), &self.ask())?)? {
@@ -192,6 +197,24 @@ impl Options {
             reader: Box::new(Lazy::new(store, object)),
         };
         Ok(listed.into_iter().map(lazy).collect())
+    }
+}
+
+/// Columns are taken by their place: where both sides name them, the names must agree.
+fn same_columns(found: &[String], wanted: &[String]) -> Result<(), Failure> {
+    if found.is_empty() || wanted.is_empty() {
+        return Ok(());
+    }
+    let differ = found.iter().zip(wanted).position(|(found, wanted)| found != wanted);
+    match differ {
+        None => Ok(()),
+        Some(at) => Err(Error::Columns {
+            at: at + 1,
+            found: found[at].clone(),
+            wanted: wanted[at].clone(),
+            elsewhere: found.iter().position(|name| *name == wanted[at]).map(|at| at + 1),
+        }
+        .into()),
     }
 }
 
