@@ -283,3 +283,24 @@ fn a_job_trains_from_s3_and_is_asked_there_by_the_environment_alone() {
         assert_eq!(stored, answers);
     }
 }
+
+#[test]
+fn columns_in_another_order_are_named_instead_of_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    write_job(home, 1);
+    let rows = fs::read_to_string(home.join("train.csv")).unwrap();
+    fs::write(home.join("train.csv"), format!("label,x,y\n{rows}")).unwrap();
+    let job = fs::read_to_string(home.join("job.toml")).unwrap();
+    let job = job.replace("uri = \"train.csv\"\n", "uri = \"train.csv\"\nheader = true\n");
+    fs::write(home.join("job.toml"), job).unwrap();
+    done(smrt(home, &["train", "job.toml"]));
+    fs::write(home.join("same.csv"), "x,y\n0.5,0.25\n").unwrap();
+    assert_eq!(done(smrt(home, &["predict", "--header", ARTIFACT, "same.csv"])).lines().count(), 1);
+    fs::write(home.join("turned.csv"), "y,x\n0.25,0.5\n").unwrap();
+    let refused = smrt(home, &["predict", "--header", ARTIFACT, "turned.csv"]).output().unwrap();
+    assert_eq!((refused.status.code(), &refused.stdout[..]), (Some(1), &b""[..]));
+    let said = text(&refused.stderr);
+    assert!(said.contains("column 1 is \"y\" where the model has \"x\""), "{said}");
+    assert!(said.contains("\"x\" is column 2 of the file"), "{said}");
+}
