@@ -1,9 +1,14 @@
 //! How the channels of a job share its memory.
 
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
+use ndarray::Array2;
+
 use crate::data::channel::{Options, Spill};
-use crate::data::{self, Dataset, pages};
+use crate::data::pages::{self, PageWriter, Pages};
+use crate::data::{self, Dataset};
 use crate::spec::train::{Channel, TrainingJob};
 
 use super::error::Error;
@@ -29,14 +34,11 @@ impl Memory {
         channels: &[(&str, &Channel, Chosen)],
     ) -> Memory {
         let limit = spec.resources.memory_bytes_max;
-        let scratches = || -> Arc<dyn pages::Scratches> {
-            Arc::new(Scratches::new(&spec.resources, &spec.output.key))
-        };
         Memory {
             limit,
             left: limit,
             stored: channels.iter().map(|(_, _, chosen)| chosen.bytes()).sum::<u64>().max(1),
-            scratches: streams.then(scratches),
+            scratches: scratches(spec, streams),
         }
     }
 
@@ -77,10 +79,11 @@ impl Memory {
         }
     }
 
-    /// Makes sparse rows whole, if they fit into the memory that is left.
+    /// Makes sparse rows whole: in memory if they fit into what is left, on disk else, where that
+    /// is allowed.
     ///
     /// # Errors
-    /// [`Error::Whole`] when they do not.
+    /// [`Error::Whole`] when they do not fit and may not go to disk; when the disk fails.
     pub(super) fn fill(
         &mut self,
         name: &str,
@@ -89,6 +92,17 @@ impl Memory {
     ) -> Result<(), Error> {
         let Some(sparse) = dataset.sparse.take() else { return Ok(()) };
         let whole_bytes = 4 * sparse.rows() as u64 * sparse.width as u64;
+        if whole_bytes > self.left
+            && let Some(scratches) = &self.scratches
+        {
+            let rows = |range| sparse.dense_rows(range, absent.value());
+            let pages =
+                to_disk(scratches.clone(), sparse.width, sparse.rows(), self.left / 2, rows);
+            dataset.features = Array2::zeros((sparse.rows(), 0));
+            dataset.pages = Some(pages.map_err(|source| scratch_failed(name, source))?);
+            self.left += sparse_bytes(&sparse);
+            return Ok(());
+        }
         if whole_bytes > self.left {
             return Err(Error::Whole {
                 channel: name.to_owned(),
@@ -107,6 +121,41 @@ impl Memory {
     fn part(&self, chosen: &Chosen) -> f64 {
         chosen.bytes() as f64 / self.stored as f64
     }
+}
+
+/// Where rows go that do not fit; `None` when the algorithm wants them in memory.
+pub(super) fn scratches(spec: &TrainingJob, streams: bool) -> Option<Arc<dyn pages::Scratches>> {
+    streams.then(|| -> Arc<dyn pages::Scratches> {
+        Arc::new(Scratches::new(&spec.resources, &spec.output.key))
+    })
+}
+
+/// Writes `count` rows of `width` numbers to disk as `rows` makes them, some at a time; work on
+/// them may take `room_bytes` of memory.
+///
+/// # Errors
+/// When the disk fails.
+pub(super) fn to_disk(
+    scratches: Arc<dyn pages::Scratches>,
+    width: usize,
+    count: usize,
+    room_bytes: u64,
+    rows: impl Fn(Range<usize>) -> Array2<f32>,
+) -> io::Result<Arc<Pages>> {
+    const STEP_BYTES: usize = 1 << 20;
+    let step = (STEP_BYTES / (4 * width.max(1))).max(1);
+    let mut writer = PageWriter::new(scratches, width)?;
+    for from in (0..count).step_by(step) {
+        let rows = rows(from..(from + step).min(count));
+        writer.push(rows.as_slice().expect("rows stand one after the other"))?;
+    }
+    writer.finish(room_bytes).map(Arc::new)
+}
+
+/// The disk failed while rows of a channel were put aside.
+pub(super) fn scratch_failed(channel: &str, source: io::Error) -> Error {
+    let source = data::Error::Scratch { channel: format!("channels.{channel}"), source };
+    Error::Data { channel: channel.to_owned(), source: Box::new(source) }
 }
 
 /// What a dataset holds in memory.

@@ -21,6 +21,7 @@ use super::Sealing;
 use super::channels;
 use super::checkpoint::Keeper;
 use super::error::Error;
+use super::memory;
 use super::report::Report;
 use super::stop::{Stop, Watch};
 
@@ -141,7 +142,8 @@ impl<'a> Job<'a> {
             true => channels,
             false => {
                 let memory_bytes_max = self.spec.resources.memory_bytes_max;
-                pool.install(|| channels::expand(channels, memory_bytes_max))?
+                let scratches = memory::scratches(&self.spec, streams);
+                pool.install(|| channels::expand(channels, memory_bytes_max, scratches))?
             }
         };
         let effective = trainer.effective();

@@ -152,8 +152,7 @@ impl Trainer for Booster {
     }
 
     fn streams(&self) -> bool {
-        // Folds are cut out of rows in memory.
-        self.settings.folds.is_none()
+        true
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
