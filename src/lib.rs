@@ -33,8 +33,9 @@ pub mod fault;
 pub mod spec;
 pub mod telemetry;
 
-// The borders: bytes in and out, sealed bytes, requests.
+// The borders: bytes in and out, sealed bytes, requests, callers.
 pub mod http;
+pub mod iam;
 pub mod seal;
 pub mod store;
 
@@ -49,9 +50,11 @@ pub mod model;
 pub mod load;
 pub mod serve;
 pub mod train;
+pub mod transform;
 
-// The door.
+// The doors.
 pub mod cli;
+pub mod kms;
 
 pub use error::Error;
 pub use model::Model;

@@ -1,7 +1,6 @@
 //! Rows in host memory.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::Array2;
@@ -138,13 +137,8 @@ impl Sparse {
 
     /// Rows × columns with `absent` where a row has no entry.
     pub fn dense(&self, absent: f32) -> Array2<f32> {
-        self.dense_rows(0..self.rows(), absent)
-    }
-
-    /// The same for some of the rows.
-    pub fn dense_rows(&self, rows: Range<usize>, absent: f32) -> Array2<f32> {
-        let mut dense = Array2::from_elem((rows.len(), self.width), absent);
-        for (row, mut cells) in rows.zip(dense.rows_mut()) {
+        let mut dense = Array2::from_elem((self.rows(), self.width), absent);
+        for (row, mut cells) in dense.rows_mut().into_iter().enumerate() {
             let (columns, values) = self.row(row);
             for (column, value) in columns.iter().zip(values) {
                 cells[*column as usize] = *value;

@@ -4,11 +4,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array2, Axis, Slice};
-
 use crate::algorithm::expand::Expansion;
 use crate::algorithm::{Channels, Reads};
-use crate::data::pages::Scratches;
 use crate::data::{self, Categories, Dataset, Vocabulary};
 use crate::spec::problem::Problems;
 use crate::spec::train::{Channel, Compression, LabelColumn, Media, TrainingJob, WeightColumn};
@@ -16,13 +13,13 @@ use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 
 use super::error::Error;
-use super::memory::{Memory, bytes_of, scratch_failed, to_disk};
+use super::memory::{Memory, bytes_of};
 use super::objects::{Chosen, choose};
 use super::report::ChannelReport;
 
 /// Reads every channel of the job, each object once. They share `resources.memory_bytes_max`; rows
-/// that do not fit go to disk when the algorithm `streams`. Sparse rows are filled up where the
-/// algorithm does not read them.
+/// that do not fit go to disk when the algorithm `streams`. Sparse rows are filled up, likewise, where
+/// the algorithm does not read them.
 ///
 /// # Errors
 /// When a channel is missing or empty, its data are not what the job says, or two channels do not
@@ -101,8 +98,9 @@ pub(super) fn read(
     let whole =
         |slot: &Option<(_, Dataset)>| slot.as_ref().is_some_and(|(_, d)| d.sparse.is_none());
     if !reads.sparse || datasets.iter().any(whole) {
-        for (name, dataset) in datasets.iter_mut().flatten() {
+        for ((name, dataset), report) in datasets.iter_mut().flatten().zip(&mut reports) {
             memory.fill(name, dataset, reads.absent)?;
+            report.streamed = dataset.pages.is_some();
         }
     }
     let mut take = |wanted: &str| {
@@ -122,13 +120,8 @@ pub(super) fn read(
 /// else already.
 ///
 /// # Errors
-/// When the words make too many columns; when the rows do not fit into memory then and may not go
-/// to disk, or the disk fails.
-pub(super) fn expand(
-    channels: Channels,
-    memory_bytes_max: u64,
-    scratches: Option<Arc<dyn Scratches>>,
-) -> Result<Channels, Error> {
+/// When the words make too many columns, or the rows do not fit into memory then.
+pub(super) fn expand(channels: Channels, memory_bytes_max: u64) -> Result<Channels, Error> {
     let Channels { train, validation, test } = channels;
     let Some(expansion) = Expansion::of(train.width(), &train.categories)? else {
         return Ok(Channels { train, validation, test });
@@ -136,18 +129,19 @@ pub(super) fn expand(
     let mut left = memory_bytes_max;
     let mut wide = |name: &str, dataset: Dataset| {
         if dataset.pages.is_some() {
-            return widen(dataset, &expansion).map_err(|source| scratch_failed(name, source));
+            let refused = |source| Error::Data {
+                channel: name.to_owned(),
+                source: Box::new(data::Error::Scratch {
+                    channel: format!("channels.{name}"),
+                    source,
+                }),
+            };
+            return widen(dataset, &expansion).map_err(refused);
         }
         // While a channel is expanded, both forms of it stand in memory.
         let rows = dataset.rows() as u64;
         let wide_bytes = 4 * rows * expansion.width() as u64;
         let needed_bytes = wide_bytes + bytes_of(&dataset);
-        if needed_bytes > left
-            && let Some(scratches) = &scratches
-        {
-            return aside(scratches.clone(), dataset, &expansion, left / 2)
-                .map_err(|source| scratch_failed(name, source));
-        }
         if needed_bytes > left {
             let source = data::Error::Memory {
                 channel: format!("channels.{name}, with a column for each word,"),
@@ -163,25 +157,6 @@ pub(super) fn expand(
     let validation = validation.map(|dataset| wide("validation", dataset)).transpose()?;
     let test = test.map(|dataset| wide("test", dataset)).transpose()?;
     Ok(Channels { train, validation, test })
-}
-
-/// Rows in memory that do not fit there once they are expanded: they go to disk.
-fn aside(
-    scratches: Arc<dyn Scratches>,
-    dataset: Dataset,
-    expansion: &Expansion,
-    room_bytes: u64,
-) -> io::Result<Dataset> {
-    let rows = |range| expansion.rows(dataset.features.slice_axis(Axis(0), Slice::from(range)));
-    let pages = to_disk(scratches, expansion.width(), dataset.rows(), room_bytes, rows)?;
-    let columns = expansion.names(&dataset.columns, &dataset.categories).into();
-    Ok(Dataset {
-        features: Array2::zeros((dataset.rows(), 0)),
-        columns,
-        categories: Categories::new(),
-        pages: Some(pages),
-        ..dataset
-    })
 }
 
 /// The same for rows on disk: they are written anew.

@@ -1,19 +1,18 @@
 //! How the channels of a job share its memory.
 
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
-use ndarray::Array2;
-
 use crate::data::channel::{Options, Spill};
-use crate::data::pages::{self, PageWriter, Pages};
-use crate::data::{self, Dataset};
+use crate::data::{self, Dataset, pages};
 use crate::spec::train::{Channel, TrainingJob};
 
 use super::error::Error;
 use super::objects::Chosen;
 use super::scratch::Scratches;
+
+/// Sparse rows may take, filled up on disk, as many times the memory of the job.
+const FILLED_MAX: u64 = 64;
 
 /// `resources.memory_bytes_max`, and what is left of it.
 pub(super) struct Memory {
@@ -34,11 +33,14 @@ impl Memory {
         channels: &[(&str, &Channel, Chosen)],
     ) -> Memory {
         let limit = spec.resources.memory_bytes_max;
+        let scratches = || -> Arc<dyn pages::Scratches> {
+            Arc::new(Scratches::new(&spec.resources, &spec.output.key))
+        };
         Memory {
             limit,
             left: limit,
             stored: channels.iter().map(|(_, _, chosen)| chosen.bytes()).sum::<u64>().max(1),
-            scratches: scratches(spec, streams),
+            scratches: streams.then(scratches),
         }
     }
 
@@ -79,11 +81,11 @@ impl Memory {
         }
     }
 
-    /// Makes sparse rows whole: in memory if they fit into what is left, on disk else, where that
-    /// is allowed.
+    /// Makes sparse rows whole: in memory if they fit into what is left, else on disk if the
+    /// algorithm streams.
     ///
     /// # Errors
-    /// [`Error::Whole`] when they do not fit and may not go to disk; when the disk fails.
+    /// [`Error::Whole`] when they do not fit; [`Error::Data`] when the disk fails.
     pub(super) fn fill(
         &mut self,
         name: &str,
@@ -92,18 +94,14 @@ impl Memory {
     ) -> Result<(), Error> {
         let Some(sparse) = dataset.sparse.take() else { return Ok(()) };
         let whole_bytes = 4 * sparse.rows() as u64 * sparse.width as u64;
-        if whole_bytes > self.left
-            && let Some(scratches) = &self.scratches
-        {
-            let rows = |range| sparse.dense_rows(range, absent.value());
-            let pages =
-                to_disk(scratches.clone(), sparse.width, sparse.rows(), self.left / 2, rows);
-            dataset.features = Array2::zeros((sparse.rows(), 0));
-            dataset.pages = Some(pages.map_err(|source| scratch_failed(name, source))?);
-            self.left += sparse_bytes(&sparse);
+        if whole_bytes <= self.left {
+            dataset.features = sparse.dense(absent.value());
+            self.left = (self.left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
             return Ok(());
         }
-        if whole_bytes > self.left {
+        // Wide rows that hold next to nothing would fill the disk before anything is learned.
+        let bearable = whole_bytes / FILLED_MAX <= self.limit;
+        let Some(scratches) = self.scratches.as_ref().filter(|_| bearable) else {
             return Err(Error::Whole {
                 channel: name.to_owned(),
                 rows: sparse.rows(),
@@ -112,9 +110,16 @@ impl Memory {
                 needed_bytes: self.limit - self.left + whole_bytes,
                 limit_bytes: self.limit,
             });
-        }
-        dataset.features = sparse.dense(absent.value());
-        self.left = (self.left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
+        };
+        let room_bytes = self.left / 2;
+        let pages = spill(&sparse, absent, scratches.clone(), room_bytes);
+        let pages = pages.map_err(|source| {
+            let channel = format!("channels.{name}");
+            let source = Box::new(data::Error::Scratch { channel, source });
+            Error::Data { channel: name.to_owned(), source }
+        })?;
+        dataset.pages = Some(Arc::new(pages));
+        self.left = (self.left + sparse_bytes(&sparse)).saturating_sub(room_bytes);
         Ok(())
     }
 
@@ -123,39 +128,24 @@ impl Memory {
     }
 }
 
-/// Where rows go that do not fit; `None` when the algorithm wants them in memory.
-pub(super) fn scratches(spec: &TrainingJob, streams: bool) -> Option<Arc<dyn pages::Scratches>> {
-    streams.then(|| -> Arc<dyn pages::Scratches> {
-        Arc::new(Scratches::new(&spec.resources, &spec.output.key))
-    })
-}
-
-/// Writes `count` rows of `width` numbers to disk as `rows` makes them, some at a time; work on
-/// them may take `room_bytes` of memory.
-///
-/// # Errors
-/// When the disk fails.
-pub(super) fn to_disk(
+/// Sparse rows, filled up a page at a time, on disk.
+fn spill(
+    sparse: &data::Sparse,
+    absent: data::Absent,
     scratches: Arc<dyn pages::Scratches>,
-    width: usize,
-    count: usize,
     room_bytes: u64,
-    rows: impl Fn(Range<usize>) -> Array2<f32>,
-) -> io::Result<Arc<Pages>> {
-    const STEP_BYTES: usize = 1 << 20;
-    let step = (STEP_BYTES / (4 * width.max(1))).max(1);
-    let mut writer = PageWriter::new(scratches, width)?;
-    for from in (0..count).step_by(step) {
-        let rows = rows(from..(from + step).min(count));
-        writer.push(rows.as_slice().expect("rows stand one after the other"))?;
+) -> io::Result<data::Pages> {
+    let mut writer = pages::PageWriter::new(scratches, sparse.width)?;
+    let mut cells = vec![0.0; sparse.width];
+    for row in 0..sparse.rows() {
+        cells.fill(absent.value());
+        let (columns, values) = sparse.row(row);
+        for (column, value) in columns.iter().zip(values) {
+            cells[*column as usize] = *value;
+        }
+        writer.push(&cells)?;
     }
-    writer.finish(room_bytes).map(Arc::new)
-}
-
-/// The disk failed while rows of a channel were put aside.
-pub(super) fn scratch_failed(channel: &str, source: io::Error) -> Error {
-    let source = data::Error::Scratch { channel: format!("channels.{channel}"), source };
-    Error::Data { channel: channel.to_owned(), source: Box::new(source) }
+    writer.finish(room_bytes)
 }
 
 /// What a dataset holds in memory.

@@ -17,13 +17,12 @@ use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::{Object, Store};
 
-use super::Sealing;
 use super::channels;
 use super::checkpoint::Keeper;
 use super::error::Error;
-use super::memory;
 use super::report::Report;
 use super::stop::{Stop, Watch};
+use crate::seal::Sealing;
 
 /// A training job about to run. Components are handed in; what is left out has a default.
 pub struct Job<'a> {
@@ -142,8 +141,7 @@ impl<'a> Job<'a> {
             true => channels,
             false => {
                 let memory_bytes_max = self.spec.resources.memory_bytes_max;
-                let scratches = memory::scratches(&self.spec, streams);
-                pool.install(|| channels::expand(channels, memory_bytes_max, scratches))?
+                pool.install(|| channels::expand(channels, memory_bytes_max))?
             }
         };
         let effective = trainer.effective();

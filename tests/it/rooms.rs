@@ -13,19 +13,35 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["telemetry", "spec", "fault"]),
     ("seal", &["telemetry", "spec", "fault"]),
     ("http", &["telemetry", "spec", "fault"]),
+    ("iam", &["telemetry", "spec", "fault"]),
     ("data", &["store", "telemetry", "spec", "fault"]),
     ("algorithm", &["data", "telemetry", "spec", "fault"]),
     ("model", &["algorithm", "data", "seal", "telemetry", "spec", "fault"]),
     ("train", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
+    ("transform", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
     ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",
-        &["model", "algorithm", "data", "store", "seal", "http", "telemetry", "spec", "fault"],
+        &[
+            "model",
+            "algorithm",
+            "data",
+            "store",
+            "seal",
+            "http",
+            "iam",
+            "telemetry",
+            "spec",
+            "fault",
+        ],
     ),
+    ("kms", &["http", "iam", "seal", "telemetry", "spec", "fault"]),
     (
         "cli",
         &[
+            "kms",
             "train",
+            "transform",
             "serve",
             "load",
             "model",
@@ -34,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "store",
             "seal",
             "http",
+            "iam",
             "telemetry",
             "spec",
             "fault",
@@ -56,17 +73,19 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("ring", &["seal"]),
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
-    ("zeroize", &["seal"]),
-    ("subtle", &["seal"]),
-    ("hyper", &["http", "serve"]),
+    ("hmac", &["iam", "seal"]),
+    ("argon2", &["seal"]),
+    ("zeroize", &["seal", "iam", "kms"]),
+    ("subtle", &["seal", "iam", "http"]),
+    ("hyper", &["http", "serve", "kms"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),
     ("httparse", &["load"]),
     ("tokio", &["store", "http", "serve", "load"]),
     ("rustls", &["store", "http"]),
     ("tar", &["model", "train"]),
-    ("flate2", &["model", "data"]),
-    ("ruzstd", &["data"]),
+    ("flate2", &["model", "data", "http"]),
+    ("ruzstd", &["data", "http"]),
     ("fast_float2", &["data"]),
     ("parquet", &["data"]),
     ("snap", &["data"]),
@@ -80,7 +99,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms in which waiting is allowed.
-const ASYNC: &[&str] = &["store", "http", "serve", "load"];
+const ASYNC: &[&str] = &["store", "http", "serve", "kms", "load"];
 
 struct File {
     room: String,

@@ -11,13 +11,11 @@ use super::draw::Draw;
 use super::ensemble;
 use super::labels::Prepared;
 use super::settings::{Folds, Settings};
-use std::sync::Arc;
-
 use crate::algorithm::{
-    Channels, Checkpoints, Context, Error, Features, Files, Fitted, Metric, Observer, Progress,
+    Channels, Checkpoints, Context, Error, Files, Fitted, Metric, Observer, Progress,
 };
-use crate::data::{Dataset, Labels, Pages};
-use ndarray::{Array2, Axis, concatenate};
+use crate::data::{Dataset, Labels};
+use ndarray::{Axis, concatenate};
 
 /// File name of a fold's model in the archive.
 fn file(fold: usize) -> String {
@@ -69,8 +67,8 @@ pub fn fit(
         let parts = parts(settings, folds.parts, &labels, context.seed, round);
         let held: Vec<bool> = parts.iter().map(|part| *part == number % folds.parts).collect();
         let channels = Channels {
-            train: taken(&all, |row| !held[row])?,
-            validation: Some(taken(&all, |row| held[row])?),
+            train: taken(&all, |row| !held[row]),
+            validation: Some(taken(&all, |row| held[row])),
             test: None,
         };
         let mut observer = Folding { inner: context.observer, number, total };
@@ -169,18 +167,8 @@ fn joined(train: &Dataset, validation: Option<&Dataset>) -> Result<Dataset, Erro
         what: format!("train and validation cannot be put together for _kfold: {what}"),
         help: "give both the same columns, labels and weights, or leave validation out".into(),
     };
-    let differ = || refuse("they differ in columns");
-    let aside = train.pages.as_ref().or(more.pages.as_ref());
-    let pages = match aside {
-        None => None,
-        Some(_) if train.width() != more.width() => return Err(differ()),
-        Some(aside) => Some(one_below_the_other(aside, &[train, more])?),
-    };
-    let features = match &pages {
-        Some(pages) => Array2::zeros((pages.rows(), 0)),
-        None => concatenate(Axis(0), &[train.features.view(), more.features.view()])
-            .map_err(|_| differ())?,
-    };
+    let features = concatenate(Axis(0), &[train.features.view(), more.features.view()])
+        .map_err(|_| refuse("they differ in columns"))?;
     let label = match (&train.label, &more.label) {
         (Some(Labels::Number(one)), Some(Labels::Number(two))) => {
             Labels::Number([one.as_slice(), two].concat())
@@ -193,24 +181,7 @@ fn joined(train: &Dataset, validation: Option<&Dataset>) -> Result<Dataset, Erro
         (Some(one), Some(two)) => Some([one.as_slice(), two].concat()),
         _ => return Err(refuse("one has no weights")),
     };
-    Ok(Dataset { features, label: Some(label), weight, pages, ..train.clone() })
-}
-
-/// The rows of all on disk, beside those that lie there.
-fn one_below_the_other(aside: &Pages, all: &[&Dataset]) -> Result<Arc<Pages>, Error> {
-    let mut writer = aside.like(aside.width()).map_err(failed)?;
-    let mut room_bytes = 0;
-    for data in all {
-        Features::of(data).each_block(|_, rows| {
-            rows.rows().into_iter().try_for_each(|row| writer.push(&row.to_vec())).map_err(failed)
-        })?;
-        room_bytes += data.pages.as_ref().map_or(0, |pages| pages.room_bytes());
-    }
-    writer.finish(room_bytes).map(Arc::new).map_err(failed)
-}
-
-fn failed(source: std::io::Error) -> Error {
-    Error::Scratch { source }
+    Ok(Dataset { features, label: Some(label), weight, ..train.clone() })
 }
 
 /// The rows with every cell, absent ones as missing.
@@ -248,11 +219,8 @@ fn worded(one: &Labels, two: &Labels) -> Labels {
     Labels::Text { codes, names }
 }
 
-/// The rows that `take` picks; on disk where `all` are.
-///
-/// # Errors
-/// `Error::Scratch` when the disk fails.
-fn taken(all: &Dataset, take: impl Fn(usize) -> bool) -> Result<Dataset, Error> {
+/// The rows that `take` picks.
+fn taken(all: &Dataset, take: impl Fn(usize) -> bool) -> Dataset {
     let rows: Vec<usize> = (0..all.rows()).filter(|row| take(*row)).collect();
     let label = all.label.as_ref().map(|labels| match labels {
         Labels::Number(numbers) => Labels::Number(rows.iter().map(|row| numbers[*row]).collect()),
@@ -261,32 +229,13 @@ fn taken(all: &Dataset, take: impl Fn(usize) -> bool) -> Result<Dataset, Error> 
             names: names.clone(),
         },
     });
-    let pages = match &all.pages {
-        None => None,
-        Some(pages) => {
-            let mut writer = pages.like(pages.width()).map_err(failed)?;
-            Features::Paged(pages).each_block(|first, block| {
-                let mut picked =
-                    (first..).zip(block.rows()).filter(|(row, _)| take(*row)).map(|(_, row)| row);
-                picked.try_for_each(|row| writer.push(&row.to_vec())).map_err(failed)
-            })?;
-            let part = rows.len() as f64 / all.rows().max(1) as f64;
-            let room_bytes = (pages.room_bytes() as f64 * part) as u64;
-            Some(Arc::new(writer.finish(room_bytes).map_err(failed)?))
-        }
-    };
-    let features = match &pages {
-        Some(pages) => Array2::zeros((pages.rows(), 0)),
-        None => all.features.select(Axis(0), &rows),
-    };
-    Ok(Dataset {
+    Dataset {
         label,
         weight: all.weight.as_ref().map(|w| rows.iter().map(|row| w[*row]).collect()),
         categories: all.categories.clone(),
         columns: all.columns.clone(),
-        pages,
-        ..Dataset::of(features)
-    })
+        ..Dataset::of(all.features.select(Axis(0), &rows))
+    }
 }
 
 /// Tells of one fold as a part of all.

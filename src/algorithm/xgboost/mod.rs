@@ -152,7 +152,8 @@ impl Trainer for Booster {
     }
 
     fn streams(&self) -> bool {
-        true
+        // Folds are cut out of rows in memory.
+        self.settings.folds.is_none()
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
