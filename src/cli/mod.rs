@@ -12,6 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::fault::Fault;
 
 mod algorithms;
+mod audit;
 mod bench;
 mod check;
 mod completions;
@@ -79,6 +80,7 @@ enum Command {
     Bench(bench::Options),
     Data(data::Options),
     Iam(iam::Options),
+    Audit(audit::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -125,6 +127,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
         Command::Iam(options) => iam::run(options),
+        Command::Audit(options) => audit::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

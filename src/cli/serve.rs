@@ -1,6 +1,7 @@
 //! `smrt serve`: one sealed model, or a folder of them, behind SageMaker's endpoint contract.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +19,7 @@ use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::endpoint::Variant;
 use crate::spec::name::JobName;
 use crate::spec::{limit, unit};
+use crate::telemetry::audit::Audit;
 
 /// Answer predictions over HTTP, as SageMaker's containers do
 ///
@@ -131,6 +133,10 @@ struct Access {
     #[arg(long, value_name = "STATE", value_hint = clap::ValueHint::FilePath)]
     iam: Option<PathBuf>,
 
+    /// Record every invocation in this file, each record chained to the one before
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit: Option<PathBuf>,
+
     /// Region that callers sign for, and of the endpoint's ARN
     #[arg(long, value_name = "REGION", requires = "iam", default_value = DEFAULT_REGION)]
     iam_region: String,
@@ -151,6 +157,9 @@ impl Access {
         if let Some(state) = &self.iam {
             let state = iam::state(Some(state))?;
             server = server.door(Door::open(state, &self.iam_region)?);
+        }
+        if let Some(file) = &self.audit {
+            server = server.audit(Arc::new(Audit::open(file)?));
         }
         Ok(server)
     }

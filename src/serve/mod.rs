@@ -69,6 +69,7 @@ mod library;
 mod page;
 mod pool;
 mod queue;
+mod recorded;
 mod rollout;
 mod routes;
 mod served;

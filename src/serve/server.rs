@@ -24,6 +24,7 @@ use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
 use crate::iam::door::Door;
 use crate::model::Model;
 use crate::spec::limit;
+use crate::telemetry::audit::Audit;
 
 /// Threads that load models: fetching one need not wait for opening another.
 const LOADERS: usize = 2;
@@ -70,6 +71,7 @@ impl Server {
             tls: None,
             tokens: None,
             door: None,
+            audit: None,
         }
     }
 }
@@ -93,6 +95,7 @@ pub struct Builder {
     tls: Option<TlsFiles>,
     tokens: Option<PathBuf>,
     door: Option<Arc<Door>>,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Builder {
@@ -170,6 +173,12 @@ impl Builder {
         self
     }
 
+    /// Records every invocation, answered or refused, and answers none that cannot be recorded.
+    pub fn audit(mut self, audit: Arc<Audit>) -> Builder {
+        self.audit = Some(audit);
+        self
+    }
+
     /// Lets in only callers whom this door knows, by an AWS signature, a token's name or a
     /// certificate's, and lets them do only what their policies allow.
     pub fn door(mut self, door: Arc<Door>) -> Builder {
@@ -215,6 +224,7 @@ impl Builder {
         let endpoint = Arc::new(Endpoint {
             settings,
             door: self.door,
+            audit: self.audit,
             fleet,
             pool: Pool::default(),
             background: Arc::clone(&background),
