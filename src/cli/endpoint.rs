@@ -54,6 +54,7 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
             memory_bytes_max: models.memory_bytes_max,
             hot_max: models.hot_max,
             pinned: models.pinned,
+            watch: models.watch,
         }),
     };
     let general = file.general;
@@ -216,6 +217,7 @@ fn effective(file: &EndpointFile) -> serde_json::Value {
                 "memory_bytes_max": models.memory_bytes_max,
                 "hot_max": models.hot_max,
                 "pinned": models.pinned,
+                "watch_s": models.watch.map(|time| time.as_secs()),
             });
         }
     }

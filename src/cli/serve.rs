@@ -271,6 +271,7 @@ impl Options {
                 memory_bytes_max: self.memory_bytes_max.unwrap_or(limit::MODELS_MEMORY_BYTES_MAX),
                 hot_max: hot_max.unwrap_or(limit::MODELS_HOT_MAX),
                 pinned: self.pinned.clone(),
+                watch: self.watch_s.map(Duration::from_secs),
             }));
         }
         let Some(watch_s) = self.watch_s else {

@@ -272,7 +272,7 @@ impl Handler for Front {
 }
 
 const PATHS: &str =
-    "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2\n";
+    "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2, GET /models\n";
 
 fn not_allowed(route: &Route<'_>) -> Reply {
     let reply = reply::refusal(

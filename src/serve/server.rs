@@ -26,8 +26,9 @@ use crate::model::Model;
 use crate::spec::limit;
 use crate::telemetry::audit::Audit;
 
-/// Threads that load models: fetching one need not wait for opening another.
-const LOADERS: usize = 2;
+/// Threads that load models: they mostly wait for the store, and one that does not answer must not
+/// keep the others from loading.
+const LOADERS: usize = 4;
 
 /// An endpoint that can be started: see [`Server::builder`].
 #[derive(Debug)]
