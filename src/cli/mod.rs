@@ -74,7 +74,7 @@ Environment:
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Options),
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     Predict(predict::Options),
     Inspect(inspect::Options),
     Bench(bench::Options),

@@ -133,13 +133,13 @@ struct Access {
     #[arg(long, value_name = "STATE", value_hint = clap::ValueHint::FilePath)]
     iam: Option<PathBuf>,
 
-    /// Record every invocation in this file, each record chained to the one before
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    audit: Option<PathBuf>,
-
     /// Region that callers sign for, and of the endpoint's ARN
     #[arg(long, value_name = "REGION", requires = "iam", default_value = DEFAULT_REGION)]
     iam_region: String,
+
+    /// Record every invocation in this file, each record chained to the one before
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit: Option<PathBuf>,
 }
 
 impl Access {

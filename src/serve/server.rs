@@ -306,6 +306,10 @@ impl Running {
         if let Some(gate) = self.gate.take() {
             gate.wait();
         }
+        // Every request is answered: what was recorded of them has to reach the disk.
+        if let Some(audit) = &self.endpoint.audit {
+            audit.close();
+        }
         self.endpoint.pool.close();
         self.endpoint.background.close();
         if let Fleet::Variants(traffic) = &self.endpoint.fleet

@@ -71,13 +71,20 @@ impl Audit {
     }
 }
 
-impl Drop for Audit {
-    fn drop(&mut self) {
+impl Audit {
+    /// Waits until what was recorded is on the disk; nothing is recorded after it.
+    pub fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // It ends when the queue is empty; one that panicked has said so.
             let _ = writer.join();
         }
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
