@@ -25,6 +25,7 @@ mod output;
 mod predict;
 mod progress;
 mod report;
+mod series;
 mod serve;
 mod signal;
 mod table;
