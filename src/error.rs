@@ -32,6 +32,8 @@ rooms! {
     Store(crate::store::Error),
     /// Sealing or opening failed, or a key.
     Seal(crate::seal::Error),
+    /// Identities and policies: a name, a policy, the state file.
+    Iam(crate::iam::Error),
     /// The gate could not be opened.
     Http(crate::http::Error),
     /// Bytes are not the rows they should be.

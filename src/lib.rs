@@ -33,8 +33,9 @@ pub mod fault;
 pub mod spec;
 pub mod telemetry;
 
-// The borders: bytes in and out, sealed bytes, requests.
+// The borders: bytes in and out, sealed bytes, requests, callers.
 pub mod http;
+pub mod iam;
 pub mod seal;
 pub mod store;
 

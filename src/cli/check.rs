@@ -1,20 +1,21 @@
-//! `smrt check`: every mistake of a job, without running it.
+//! `smrt check`: every mistake of a job or an endpoint, without running it.
 
 use clap::Args;
 
 use super::job::JobOptions;
 use super::table::Table;
-use super::{Failure, output};
+use super::{Failure, endpoint, output};
 use crate::algorithm;
 use crate::fault::Fault;
 use crate::spec::Mistakes;
+use crate::spec::endpoint::EndpointFile;
 use crate::spec::problem::Problems;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::Store;
 use crate::train;
 
-/// Find every mistake in a job file, without running it
+/// Find every mistake in a job or endpoint file, without running it
 ///
 /// Checks the file's own keys, the algorithm's name and every hyperparameter, and reports all
 /// mistakes at once, each with its line, the allowed values and the nearest known key; then whether
@@ -25,6 +26,7 @@ use crate::train;
 Examples:
   smrt check job.toml
   smrt check --set hyperparameters.epochs=5 job.toml
+  smrt check endpoint.toml
   smrt check --format json job.toml       every value in effect, for scripts")]
 pub(super) struct Options {
     #[command(flatten)]
@@ -36,6 +38,10 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let path = options.job.path();
+    if endpoint::bytes_of(path).is_ok_and(|bytes| EndpointFile::is_meant(&bytes)) {
+        return endpoint::check(path, options.job.overrides(), options.format);
+    }
     let job = options.job.read(&algorithm::Table::builtin())?;
     let problems = surroundings(&job);
     if !problems.is_empty() {

@@ -34,6 +34,16 @@ impl JobOptions {
         format!("{}{}", set.collect::<String>(), for_shell(&self.shown()))
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// What replaces keys of it.
+    pub(super) fn overrides(&self) -> &[String] {
+        &self.overrides
+    }
+
     /// Reads the job; its own keys, the algorithm's name and every hyperparameter are checked.
     pub(super) fn read(&self, table: &Table) -> Result<TrainingJob, Failure> {
         Ok(train::read(&self.path, &self.overrides, table)?)

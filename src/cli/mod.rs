@@ -16,7 +16,9 @@ mod bench;
 mod check;
 mod completions;
 mod data;
+mod endpoint;
 mod error;
+mod iam;
 mod inspect;
 mod job;
 mod logging;
@@ -77,6 +79,7 @@ enum Command {
     Inspect(inspect::Options),
     Bench(bench::Options),
     Data(data::Options),
+    Iam(iam::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -122,6 +125,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Inspect(options) => inspect::run(options),
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
+        Command::Iam(options) => iam::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

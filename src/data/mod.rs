@@ -22,6 +22,7 @@ mod label;
 mod libsvm;
 mod number;
 mod parquet;
+pub mod protobuf;
 mod record;
 mod recordio;
 mod roles;

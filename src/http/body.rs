@@ -1,8 +1,8 @@
 //! Reading a request's body: never more than its limit, never longer than its time, and all
 //! bodies together within a budget.
 //!
-//! A body that came with its head is handed on without a copy. Compressed bodies are not undone
-//! here; the place for that is between [`Body::read`] and whoever decodes.
+//! A body that came with its head is handed on without a copy. A compressed one is unfolded by
+//! [`super::coding`] within the same limit and budget.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,6 +13,7 @@ use std::task::Poll;
 
 use hyper::body::{Body as _, Bytes, Incoming};
 
+use super::coding::Coding;
 use super::limits::Limits;
 use super::watch::{Phase, Watch};
 use crate::spec::limit::BODY_DRAIN_BYTES_MAX;
@@ -35,6 +36,14 @@ pub enum Refused {
     /// The caller left, or its chunks are not chunks.
     #[error("the body broke off or its framing is wrong")]
     Broken,
+    /// It is not what its `Content-Encoding` says.
+    #[error("the body is not {coding}: {why}")]
+    Coded {
+        /// What it should be.
+        coding: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// All bodies together would take too much memory.
     #[error("too many large requests are being read")]
     NoRoom,
@@ -55,22 +64,52 @@ impl Budget {
 
 /// A part of the budget, given back when dropped.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     budget: Arc<Budget>,
     bytes: usize,
 }
 
 impl Held {
-    fn more(&mut self, bytes: usize) -> Result<(), Refused> {
+    pub(super) fn more(&mut self, bytes: usize) -> Result<(), Refused> {
         let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
         if before + bytes > self.budget.max { Err(Refused::NoRoom) } else { Ok(()) }
     }
 }
 
+#[cfg(test)]
+impl Held {
+    pub(super) fn unbounded() -> Held {
+        Held { budget: Arc::new(Budget::new(usize::MAX)), bytes: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The bounds that a body is unfolded within, for protocols that compress inside of it.
+#[derive(Debug, Clone)]
+pub struct Room {
+    max: usize,
+    budget: Arc<Budget>,
+}
+
+impl Room {
+    /// What `packed` unfolds to.
+    ///
+    /// # Errors
+    /// When it is too large, not what it should be, or there is no room for it now.
+    pub async fn unfold(&self, coding: Coding, packed: Bytes) -> Result<Payload, Refused> {
+        let held = Held { budget: Arc::clone(&self.budget), bytes: 0 };
+        let (bytes, held) = coding.unfold(packed, self.max, held).await?;
+        Ok(Payload { bytes, _held: Some(held) })
     }
 }
 
@@ -94,12 +133,37 @@ pub struct Body {
 }
 
 impl Body {
-    /// Reads all of it.
+    /// Reads all of it, and unfolds it if it is compressed.
     ///
     /// # Errors
     /// When it is too large (known before it is read, if its length is declared), too slow, not
     /// well-formed, or there is no room for it now.
-    pub async fn read(mut self) -> Result<Payload, Refused> {
+    pub async fn read(self, coding: Coding) -> Result<Payload, Refused> {
+        let room = self.room();
+        let payload = self.read_as_sent().await?;
+        if coding == Coding::Identity || payload.bytes.is_empty() {
+            return Ok(payload);
+        }
+        // Both forms are held until this one is unfolded.
+        room.unfold(coding, payload.bytes.clone()).await
+    }
+
+    /// The bounds it is read within.
+    pub fn room(&self) -> Room {
+        Room { max: self.limits.body_bytes_max, budget: Arc::clone(&self.budget) }
+    }
+
+    /// Reads it only to throw it away, as far as that is reasonable, so that a request that was
+    /// refused by its head does not cost its caller the connection. Whether the connection can go on.
+    pub async fn discard(mut self) -> bool {
+        if self.incoming.size_hint().exact() == Some(0) {
+            return true;
+        }
+        self.watch.body_begins();
+        matches!(self.refuse(0).await, Refused::TooLarge { unread: false, .. })
+    }
+
+    async fn read_as_sent(mut self) -> Result<Payload, Refused> {
         let declared = self.incoming.size_hint().exact();
         let max = self.limits.body_bytes_max;
         if declared == Some(0) {

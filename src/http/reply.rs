@@ -3,15 +3,15 @@
 //! A refusal is `{"message": "...", "help": "..."}`. It says what was wrong with the request and
 //! never what is inside the server.
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::content::Content;
 use crate::fault::Kind;
 
 /// A whole answer.
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<Content>;
 
 /// The status code for a kind of failure.
 pub fn status(kind: Kind) -> StatusCode {
@@ -26,14 +26,14 @@ pub fn status(kind: Kind) -> StatusCode {
 
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::new()));
+    let mut reply = Response::new(Content::default());
     *reply.status_mut() = status;
     reply
 }
 
 /// An answer with a body of a fixed content type.
 pub fn full(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body));
+    let mut reply = Response::new(Content::from(body));
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply

@@ -17,8 +17,8 @@
 //! | a path, a method that is not known | 404, 405 with `Allow` |
 //! | no format of `Accept` can be made | 406 |
 //! | a body that stands still, a head that never ends | 408 |
-//! | a body or a number of rows over the limit | 413 |
-//! | an unknown `Content-Type` | 415 |
+//! | a body (unfolded, if it is compressed) or a number of rows over the limit | 413 |
+//! | an unknown `Content-Type` or `Content-Encoding` | 415 |
 //! | the model failed, asked through `/endpoints/NAME/invocations` | 424 |
 //! | one address has too much in the queue | 429 with `Retry-After` |
 //! | the model failed, asked through `/invocations` | 500 |
@@ -38,24 +38,48 @@
 //! }
 //! ```
 //!
-//! The Open Inference Protocol answers beside it, below `/v2`, with the endpoint's name as the
-//! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
+//! The Open Inference Protocol answers beside it, below `/v2` and over gRPC, with the endpoint's name
+//! as the model's.
+//!
+//! Which model a request is for is decided before its body is read: [`traffic`] holds the variants of
+//! one endpoint, [`hot`] many models by name. What changes them ([`rollout`], [`admin`],
+//! [`container`]) loads in the [`background`] and then replaces a pointer; a request keeps the model
+//! it was given. [`shadow`] gets copies once callers are answered.
 
+mod admin;
 mod asked;
+mod background;
+mod book;
 mod calibrate;
 mod codec;
+mod compare;
+mod container;
 mod endpoint;
 mod error;
 mod fence;
+mod grpc;
+mod hot;
 mod identity;
 mod invoke;
+mod library;
+mod page;
+mod pool;
 mod queue;
+mod rollout;
 mod routes;
+mod served;
 mod server;
+mod serving;
+mod shadow;
 mod stats;
+mod traffic;
 mod v2;
+mod variants;
 mod worker;
 
 pub use calibrate::Cost;
 pub use error::Error;
+pub use hot::Many;
+pub use library::Library;
 pub use server::{Builder, Running, Server};
+pub use variants::Variants;

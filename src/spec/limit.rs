@@ -17,6 +17,12 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Outputs that one inference request may name.
+pub const OUTPUTS_WANTED_MAX: usize = 256;
+/// Bytes of the window of a body in zstd (RFC 9659).
+pub const BODY_WINDOW_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of the smallest answer that is compressed for a caller who takes it so.
+pub const ANSWER_PACKED_BYTES_MIN: usize = 8 << 10;
 /// Rows of one request.
 pub const REQUEST_ROWS_MAX: usize = 1 << 20;
 /// Numbers of one request, rows × features: sparse rows are short to write and long to hold.
@@ -65,6 +71,22 @@ pub const TARGET_BYTES_MAX: usize = 4 << 10;
 pub const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 /// Connections open at once.
 pub const CONNECTIONS_MAX: usize = 8_192;
+/// Requests at once on one connection of HTTP/2.
+pub const STREAMS_MAX: u32 = 128;
+/// Requests on one connection of HTTP/2 that may be taken back beyond those that were answered.
+pub const STREAMS_ABANDONED_MAX: u64 = 200;
+/// Bytes that one connection of HTTP/2 may send ahead of being read.
+pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// Seconds between two questions over HTTP/2 whether the caller is still there.
+pub const STREAM_PING_S: u64 = 30;
+/// Seconds it may take to answer one.
+pub const STREAM_PING_TIMEOUT_S: u64 = 20;
+/// Seconds between two looks at certificates and tokens.
+pub const FILES_LOOK_S: u64 = 2;
+/// Characters of the shortest bearer token.
+pub const TOKEN_BYTES_MIN: usize = 16;
+/// Bearer tokens of one endpoint: each request is compared with all.
+pub const TOKENS_MAX: usize = 1_024;
 /// Bytes of all request bodies that are held at once, over all connections.
 pub const BODIES_BYTES_MAX: usize = 512 << 20;
 /// Bytes of a refused body that are read and thrown away, so that its sender reads the answer.
@@ -183,3 +205,37 @@ pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;
 pub const CATEGORIES_MAX: usize = 65_535;
 /// Bytes that the sets of categories of one model may take.
 pub const CATEGORY_BYTES_MAX: usize = 256 << 20;
+/// Variants of one endpoint (SageMaker's quota).
+pub const VARIANTS_MAX: usize = 10;
+/// What all loaded models of an endpoint may take unless `models.memory_bytes_max` says otherwise.
+pub const MODELS_MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Models loaded at once unless `models.hot_max` says otherwise.
+pub const MODELS_HOT_MAX: usize = 1_000;
+/// The most that `models.hot_max` may say.
+pub const MODELS_HOT_CEILING: i64 = 100_000;
+/// Characters of a model's name (SageMaker: `TargetModel`).
+pub const MODEL_NAME_CHARS_MAX: usize = 1_024;
+/// Models that could not be loaded and are remembered, so that asking again is answered at once.
+pub const BROKEN_MODELS_MAX: usize = 10_000;
+/// Models that have series of their own in the metrics; the others are counted together.
+pub const METRIC_MODELS_MAX: usize = 100;
+/// Loads that wait for a loading thread.
+pub const LOADS_WAITING_MAX: usize = 1_024;
+/// Requests that wait for the shadow; more are not copied, and counted.
+pub const SHADOW_REQUESTS_MAX: usize = 256;
+/// Bytes of bodies and answers that wait for the shadow.
+pub const SHADOW_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a policy's text, white space and all.
+pub const POLICY_BYTES_MAX: usize = 128 << 10;
+/// Characters of a policy without white space (AWS's quota of a managed policy).
+pub const POLICY_CHARS_MAX: usize = 6_144;
+/// Bytes of the sealed state of `smrt iam`: 10,000 principals take about 20 MB.
+pub const IAM_STATE_BYTES_MAX: u64 = 256 << 20;
+/// Users and roles of one state.
+pub const PRINCIPALS_MAX: usize = 20_000;
+/// Sessions of roles that run at once.
+pub const SESSIONS_MAX: usize = 20_000;
+/// Access keys of one user (AWS's quota).
+pub const ACCESS_KEYS_MAX: usize = 2;
+/// Managed policies of one user or role (AWS's quota).
+pub const ATTACHED_POLICIES_MAX: usize = 20;

@@ -1,10 +1,12 @@
 //! What a user writes, parsed into values that cannot be wrong. No I/O happens here.
 //!
 //! [`train::TrainingJob::read`] is the way in: bytes of a `job.toml` (and `--set` overrides) come
-//! in, a checked job or every [`Mistakes`] goes out.
+//! in, a checked job or every [`Mistakes`] goes out; [`endpoint::EndpointFile::read`] does the same
+//! for an `endpoint.toml`.
 
 mod cursor;
 mod document;
+pub mod endpoint;
 pub mod error;
 mod image;
 pub mod limit;

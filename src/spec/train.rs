@@ -18,6 +18,7 @@ pub use read::Reading;
 pub use selection::{
     Compression, DataType, Distribution, Hosts, InputMode, RecordWrapper, Selection,
 };
+pub(super) use storage::read_storage;
 
 use super::name::{ChannelName, JobName};
 use super::parameter::RawParameters;

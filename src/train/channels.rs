@@ -18,8 +18,8 @@ use super::objects::{Chosen, choose};
 use super::report::ChannelReport;
 
 /// Reads every channel of the job, each object once. They share `resources.memory_bytes_max`; rows
-/// that do not fit go to disk when the algorithm `streams`. Sparse rows are filled up where the
-/// algorithm does not read them.
+/// that do not fit go to disk when the algorithm `streams`. Sparse rows are filled up, likewise, where
+/// the algorithm does not read them.
 ///
 /// # Errors
 /// When a channel is missing or empty, its data are not what the job says, or two channels do not
@@ -98,8 +98,9 @@ pub(super) fn read(
     let whole =
         |slot: &Option<(_, Dataset)>| slot.as_ref().is_some_and(|(_, d)| d.sparse.is_none());
     if !reads.sparse || datasets.iter().any(whole) {
-        for (name, dataset) in datasets.iter_mut().flatten() {
+        for ((name, dataset), report) in datasets.iter_mut().flatten().zip(&mut reports) {
             memory.fill(name, dataset, reads.absent)?;
+            report.streamed = dataset.pages.is_some();
         }
     }
     let mut take = |wanted: &str| {

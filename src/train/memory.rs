@@ -1,5 +1,6 @@
 //! How the channels of a job share its memory.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::data::channel::{Options, Spill};
@@ -9,6 +10,9 @@ use crate::spec::train::{Channel, TrainingJob};
 use super::error::Error;
 use super::objects::Chosen;
 use super::scratch::Scratches;
+
+/// Sparse rows may take, filled up on disk, as many times the memory of the job.
+const FILLED_MAX: u64 = 64;
 
 /// `resources.memory_bytes_max`, and what is left of it.
 pub(super) struct Memory {
@@ -77,10 +81,11 @@ impl Memory {
         }
     }
 
-    /// Makes sparse rows whole, if they fit into the memory that is left.
+    /// Makes sparse rows whole: in memory if they fit into what is left, else on disk if the
+    /// algorithm streams.
     ///
     /// # Errors
-    /// [`Error::Whole`] when they do not.
+    /// [`Error::Whole`] when they do not fit; [`Error::Data`] when the disk fails.
     pub(super) fn fill(
         &mut self,
         name: &str,
@@ -89,7 +94,14 @@ impl Memory {
     ) -> Result<(), Error> {
         let Some(sparse) = dataset.sparse.take() else { return Ok(()) };
         let whole_bytes = 4 * sparse.rows() as u64 * sparse.width as u64;
-        if whole_bytes > self.left {
+        if whole_bytes <= self.left {
+            dataset.features = sparse.dense(absent.value());
+            self.left = (self.left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
+            return Ok(());
+        }
+        // Wide rows that hold next to nothing would fill the disk before anything is learned.
+        let bearable = whole_bytes / FILLED_MAX <= self.limit;
+        let Some(scratches) = self.scratches.as_ref().filter(|_| bearable) else {
             return Err(Error::Whole {
                 channel: name.to_owned(),
                 rows: sparse.rows(),
@@ -98,15 +110,42 @@ impl Memory {
                 needed_bytes: self.limit - self.left + whole_bytes,
                 limit_bytes: self.limit,
             });
-        }
-        dataset.features = sparse.dense(absent.value());
-        self.left = (self.left + sparse_bytes(&sparse)).saturating_sub(whole_bytes);
+        };
+        let room_bytes = self.left / 2;
+        let pages = spill(&sparse, absent, scratches.clone(), room_bytes);
+        let pages = pages.map_err(|source| {
+            let channel = format!("channels.{name}");
+            let source = Box::new(data::Error::Scratch { channel, source });
+            Error::Data { channel: name.to_owned(), source }
+        })?;
+        dataset.pages = Some(Arc::new(pages));
+        self.left = (self.left + sparse_bytes(&sparse)).saturating_sub(room_bytes);
         Ok(())
     }
 
     fn part(&self, chosen: &Chosen) -> f64 {
         chosen.bytes() as f64 / self.stored as f64
     }
+}
+
+/// Sparse rows, filled up a page at a time, on disk.
+fn spill(
+    sparse: &data::Sparse,
+    absent: data::Absent,
+    scratches: Arc<dyn pages::Scratches>,
+    room_bytes: u64,
+) -> io::Result<data::Pages> {
+    let mut writer = pages::PageWriter::new(scratches, sparse.width)?;
+    let mut cells = vec![0.0; sparse.width];
+    for row in 0..sparse.rows() {
+        cells.fill(absent.value());
+        let (columns, values) = sparse.row(row);
+        for (column, value) in columns.iter().zip(values) {
+            cells[*column as usize] = *value;
+        }
+        writer.push(&cells)?;
+    }
+    writer.finish(room_bytes)
 }
 
 /// What a dataset holds in memory.

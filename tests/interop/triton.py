@@ -40,6 +40,8 @@ print(
             "index": client.get_model_repository_index(),
             "config": client.get_model_config(model),
             "answers": [infer(a, b) for a in (False, True) for b in (False, True)],
+            "packed": infer(True, True, request_compression_algorithm="gzip", response_compression_algorithm="gzip"),
+            "deflated": infer(False, True, request_compression_algorithm="deflate"),
             "statistics": client.get_inference_statistics(model)["model_stats"][0],
             "unknown": unknown,
             "data": data.tolist(),

@@ -12,6 +12,7 @@ mod clouds;
 mod data;
 mod formats;
 mod hostile;
+mod iam;
 mod ip_insights;
 mod killed;
 mod kmeans;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use smrt::algorithm::Metric;
 use smrt::spec::name::ChannelName;
-use smrt::spec::train::{LabelColumn, TrainingJob};
+use smrt::spec::train::{Categorical, Format, LabelColumn, Media, TrainingJob};
 use smrt::spec::uri::Uri;
 use smrt::train::{self, Job, Stop};
 
@@ -104,23 +104,139 @@ fn a_stopped_job_that_streams_resumes_to_the_same_model() {
     }
 }
 
+/// Trains in memory and on disk; the models have to be the same bytes.
+fn same_on_disk(user: &User, job: impl Fn(u64) -> TrainingJob) {
+    let whole = user.run(job(ENOUGH)).unwrap();
+    assert!(whole.channels.iter().all(|channel| !channel.streamed));
+    let bits = inside(user);
+    let streamed = user.run(job(TOO_LITTLE)).unwrap();
+    assert!(streamed.channels.iter().all(|channel| channel.streamed), "it did not stream");
+    assert_eq!(whole.metrics, streamed.metrics);
+    assert!(bits == inside(user), "another model: {:?}", job(ENOUGH).hyperparameters);
+}
+
 #[test]
 fn trees_on_disk_are_the_trees_of_memory_bit_for_bit() {
-    for parameters in [
-        "objective = \"binary:logistic\"\nnum_round = 6\nmax_depth = 5\nsubsample = 0.8\n",
-        "objective = \"binary:logistic\"\nnum_round = 3\ngrow_policy = \"lossguide\"\n\
-         max_leaves = 20\nmax_depth = 0\nmax_bin = 300\ncolsample_bytree = 0.7\n",
+    for (algorithm, parameters) in [
+        (
+            "xgboost",
+            "objective = \"binary:logistic\"\nnum_round = 6\nmax_depth = 5\nsubsample = 0.8\n",
+        ),
+        (
+            "xgboost",
+            "objective = \"binary:logistic\"\nnum_round = 3\ngrow_policy = \"lossguide\"\n\
+             max_leaves = 20\nmax_depth = 0\nmax_bin = 300\ncolsample_bytree = 0.7\n",
+        ),
+        ("lightgbm", "objective = \"binary\"\nnum_boost_round = 5\nmetric = \"auc\"\n"),
+        (
+            "lightgbm",
+            "objective = \"binary\"\nnum_boost_round = 4\nboosting = \"goss\"\nlearning_rate = 0.5\n\
+             max_depth = -1\nnum_leaves = 31\nfeature_fraction_bynode = 0.5\n",
+        ),
     ] {
         let user = User::new();
         let parameters = format!("[hyperparameters]\n{parameters}");
-        let whole = user.run(job(&user, "xgboost", &parameters, ENOUGH)).unwrap();
-        assert!(!whole.channels[0].streamed);
-        let bits = inside(&user);
-        let streamed = user.run(job(&user, "xgboost", &parameters, TOO_LITTLE)).unwrap();
-        assert!(streamed.channels[0].streamed && streamed.channels[1].streamed);
-        assert_eq!(whole.metrics, streamed.metrics);
-        assert!(bits == inside(&user), "another model: {parameters}");
+        same_on_disk(&user, |bytes| job(&user, algorithm, &parameters, bytes));
     }
+}
+
+/// CSV with a header: queries of twelve rows, a column of words, one with holes, and grades.
+fn queries(rows: usize, salt: usize) -> String {
+    let draw = |row: usize, column: usize| {
+        let x = (row * 31 + column * 17 + salt * 7 + 1) as u64;
+        (x.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
+    };
+    let mut text = "grade,query,kind".to_owned();
+    (0..COLUMNS).for_each(|column| write!(text, ",x{column}").unwrap());
+    text.push('\n');
+    for row in 0..rows {
+        let kind = (draw(row, 99) * 9.0) as usize;
+        let worth = draw(row, 3) + (kind % 3) as f32 / 2.0 + draw(row, 98) / 2.0;
+        write!(text, "{},{},w{kind}", (worth * 2.0) as usize, row / 12).unwrap();
+        for column in 0..COLUMNS {
+            match draw(row, column) {
+                hole if column == 5 && hole < 0.2 => text.push(','),
+                value => write!(text, ",{value:.3}").unwrap(),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn queries_and_words_on_disk_are_ranked_by_the_trees_of_memory() {
+    for (algorithm, parameters) in [
+        ("xgboost", "objective = \"rank:ndcg\"\nnum_round = 3\nmax_depth = 4\n"),
+        ("lightgbm", "objective = \"lambdarank\"\nnum_boost_round = 3\neval_at = \"5\"\n"),
+    ] {
+        let user = User::new();
+        let folder = user.folder.path();
+        let of = |bytes: u64| {
+            let mut job = job(&user, algorithm, &format!("[hyperparameters]\n{parameters}"), bytes);
+            for name in ["train", "validation"] {
+                let channel = job.channels.get_mut(&ChannelName::parse(name).unwrap()).unwrap();
+                let path = folder.join(format!("{name}-queries.csv"));
+                if !path.exists() {
+                    let (rows, salt) = if name == "train" { (60_000, 1) } else { (6_000, 2) };
+                    std::fs::write(&path, queries(rows, salt)).unwrap();
+                }
+                channel.uri = Uri::File(path);
+                channel.format.header = true;
+                channel.format.label = LabelColumn::Named("grade".into());
+                channel.format.group = Some("query".into());
+                channel.format.categorical = Categorical::Named(vec!["kind".into()]);
+            }
+            job
+        };
+        same_on_disk(&user, of);
+    }
+}
+
+#[test]
+fn sparse_rows_that_lightgbm_fills_up_with_zeros_go_to_disk() {
+    let user = User::new();
+    let folder = user.folder.path();
+    let svm = |rows: usize, salt: usize| {
+        let mut text = String::new();
+        for row in 0..rows {
+            let at = |turn: usize| 1 + (row * 7 + turn * 11 + salt * 3) % COLUMNS;
+            let [mut one, mut two] = [at(0), at(1 + row % 3)];
+            if one > two {
+                (one, two) = (two, one);
+            }
+            let label = u8::from((one * two + row % 5) % 4 < 2);
+            writeln!(text, "{label} {one}:{} {two}:{}.5", row % 13, row % 4).unwrap();
+        }
+        text
+    };
+    let parameters = "[hyperparameters]\nobjective = \"binary\"\nnum_boost_round = 3\n";
+    let of = |bytes: u64| {
+        let mut job = job(&user, "lightgbm", parameters, bytes);
+        for (name, rows, salt) in [("train", 80_000, 1), ("validation", 60_000, 2)] {
+            let channel = job.channels.get_mut(&ChannelName::parse(name).unwrap()).unwrap();
+            let path = folder.join(format!("{name}.svm"));
+            if !path.exists() {
+                std::fs::write(&path, svm(rows, salt)).unwrap();
+            }
+            channel.uri = Uri::File(path);
+            channel.format = Format::new(Media::Libsvm);
+        }
+        job
+    };
+    same_on_disk(&user, of);
+}
+
+#[test]
+fn what_cannot_stream_is_refused_with_what_it_needs() {
+    let user = User::new();
+    let folds = "[hyperparameters]\nobjective = \"binary:logistic\"\nnum_round = 2\n_kfold = 3\n";
+    let mut folds = job(&user, "xgboost", folds, TOO_LITTLE);
+    folds.channels.remove(&ChannelName::parse("validation").unwrap());
+    let refused = user.run(folds).unwrap_err();
+    let help = smrt::fault::Fault::help(&refused).unwrap();
+    assert!(refused.to_string().contains("the job may use 12582912"), "{refused}");
+    assert!(help.contains("memory_bytes_max"), "{help}");
 }
 
 #[test]

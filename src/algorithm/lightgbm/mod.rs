@@ -12,8 +12,8 @@ use super::xgboost::answer::Opened;
 use super::xgboost::ensemble::Ensemble;
 use super::xgboost::{boost, explain, foreign};
 use super::{
-    Adopted, Channels, Context, Definition, Earlier, Error, Files, Fitted, Importance, Predictor,
-    Reads, Trainer,
+    Adopted, Channels, Context, Definition, Earlier, Error, Features, Files, Fitted, Importance,
+    Predictor, Reads, Trainer,
 };
 use crate::data::{Absent, Dataset, Signature};
 use crate::spec::parameter::RawParameters;
@@ -105,6 +105,10 @@ impl Trainer for Booster {
         self.parameters.settings.effective.clone()
     }
 
+    fn streams(&self) -> bool {
+        true
+    }
+
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
         let mut settings = self.parameters.settings.clone();
         // SageMaker's default of ten rounds is for jobs that have a validation channel.
@@ -121,7 +125,7 @@ impl Trainer for Booster {
                 None => (name.clone(), value.to_string()),
             })
             .collect();
-        let bytes = text::write(&model, &ranges(&data.train), &parameters);
+        let bytes = text::write(&model, &ranges(&data.train)?, &parameters);
         // What is opened later is what the text says.
         let model = text::read(&bytes)?;
         let signature = boost::signature(&model, &data.train, &prepared);
@@ -148,14 +152,20 @@ impl Trainer for Booster {
 }
 
 /// The least and the greatest value of each column.
-fn ranges(data: &Dataset) -> Vec<[f32; 2]> {
-    let widen = |mut ranges: Vec<[f32; 2]>, row: ndarray::ArrayView1<'_, f32>| {
-        for ([low, high], value) in ranges.iter_mut().zip(row) {
-            *low = low.min(*value);
-            *high = high.max(*value);
+///
+/// # Errors
+/// `Error::Scratch` when rows on disk cannot be read.
+fn ranges(data: &Dataset) -> Result<Vec<[f32; 2]>, Error> {
+    let features = Features::of(data);
+    let mut ranges = vec![[f32::INFINITY, f32::NEG_INFINITY]; features.width()];
+    features.each_block(|_, block| {
+        for row in block.rows() {
+            for ([low, high], value) in ranges.iter_mut().zip(row) {
+                *low = low.min(*value);
+                *high = high.max(*value);
+            }
         }
-        ranges
-    };
-    let none = vec![[f32::INFINITY, f32::NEG_INFINITY]; data.features.ncols()];
-    data.features.rows().into_iter().fold(none, widen)
+        Ok(())
+    })?;
+    Ok(ranges)
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{DataType, Wanted};
 use crate::data::answer::{Answer, Field, Values};
 use crate::data::error::{Error, shown};
+use crate::data::protobuf::{Message, bytes_field};
 use crate::data::schema::LabelNames;
 
 /// What a tensor of an answer looks like, for a model's metadata.
@@ -52,32 +53,19 @@ fn class_type(names: &LabelNames) -> DataType {
     }
 }
 
-/// Appends a response to `out`; returns the length of its JSON when binary tensors follow it.
+/// Appends a response to `out`; returns the length of its JSON when binary tensors follow it. `known`
+/// are the [`tensors`] of all answers of this model, worked out once.
 ///
 /// # Errors
 /// [`Error::Request`] when an output is wanted that the model does not have.
 pub fn encode(
     answer: &Answer,
+    known: &[Tensor],
     wanted: &Wanted,
     model: &str,
     out: &mut Vec<u8>,
 ) -> Result<Option<usize>, Error> {
-    let known = tensors(answer);
-    let chosen: Vec<(usize, bool)> = if wanted.outputs.is_empty() {
-        (0..known.len()).map(|at| (at, wanted.binary)).collect()
-    } else {
-        let find = |(name, binary): &(String, bool)| {
-            let at = known.iter().position(|tensor| tensor.name == *name);
-            at.map(|at| (at, *binary)).ok_or_else(|| {
-                let names: Vec<&str> = known.iter().map(|tensor| tensor.name.as_str()).collect();
-                Error::request(
-                    format!("the model has no output {}", shown(name.as_bytes())),
-                    format!("its outputs are {}", names.join(", ")),
-                )
-            })
-        };
-        wanted.outputs.iter().map(find).collect::<Result<_, _>>()?
-    };
+    let chosen = chosen(known, wanted)?;
     let before = out.len();
     let mut binary = Vec::new();
     out.extend_from_slice(b"{\"model_name\":");
@@ -92,19 +80,24 @@ pub fn encode(
         let Tensor { name, datatype, width } = &known[at];
         out.extend_from_slice(if number > 0 { b",{\"name\":" } else { b"{\"name\":" });
         text(name, out);
-        let dimensions = width.map_or(String::new(), |width| format!(",{width}"));
-        let kind = datatype.name();
-        let rows = answer.rows;
-        let rest = format!(",\"datatype\":\"{kind}\",\"shape\":[{rows}{dimensions}]");
-        out.extend_from_slice(rest.as_bytes());
+        out.extend_from_slice(b",\"datatype\":\"");
+        out.extend_from_slice(datatype.name().as_bytes());
+        out.extend_from_slice(b"\",\"shape\":[");
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(digits.format(answer.rows).as_bytes());
+        if let Some(width) = width {
+            out.push(b',');
+            out.extend_from_slice(digits.format(*width).as_bytes());
+        }
+        out.push(b']');
         let elements = Elements::of(answer, name);
         if in_binary {
             let start = binary.len();
             elements.pack(&mut binary);
             let size = binary.len() - start;
-            out.extend_from_slice(
-                format!(",\"parameters\":{{\"binary_data_size\":{size}}}}}").as_bytes(),
-            );
+            out.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
+            out.extend_from_slice(digits.format(size).as_bytes());
+            out.extend_from_slice(b"}}");
         } else {
             out.extend_from_slice(b",\"data\":[");
             elements.json(out);
@@ -115,6 +108,66 @@ pub fn encode(
     let json_bytes = out.len() - before;
     out.extend_from_slice(&binary);
     Ok((!binary.is_empty()).then_some(json_bytes))
+}
+
+/// Which tensors are wanted, in which order, and whether each is to be binary.
+fn chosen(known: &[Tensor], wanted: &Wanted) -> Result<Vec<(usize, bool)>, Error> {
+    if wanted.outputs.is_empty() {
+        return Ok((0..known.len()).map(|at| (at, wanted.binary)).collect());
+    }
+    let find = |(name, binary): &(String, bool)| {
+        let at = known.iter().position(|tensor| tensor.name == *name);
+        at.map(|at| (at, *binary)).ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|tensor| tensor.name.as_str()).collect();
+            Error::request(
+                format!("the model has no output {}", shown(name.as_bytes())),
+                format!("its outputs are {}", names.join(", ")),
+            )
+        })
+    };
+    let chosen: Vec<(usize, bool)> = wanted.outputs.iter().map(find).collect::<Result<_, _>>()?;
+    // Naming one is short and its elements are not.
+    let mut seen = vec![false; known.len()];
+    match chosen.iter().find(|(at, _)| std::mem::replace(&mut seen[*at], true)) {
+        Some((at, _)) => {
+            let what = format!("the output {} is wanted twice", known[*at].name);
+            Err(Error::request(what, "name each once"))
+        }
+        None => Ok(chosen),
+    }
+}
+
+/// Appends a response to `out` as a `ModelInferResponse` of `inference.proto`, its tensors as
+/// `raw_output_contents`. `known` as for [`encode`].
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_message(
+    answer: &Answer,
+    known: &[Tensor],
+    wanted: &Wanted,
+    model: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let chosen = chosen(known, wanted)?;
+    bytes_field(1, model.as_bytes(), out);
+    bytes_field(2, b"1", out);
+    if let Some(id) = &wanted.id {
+        bytes_field(3, id.as_bytes(), out);
+    }
+    for (at, _) in &chosen {
+        let Tensor { name, datatype, width } = &known[*at];
+        let shape = [Some(answer.rows), *width].into_iter().flatten().map(|size| size as u64);
+        let tensor = Message::default().text(1, name).text(2, datatype.name()).numbers(3, shape);
+        bytes_field(5, &tensor.into_bytes(), out);
+    }
+    let mut packed = Vec::new();
+    for (at, _) in chosen {
+        packed.clear();
+        Elements::of(answer, &known[at].name).pack(&mut packed);
+        bytes_field(6, &packed, out);
+    }
+    Ok(())
 }
 
 fn text(text: &str, out: &mut Vec<u8>) {

@@ -8,7 +8,7 @@ use super::read::quoted;
 use super::{Hidden, S3, Storage};
 use crate::spec::cursor::{Cursor, Wrong};
 
-pub(super) fn read_storage(table: &mut Cursor<'_>, base: &Path) -> Storage {
+pub(crate) fn read_storage(table: &mut Cursor<'_>, base: &Path) -> Storage {
     let s3 = table.table("s3", "[storage.s3] with keys below it", |table| read_s3(table, base));
     Storage { s3 }
 }

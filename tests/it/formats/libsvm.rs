@@ -220,11 +220,11 @@ fn a_validation_row_wider_than_training_is_refused_where_it_stands() {
 #[test]
 fn rows_that_do_not_fit_once_filled_up_are_refused_with_the_figure() {
     let user = User::new();
-    let text = rows() + "1 999999:1\n";
+    let text = rows() + "1 9999999:1\n";
     let more = format!("{LINE}[resources]\nmemory_bytes_max = \"100MiB\"\n");
     let error = run(&user, &job(&user, "linear-learner", &text, "", &more)).unwrap_err();
     let told = error.to_string();
-    let expected = "channel train: 201 rows of 1000000 features need 804000000 bytes when sparse rows are filled up; with what else is held";
+    let expected = "channel train: 201 rows of 10000000 features need 8040000000 bytes when sparse rows are filled up; with what else is held";
     assert!(told.starts_with(expected), "{told}");
     assert!(error.help().unwrap().contains("`resources.memory_bytes_max`"));
 }

@@ -98,9 +98,10 @@ fn tritons_own_client_is_answered_in_json_and_in_binary() {
     assert_eq!([&told["live"], &told["ready"]], [true, true]);
     assert_eq!(told["unknown_ready"], false);
     assert!(told["unknown"].as_str().unwrap().contains("unknown model"));
-    assert_eq!(told["statistics"]["inference_count"], 20);
+    assert_eq!(told["statistics"]["inference_count"], 30);
     let answers = told["answers"].as_array().unwrap();
     assert_eq!(answers.len(), 4);
+    assert_eq!([&told["packed"], &told["deflated"]], [&answers[0]; 2]);
     for answer in answers {
         for row in 0..5 {
             let values: Vec<f32> =

@@ -1,0 +1,13 @@
+//! Who is calling, and may they: AWS's IAM, inside smrt and without a cloud.
+//!
+//! [`sigv4`] proves that a request was made with an access key, [`policy`] decides what its owner
+//! may do, [`state`] keeps users, roles and keys. Nothing here opens a socket, and no other file than
+//! the state's is touched.
+
+mod error;
+pub mod policy;
+pub mod sigv4;
+pub mod state;
+pub mod time;
+
+pub use error::Error;
