@@ -5,8 +5,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::Criterion;
+use smrt::fault::Fault;
+use smrt::iam::door::{Arrival, Door};
 use smrt::iam::policy::{Context, Kind, Policies, Policy, Principal, Request, decide};
 use smrt::iam::sigv4::{self, PathRule, Request as Signed, Rules, Secret, Signer, sha256};
+use smrt::iam::state::{Keeper, State, Whom};
+use smrt::iam::time;
 
 const ENDPOINT: &str = "arn:aws:sagemaker:us-east-1:111122223333:endpoint/fraud";
 
@@ -29,6 +33,31 @@ fn role(statements: usize) -> Arc<Policy> {
     );
     let text = format!(r#"{{"Version":"2012-10-17","Statement":[{}]}}"#, all.join(","));
     Arc::new(Policy::read("role", &text, Kind::Identity).expect("a good policy"))
+}
+
+/// Keeps nothing secret: the file is read once.
+struct Plain;
+
+impl Keeper for Plain {
+    fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, Box<dyn Fault>> {
+        Ok(plain.to_vec())
+    }
+
+    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, Box<dyn Fault>> {
+        Ok(sealed.to_vec())
+    }
+}
+
+/// A door with one caller who has a typical role's policy.
+fn door(folder: &std::path::Path) -> (Arc<Door>, String, Secret) {
+    let state = State::new(folder.join("state"), Arc::new(Plain));
+    let made = state.change(|all| {
+        all.create_user("teller", "/", None)?;
+        all.put_policy(Whom::User("teller"), "role", ("role", &role(16).text))?;
+        all.create_access_key("teller")
+    });
+    let key = made.expect("a user with a key");
+    (Door::open(state, "us-east-1").expect("a door"), key.id, key.secret)
 }
 
 fn main() {
@@ -78,6 +107,29 @@ fn main() {
         bencher.iter(|| {
             let digest = sha256(black_box(&body));
             sigv4::verify(&request, &rules, &digest, |_| Some(&secret)).expect("a good signature")
+        });
+    });
+    let folder = tempfile::tempdir().expect("a folder to work in");
+    let (door, credential, secret) = door(folder.path());
+    let date = time::to_basic(time::now());
+    let signer = Signer { access_key: &credential, secret: &secret, date: &date, ..signer };
+    let mut headers = headers[..5].to_vec();
+    headers[4].1 = date.as_bytes();
+    let authorization =
+        signer.authorization(&Signed { method: "POST", path, query, headers: &headers }, &body);
+    headers.push(("authorization", authorization.as_bytes()));
+    let request = Signed { method: "POST", path, query, headers: &headers };
+    group.bench_function("a whole invocation: signature, caller and policy", |bencher| {
+        bencher.iter(|| {
+            let source = std::net::IpAddr::from([10, 1, 2, 3]);
+            let arrival = Arrival { request, named: None, private: false, source };
+            let asked = door.ask(&arrival).expect("a good claim");
+            let known = asked.prove(&door, &arrival, black_box(&body)).expect("a good signature");
+            let mut context = known.context(&door, &arrival);
+            context.add("sagemaker:targetmodel", "fraud-eu.tar.gz".into());
+            known
+                .may("sagemaker:InvokeEndpoint", &door.endpoint_arn("fraud"), &context)
+                .expect("allowed");
         });
     });
     group.finish();

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::iam;
 use super::open::keys;
 use super::table::Table;
 use super::{Error, Failure, output};
 use crate::fault::Fault;
 use crate::http::{Limits, TlsFiles};
+use crate::iam::door::{DEFAULT_REGION, Door};
 use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::Mistakes;
@@ -52,6 +54,7 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
             memory_bytes_max: models.memory_bytes_max,
             hot_max: models.hot_max,
             pinned: models.pinned,
+            watch: models.watch,
         }),
     };
     let general = file.general;
@@ -61,6 +64,10 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
     }
     if let Some(tokens) = &file.auth.tokens {
         server = server.tokens(tokens);
+    }
+    if let Some(state) = &file.auth.iam {
+        let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
+        server = server.door(Door::open(iam::state(Some(state))?, region)?);
     }
     Ok(server
         .name(general.name.as_str())
@@ -129,7 +136,8 @@ fn surroundings(file: &EndpointFile) -> Problems {
             ("tls.client_ca", tls.client_ca.as_ref()),
         ]
     });
-    for (key, path) in files.chain([("auth.tokens", file.auth.tokens.as_ref())]) {
+    let access = [("auth.tokens", file.auth.tokens.as_ref()), ("auth.iam", file.auth.iam.as_ref())];
+    for (key, path) in files.chain(access) {
         if let Some(path) = path.filter(|path| !path.is_file()) {
             problems.add(key, None, format!("{} is not there", path.display()), None);
         }
@@ -209,6 +217,7 @@ fn effective(file: &EndpointFile) -> serde_json::Value {
                 "memory_bytes_max": models.memory_bytes_max,
                 "hot_max": models.hot_max,
                 "pinned": models.pinned,
+                "watch_s": models.watch.map(|time| time.as_secs()),
             });
         }
     }

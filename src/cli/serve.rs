@@ -6,11 +6,13 @@ use std::time::Duration;
 use clap::Args;
 use tracing::info;
 
+use super::iam;
 use super::logging::Logging;
 use super::open::{StorageOptions, keys, model, uri};
 use super::{Error, Failure, endpoint, output};
 use crate::algorithm::{Ask, Selected};
 use crate::http::{Limits, TlsFiles};
+use crate::iam::door::{DEFAULT_REGION, Door};
 use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::endpoint::Variant;
@@ -123,10 +125,19 @@ struct Access {
     /// Let in only callers with a bearer token of this file: lines of NAME TOKEN, or NAME sha256:DIGEST
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     tokens: Option<PathBuf>,
+
+    /// Let in only callers of this state of `smrt iam`, signed with their access keys as boto3 does, or
+    /// named by a token or certificate, and only to do what their policies allow
+    #[arg(long, value_name = "STATE", value_hint = clap::ValueHint::FilePath)]
+    iam: Option<PathBuf>,
+
+    /// Region that callers sign for, and of the endpoint's ARN
+    #[arg(long, value_name = "REGION", requires = "iam", default_value = DEFAULT_REGION)]
+    iam_region: String,
 }
 
 impl Access {
-    fn apply(&self, mut server: Builder) -> Builder {
+    fn apply(&self, mut server: Builder) -> Result<Builder, Failure> {
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             server = server.tls(TlsFiles {
                 certificate: certificate.clone(),
@@ -134,10 +145,14 @@ impl Access {
                 client_ca: self.tls_client_ca.clone(),
             });
         }
-        match &self.tokens {
-            Some(file) => server.tokens(file),
-            None => server,
+        if let Some(file) = &self.tokens {
+            server = server.tokens(file);
         }
+        if let Some(state) = &self.iam {
+            let state = iam::state(Some(state))?;
+            server = server.door(Door::open(state, &self.iam_region)?);
+        }
+        Ok(server)
     }
 }
 
@@ -148,7 +163,7 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
         false => options.of_options()?,
     };
     let server = server.ask(ask).stop_on_signals(true);
-    let running = options.access.apply(server).start()?;
+    let running = options.access.apply(server)?.start()?;
     let greeting = running.greeting();
     match logging.is_json() {
         true => info!(address = %running.place(), "{greeting}"),
@@ -247,6 +262,7 @@ impl Options {
                 memory_bytes_max: self.memory_bytes_max.unwrap_or(limit::MODELS_MEMORY_BYTES_MAX),
                 hot_max: hot_max.unwrap_or(limit::MODELS_HOT_MAX),
                 pinned: self.pinned.clone(),
+                watch: self.watch_s.map(Duration::from_secs),
             }));
         }
         let Some(watch_s) = self.watch_s else {

@@ -130,6 +130,8 @@ pub struct Body {
     pub(super) budget: Arc<Budget>,
     /// The caller waits for `100 Continue`; a refusal before it spares sending the body.
     pub(super) expects_continue: bool,
+    /// It was read ahead of what it is for.
+    pub(super) early: Option<Payload>,
 }
 
 impl Body {
@@ -138,7 +140,7 @@ impl Body {
     /// # Errors
     /// When it is too large (known before it is read, if its length is declared), too slow, not
     /// well-formed, or there is no room for it now.
-    pub async fn read(self, coding: Coding) -> Result<Payload, Refused> {
+    pub async fn read(mut self, coding: Coding) -> Result<Payload, Refused> {
         let room = self.room();
         let payload = self.read_as_sent().await?;
         if coding == Coding::Identity || payload.bytes.is_empty() {
@@ -146,6 +148,18 @@ impl Body {
         }
         // Both forms are held until this one is unfolded.
         room.unfold(coding, payload.bytes.clone()).await
+    }
+
+    /// Reads it as it was sent and keeps it for [`Body::read`]: whose it is may depend on its bytes,
+    /// and what it is for on whose it is.
+    ///
+    /// # Errors
+    /// As [`Body::read`].
+    pub async fn read_ahead(&mut self) -> Result<Bytes, Refused> {
+        let payload = self.read_as_sent().await?;
+        let bytes = payload.bytes.clone();
+        self.early = Some(payload);
+        Ok(bytes)
     }
 
     /// The bounds it is read within.
@@ -156,6 +170,9 @@ impl Body {
     /// Reads it only to throw it away, as far as that is reasonable, so that a request that was
     /// refused by its head does not cost its caller the connection. Whether the connection can go on.
     pub async fn discard(mut self) -> bool {
+        if self.early.is_some() {
+            return true;
+        }
         if self.incoming.size_hint().exact() == Some(0) {
             return true;
         }
@@ -163,7 +180,10 @@ impl Body {
         matches!(self.refuse(0).await, Refused::TooLarge { unread: false, .. })
     }
 
-    async fn read_as_sent(mut self) -> Result<Payload, Refused> {
+    async fn read_as_sent(&mut self) -> Result<Payload, Refused> {
+        if let Some(early) = self.early.take() {
+            return Ok(early);
+        }
         let declared = self.incoming.size_hint().exact();
         let max = self.limits.body_bytes_max;
         if declared == Some(0) {

@@ -23,6 +23,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
+use super::auth::Denied;
 use super::body::Body;
 use super::gate::{Call, Caller, Handler};
 use super::limits::Limits;
@@ -91,6 +92,8 @@ struct Peer {
     remote: Remote,
     /// Whom its certificate names.
     certificate: Option<Arc<str>>,
+    /// Over TLS, or within this machine.
+    is_private: bool,
 }
 
 impl<H: Handler> Reactor<H> {
@@ -102,6 +105,7 @@ impl<H: Handler> Reactor<H> {
         watch: &Rc<Watch>,
     ) {
         let config = self.seat.tls.as_ref().map(|tls| tls.get());
+        let is_private = config.is_some() || remote == Remote::Unix;
         let secured = match (config, remote) {
             (Some(config), Remote::Tcp(_)) => secure(stream, config, watch, &self.limits).await,
             _ => Some((Socket::Plain(stream), None)),
@@ -111,7 +115,7 @@ impl<H: Handler> Reactor<H> {
         let is_http2 = early.starts_with(PREFACE);
         let framing = (!is_http2).then(Framing::new);
         let io = TokioIo::new(Watched { socket, early, watch: Rc::clone(watch), framing });
-        let peer = Rc::new(Peer { remote, certificate });
+        let peer = Rc::new(Peer { remote, certificate, is_private });
         match is_http2 {
             true => self.http2(io, watch, peer).await,
             false => self.http1(io, watch, peer).await,
@@ -214,6 +218,7 @@ impl<H: Handler> Reactor<H> {
         {
             match tokens.get().identify(&head.headers) {
                 Ok(name) => principal = Some(name),
+                Err(Denied::Missing) if self.handler.asks_itself() => {}
                 // The body is not read for somebody nobody knows.
                 Err(why) => return reply::last(self.handler.denied(&head, why)),
             }
@@ -224,9 +229,11 @@ impl<H: Handler> Reactor<H> {
             limits: Rc::clone(&self.limits),
             budget: Arc::clone(&self.seat.budget),
             expects_continue: head.headers.contains_key(header::EXPECT),
+            early: None,
         };
         let stage = self.seat.stop.stage();
-        let caller = Caller { remote: peer.remote, principal, _proof: () };
+        let caller =
+            Caller { remote: peer.remote, principal, is_private: peer.is_private, _proof: () };
         let reply = self.handler.handle(Call { head, body, caller, stage }).await;
         if stage == Stage::Open { reply } else { reply::last(reply) }
     }

@@ -46,7 +46,17 @@ pub struct Caller {
     pub remote: Remote,
     /// By which name: the token's, else the client certificate's.
     pub principal: Option<Arc<str>>,
+    /// See [`Caller::is_private`].
+    pub(super) is_private: bool,
     pub(super) _proof: (),
+}
+
+impl Caller {
+    /// Whether nobody between here and there could read or change the request: it came over TLS or
+    /// a Unix socket.
+    pub fn is_private(&self) -> bool {
+        self.is_private
+    }
 }
 
 /// Answers requests. Each thread has its own, made on that thread.
@@ -56,6 +66,12 @@ pub trait Handler: 'static {
 
     /// Whether this path is for everybody, token or not: health, at most.
     fn is_public(&self, _path: &str) -> bool {
+        false
+    }
+
+    /// Whether a caller without a token may have another way to say who it is, which the handler
+    /// knows and asks for.
+    fn asks_itself(&self) -> bool {
         false
     }
 

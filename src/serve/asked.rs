@@ -16,6 +16,9 @@ pub(super) const INFERENCE_ID: HeaderName =
 /// Of the Open Inference Protocol's binary tensors, in requests and answers.
 pub(super) const JSON_BYTES: HeaderName =
     HeaderName::from_static("inference-header-content-length");
+/// Which of an endpoint's variants.
+pub(super) const TARGET_VARIANT: HeaderName =
+    HeaderName::from_static("x-amzn-sagemaker-target-variant");
 /// Which of an endpoint's many models.
 pub(super) const TARGET_MODEL: HeaderName =
     HeaderName::from_static("x-amzn-sagemaker-target-model");

@@ -42,6 +42,14 @@ impl Path<'_> {
         fine.then_some(if invoke { Path::Invoke(name) } else { Path::One(name) })
     }
 
+    /// The model it names.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Path::All => None,
+            Path::One(name) | Path::Invoke(name) => Some(name),
+        }
+    }
+
     pub(super) fn allow(&self) -> &'static str {
         match self {
             Path::All => "GET, HEAD, POST",

@@ -13,6 +13,7 @@ use super::stats::Answers;
 use super::traffic::Traffic;
 use crate::algorithm::Ask;
 use crate::http::Limits;
+use crate::iam::door::Door;
 
 /// Settings of an endpoint, all checked.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub(super) enum Fleet {
 /// An endpoint that answers.
 pub(super) struct Endpoint {
     pub(super) settings: Settings,
+    /// Where who calls must be known, and may only what policies allow.
+    pub(super) door: Option<Arc<Door>>,
     pub(super) fleet: Fleet,
     pub(super) pool: Pool,
     pub(super) background: Arc<Background>,

@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::asked::Asked;
 use super::codec::Refusal;
 use super::endpoint::Endpoint;
+use super::guard::Act;
 use super::invoke::not_read;
 use super::v2::{self, About, Path, VERSION};
 use crate::data::protobuf::{Fields, Message};
@@ -84,6 +85,15 @@ impl Method {
     }
 
     /// Whether it is for everybody, token or not.
+    /// What it comes to, for who may do it.
+    pub(super) fn act(self) -> Act {
+        match self {
+            Method::ModelInfer => Act::Invoke,
+            Method::RepositoryModelLoad | Method::RepositoryModelUnload => Act::Update,
+            _ => Act::Describe,
+        }
+    }
+
     pub(super) fn is_health(self) -> bool {
         matches!(self, Method::ServerLive | Method::ServerReady | Method::Health)
     }

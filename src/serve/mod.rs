@@ -25,6 +25,9 @@
 //! | the queue is full, or the server is stopping | 503 with `Retry-After` |
 //! | the time was up after admission | 504 |
 //!
+//! Where the endpoint knows its callers ([`Builder::door`]), whoever signs wrongly, is unknown or may
+//! not is told 403, in the words of AWS at `/endpoints/NAME/invocations`.
+//!
 //! A refusal's body is `{"message": "...", "help": "..."}`.
 //!
 //! From a program (`examples/embed_serve.rs` is a whole one):
@@ -58,6 +61,7 @@ mod endpoint;
 mod error;
 mod fence;
 mod grpc;
+mod guard;
 mod hot;
 mod identity;
 mod invoke;

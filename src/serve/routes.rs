@@ -21,6 +21,7 @@ use super::codec::Refusal;
 use super::container;
 use super::endpoint::{Endpoint, Fleet};
 use super::grpc;
+use super::guard::{self, Act, Out};
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
 use super::page;
@@ -120,6 +121,24 @@ impl Route<'_> {
         }
     }
 
+    /// What it comes to, for who may do it.
+    fn act(&self, method: &Method) -> Act {
+        match self {
+            Route::Invoke | Route::InvokeNamed(_) | Route::V2(v2::Path::Infer(_)) => Act::Invoke,
+            Route::Models(container::Path::Invoke(_)) => Act::Invoke,
+            Route::Models(_) | Route::Admin(..) => Act::managing(method),
+            Route::V2(path) if path.is_managing() => Act::Update,
+            Route::Grpc(method) => method.act(),
+            // Each by its name: what is new is thought of here.
+            Route::Ping
+            | Route::ExecutionParameters
+            | Route::Metrics
+            | Route::Front
+            | Route::V2(_)
+            | Route::Unknown => Act::Describe,
+        }
+    }
+
     fn allows(&self, method: &Method) -> bool {
         match self {
             Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => method == Method::POST,
@@ -176,8 +195,32 @@ impl Handler for Front {
         reply
     }
 
-    async fn handle(&self, call: Call) -> Reply {
+    fn asks_itself(&self) -> bool {
+        self.endpoint.door.is_some()
+    }
+
+    async fn handle(&self, mut call: Call) -> Reply {
         let id = self.ids.borrow_mut().next();
+        if let Some(door) = &self.endpoint.door
+            && !self.is_public(call.head.uri.path())
+        {
+            let route = Route::of(call.head.uri.path());
+            let is_many = matches!(self.endpoint.fleet, Fleet::Many(_));
+            if is_many && route == Route::Grpc(grpc::Method::ModelInfer) {
+                // The model's name stands within the message, which is read when who asks is known.
+                let what = "of many models, those with identities are asked over HTTP";
+                let refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, what);
+                let reply = grpc::refusal(&refusal.help("POST /v2/models/NAME/infer"));
+                self.answers().answered(reply.status().as_u16());
+                return reply::last(reply);
+            }
+            let (act, model) = (route.act(&call.head.method), self.model_of(&route, &call.head));
+            let model = model.as_deref();
+            let name = self.endpoint.name();
+            if let Err(out) = guard::admit(door, name, act, model, &mut call).await {
+                return self.kept_out(call, &out, &id).await;
+            }
+        }
         let route = Route::of(call.head.uri.path());
         let mut reply = match &route {
             Route::Unknown => {
@@ -228,7 +271,7 @@ impl Handler for Front {
 }
 
 const PATHS: &str =
-    "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2\n";
+    "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2, GET /models\n";
 
 fn not_allowed(route: &Route<'_>) -> Reply {
     let reply = reply::refusal(
@@ -250,6 +293,13 @@ fn runtime_denied(why: Denied) -> Reply {
     let body = serde_json::json!({ "Message": text }).to_string();
     let reply = reply::full(StatusCode::FORBIDDEN, "application/json", body.into());
     reply::with(reply, ERROR_TYPE, HeaderValue::from_static("AccessDeniedException"))
+}
+
+/// The same for who is known and may not, or signs wrongly.
+fn runtime_out(out: &Out, refusal: &Refusal) -> Reply {
+    let body = serde_json::json!({ "Message": refusal.message }).to_string();
+    let reply = reply::full(refusal.status, "application/json", body.into());
+    reply::with(reply, ERROR_TYPE, HeaderValue::from_static(out.code()))
 }
 
 fn unknown_endpoint() -> Reply {
@@ -277,6 +327,46 @@ impl Front {
 
     fn metrics(&self) -> Reply {
         reply::full(StatusCode::OK, page::CONTENT_TYPE, page::text(&self.endpoint).into())
+    }
+
+    /// Which of many models a request is for, as policies see it: never by a header where the path
+    /// says it.
+    fn model_of(&self, route: &Route<'_>, head: &Parts) -> Option<String> {
+        let named = match route {
+            Route::Invoke | Route::InvokeNamed(_) => {
+                return guard::target_model(head).map(String::from);
+            }
+            Route::V2(path) => path.model()?,
+            Route::Models(path) => path.model()?,
+            _ => return None,
+        };
+        matches!(self.endpoint.fleet, Fleet::Many(_)).then(|| container::decoded(named))
+    }
+
+    /// Tells a caller why it is not let in, in the form of what it asked for.
+    async fn kept_out(&self, call: Call, out: &Out, id: &[u8; 36]) -> Reply {
+        let refusal = match out {
+            Out::Unread(why) => invoke::not_read(why),
+            _ => {
+                let refusal = Refusal::new(out.status(), out.message());
+                Refusal { help: out.help(), ..refusal }
+            }
+        };
+        let mut reply = match Route::of(call.head.uri.path()) {
+            Route::V2(_) => v2::refusal(&refusal),
+            Route::Grpc(_) => grpc::refusal(&refusal),
+            Route::InvokeNamed(_) => runtime_out(out, &refusal),
+            _ => container_refusal(&refusal),
+        };
+        if !call.body.discard().await {
+            reply = reply::last(reply);
+        }
+        let status = reply.status().as_u16();
+        self.answers().answered(status);
+        let (path, remote) = (call.head.uri.path(), call.caller.remote);
+        tracing::info!(target: ACCESS, path, status, %remote, why = out.code(), "caller kept out");
+        put_id(&mut reply, id);
+        reply
     }
 
     /// The model a request is for.

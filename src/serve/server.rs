@@ -21,11 +21,13 @@ use crate::algorithm::Ask;
 use crate::data::Signature;
 use crate::data::schema::Cells;
 use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
+use crate::iam::door::Door;
 use crate::model::Model;
 use crate::spec::limit;
 
-/// Threads that load models: fetching one need not wait for opening another.
-const LOADERS: usize = 2;
+/// Threads that load models: they mostly wait for the store, and one that does not answer must not
+/// keep the others from loading.
+const LOADERS: usize = 4;
 
 /// An endpoint that can be started: see [`Server::builder`].
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Server {
             signals: false,
             tls: None,
             tokens: None,
+            door: None,
         }
     }
 }
@@ -90,6 +93,7 @@ pub struct Builder {
     signals: bool,
     tls: Option<TlsFiles>,
     tokens: Option<PathBuf>,
+    door: Option<Arc<Door>>,
 }
 
 impl Builder {
@@ -167,6 +171,13 @@ impl Builder {
         self
     }
 
+    /// Lets in only callers whom this door knows, by an AWS signature, a token's name or a
+    /// certificate's, and lets them do only what their policies allow.
+    pub fn door(mut self, door: Arc<Door>) -> Builder {
+        self.door = Some(door);
+        self
+    }
+
     /// Lets in only callers with a bearer token of this file; health is for everybody. Default: no
     /// token is asked for.
     pub fn tokens(mut self, file: impl Into<PathBuf>) -> Builder {
@@ -204,6 +215,7 @@ impl Builder {
         let fleet = ready.fleet(&settings, &book, &background)?;
         let endpoint = Arc::new(Endpoint {
             settings,
+            door: self.door,
             fleet,
             pool: Pool::default(),
             background: Arc::clone(&background),

@@ -100,8 +100,19 @@ pub(super) fn change(
     endpoint: &Arc<Endpoint>,
     rollout: Option<Rollout>,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
-    let Fleet::Variants(traffic) = &endpoint.fleet else { return Ok(Vec::new()) };
     let mut threads = Vec::new();
+    let traffic = match &endpoint.fleet {
+        Fleet::Variants(traffic) => traffic,
+        Fleet::Many(hot) => {
+            if let Some(every) = hot.watch_every() {
+                let (hot, background) = (Arc::clone(hot), Arc::clone(&endpoint.background));
+                let watch = move || hot.watch(every, &|time| background.pause(time));
+                let thread = std::thread::Builder::new().name("smrt-watch".into()).spawn(watch);
+                threads.push(thread.map_err(Error::Thread)?);
+            }
+            return Ok(threads);
+        }
+    };
     let start = |name: &str, work: fn(&Endpoint, &Traffic, Option<&Rollout>), rollout| {
         let endpoint = Arc::clone(endpoint);
         let run = move || {

@@ -46,6 +46,21 @@ pub(super) enum About {
 pub(super) const VERSION: &str = "1";
 
 impl Path<'_> {
+    /// The model it names.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Path::Model(name, _) | Path::Infer(name) | Path::Load(name) | Path::Unload(name) => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it changes which models are loaded.
+    pub(super) fn is_managing(&self) -> bool {
+        matches!(self, Path::Load(_) | Path::Unload(_))
+    }
+
     /// Reads what follows `/v2`.
     pub(super) fn of(rest: &str) -> Path<'_> {
         let mut parts = rest.trim_start_matches('/').split('/');

@@ -4,7 +4,7 @@
 mod oracle;
 mod policy;
 mod sigv4;
-mod state;
+pub(crate) mod state;
 
 /// The Python that `SMRT_PYTHON` names; says why a test is skipped where it names none.
 fn python(needs: &str) -> Option<std::ffi::OsString> {

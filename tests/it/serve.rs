@@ -2,6 +2,7 @@
 
 mod access;
 mod coding;
+mod door;
 mod grpc;
 mod http2;
 mod many;

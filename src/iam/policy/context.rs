@@ -1,5 +1,7 @@
 //! What is known about a request: condition keys and their values, and who asks.
 
+use std::sync::Arc;
+
 /// The condition keys of one request. Names are compared without case.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
@@ -16,6 +18,13 @@ impl Context {
     /// Sets the only value of `key`.
     pub fn set(&mut self, key: &str, value: impl Into<String>) {
         self.set_all(key, vec![value.into()]);
+    }
+
+    /// Sets the only value of a key that is in lower case and was not set before: what a door does
+    /// for each request.
+    pub fn add(&mut self, key: &str, value: String) {
+        debug_assert!(self.values(key).is_empty() && key == key.to_lowercase());
+        self.entries.push((key.to_owned(), vec![value]));
     }
 
     /// Sets all values of `key`; none is as if the key were absent.
@@ -57,7 +66,7 @@ impl Context {
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Principal {
-    arn: String,
+    arn: Arc<str>,
 }
 
 /// How the principal of a statement names who asks.
@@ -77,13 +86,18 @@ pub(super) enum Named {
 
 impl Principal {
     /// A user, a role, a session of a role or a service, by ARN or by name.
-    pub fn new(arn: impl Into<String>) -> Principal {
+    pub fn new(arn: impl Into<Arc<str>>) -> Principal {
         Principal { arn: arn.into() }
     }
 
     /// As given.
     pub fn arn(&self) -> &str {
         &self.arn
+    }
+
+    /// The same, to keep.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.arn)
     }
 
     /// Its account; `None` for a service.

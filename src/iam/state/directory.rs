@@ -71,6 +71,9 @@ struct Compiler<'a> {
     known: HashMap<&'a str, Arc<Policy>>,
 }
 
+/// Policies, and the boundary.
+type Compiled = (Vec<Arc<Policy>>, Option<Arc<Policy>>);
+
 impl<'a> Compiler<'a> {
     fn policy(&mut self, name: &str, text: &'a str) -> Result<Arc<Policy>, Error> {
         if let Some(policy) = self.known.get(text) {
@@ -81,11 +84,7 @@ impl<'a> Compiler<'a> {
         Ok(policy)
     }
 
-    fn of(
-        &mut self,
-        document: &'a Document,
-        holder: &'a Holder,
-    ) -> Result<(Vec<Arc<Policy>>, Option<Arc<Policy>>), Error> {
+    fn of(&mut self, document: &'a Document, holder: &'a Holder) -> Result<Compiled, Error> {
         let mut all = Vec::new();
         for (name, text) in &holder.inline {
             all.push(self.policy(name, text)?);

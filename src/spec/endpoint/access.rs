@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::read::quoted;
 use crate::spec::cursor::Cursor;
 
 /// The files of TLS, all PEM.
@@ -21,6 +22,11 @@ pub struct Tls {
 pub struct Auth {
     /// A file of bearer tokens, each with the name of whoever holds it.
     pub tokens: Option<PathBuf>,
+    /// A state of `smrt iam`: callers sign with its keys, or have its users' names, and do only what
+    /// its policies allow.
+    pub iam: Option<PathBuf>,
+    /// The region that callers sign for, where it is not `us-east-1`.
+    pub iam_region: Option<String>,
 }
 
 pub(super) fn read_tls(table: &mut Cursor<'_>, base: &Path) -> Option<Tls> {
@@ -33,7 +39,23 @@ pub(super) fn read_tls(table: &mut Cursor<'_>, base: &Path) -> Option<Tls> {
 }
 
 pub(super) fn read_auth(table: &mut Cursor<'_>, base: &Path) -> Auth {
-    Auth { tokens: file(table, "tokens", base) }
+    let iam_region = table.parsed("iam_region", |text| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        match !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
+            true => Ok(text.to_owned()),
+            false => {
+                let help = Some("write one such as \"eu-west-1\"".into());
+                Err((format!("{} is not a region", quoted(text)), help))
+            }
+        }
+    });
+    let auth =
+        Auth { tokens: file(table, "tokens", base), iam: file(table, "iam", base), iam_region };
+    if auth.iam.is_none() && auth.iam_region.is_some() {
+        let help = Some("name the state with iam = \"FILE\"".into());
+        table.wrong("iam_region", None, "says where for nobody".into(), help);
+    }
+    auth
 }
 
 /// A path, from the folder of the file it stands in.

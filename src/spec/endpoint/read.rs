@@ -181,6 +181,8 @@ fn place_of(key: &str) -> Option<&'static str> {
         "key" => "tls.key",
         "client_ca" => "tls.client_ca",
         "tokens" => "auth.tokens",
+        "iam" | "state" => "auth.iam",
+        "iam_region" => "auth.iam_region",
         "model" => "variants.blue.model",
         "weight" => "variants.blue.weight",
         "uri" => "models.uri",

@@ -26,7 +26,7 @@ impl Keeper for Plain {
     }
 }
 
-fn state(folder: &Path) -> State {
+pub(crate) fn state(folder: &Path) -> State {
     State::new(folder.join("iam/state"), Arc::new(Plain))
 }
 

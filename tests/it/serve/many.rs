@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use smrt::serve::{Library, Many};
 use smrt::spec::train::Storage;
@@ -62,6 +63,7 @@ fn many(place: Uri, store: Store) -> Many {
         memory_bytes_max: 1 << 30,
         hot_max: 1_000,
         pinned: Vec::new(),
+        watch: None,
     }
 }
 
@@ -280,7 +282,7 @@ fn models_keep_within_their_memory_and_one_that_cannot_fit_says_so() {
         put(folder.path(), &format!("m{at}.tar.gz"), &pair().bytes[0]);
     }
     let model = pair().user.opener().open(&pair().bytes[0][..], "a").unwrap();
-    let memory_bytes_max = 5 * (model.bytes + (16 << 10));
+    let memory_bytes_max = 5 * (model.bytes * 3 / 2 + (16 << 10) + 1);
     let running = start(Many { memory_bytes_max, ..of_folder(folder.path()) });
     let mut client = Client::new(running.address());
     for at in 0..20 {
@@ -342,6 +344,123 @@ fn models_of_a_bucket_are_loaded_on_demand_and_anew_when_asked() {
     // What is loaded outlives its store.
     drop(server);
     assert!(is(&invoke(&mut client, "a"), pair().scores[1]));
+}
+
+#[test]
+fn a_loaded_model_is_loaded_anew_when_its_file_changes() {
+    let folder = TempDir::new().unwrap();
+    put(folder.path(), "a.tar.gz", &pair().bytes[0]);
+    let running =
+        start(Many { watch: Some(Duration::from_millis(50)), ..of_folder(folder.path()) });
+    let mut client = Client::new(running.address());
+    assert!(is(&invoke(&mut client, "a"), pair().scores[0]));
+    put(folder.path(), "a.tar.gz", &pair().bytes[1]);
+    eventually("the new model answers", || is(&invoke(&mut client, "a"), pair().scores[1]));
+    assert!(is(&invoke(&mut client, "a.tar.gz"), pair().scores[1]));
+    // Neither a broken file nor one that is gone takes away what is loaded.
+    put(folder.path(), "a.tar.gz", b"nothing");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(is(&invoke(&mut client, "a"), pair().scores[1]));
+    std::fs::remove_file(folder.path().join("a.tar.gz")).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(is(&invoke(&mut client, "a"), pair().scores[1]));
+}
+
+/// Passes bytes on between clients and a port of this machine until `deaf`; then takes them and is
+/// silent.
+fn relay(upstream: u16, deaf: &Arc<AtomicBool>) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let deaf = Arc::clone(deaf);
+    let pump = |mut from: TcpStream, mut to: TcpStream, deaf: Arc<AtomicBool>| {
+        move || {
+            let mut bytes = [0; 16 << 10];
+            while let Ok(count @ 1..) = from.read(&mut bytes) {
+                let silent = deaf.load(Ordering::Relaxed);
+                if !silent && to.write_all(&bytes[..count]).is_err() {
+                    break;
+                }
+            }
+        }
+    };
+    // Ends with the process: what it waits for has no end of its own.
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(("127.0.0.1", upstream)).unwrap();
+            let (twin, other) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(pump(client, server, Arc::clone(&deaf)));
+            std::thread::spawn(pump(other, twin, Arc::clone(&deaf)));
+        }
+    });
+    port
+}
+
+#[test]
+fn a_store_that_does_not_answer_delays_neither_other_models_nor_ping() {
+    let server = crate::s3::Server::start();
+    server.make_bucket("models");
+    server.put("models", "tenants/a.tar.gz", &pair().bytes[0]);
+    server.put("models", "tenants/slow.tar.gz", &pair().bytes[1]);
+    let deaf = Arc::new(AtomicBool::new(false));
+    let endpoint = format!("http://127.0.0.1:{}", relay(server.port(), &deaf));
+    let none = std::iter::empty::<(&str, &str)>();
+    let storage = crate::s3::storage(&endpoint, None, false);
+    let store = Store::with_environment(&storage, none.collect());
+    let place = Uri::parse("s3://models/tenants/", Path::new("")).unwrap();
+    // One thread for everything: it would be noticed.
+    let running = Server::many(many(place, store))
+        .listen("127.0.0.1:0")
+        .threads(1)
+        .workers(1)
+        .invocation_timeout(Duration::from_millis(500))
+        .start()
+        .unwrap();
+    let address = running.address();
+    let mut client = Client::new(address);
+    assert!(is(&invoke(&mut client, "a"), pair().scores[0]));
+    deaf.store(true, Ordering::Relaxed);
+    let mut answered = 0;
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let headers = "X-Amzn-SageMaker-Target-Model: slow\r\n";
+            let mut client = Client::new(address);
+            let told = ask(&mut client, "POST", "/endpoints/models/invocations", headers, ROW);
+            (invoke(&mut client, "slow"), told)
+        });
+        while !waiting.is_finished() {
+            assert!(is(&invoke(&mut client, "a"), pair().scores[0]));
+            assert_eq!(client.get("/ping").status, 200);
+            answered += 1;
+        }
+        let (container, runtime) = waiting.join().unwrap();
+        assert_eq!(container.status, 503, "{container:?}");
+        let kind = runtime.header("x-amzn-errortype");
+        assert_eq!((runtime.status, kind), (429, Some("ModelNotReadyException")));
+    });
+    assert!(answered > 20, "only {answered} answers while a model was waited for");
+}
+
+#[test]
+fn boto3_names_its_model_and_is_told_in_sagemakers_exceptions() {
+    let python = std::env::var_os("SMRT_PYTHON").filter(|path| !path.is_empty());
+    let Some(python) = python else {
+        return println!("skipped: SMRT_PYTHON does not name a Python with boto3");
+    };
+    let folder = TempDir::new().unwrap();
+    put(folder.path(), "a.tar.gz", &pair().bytes[0]);
+    put(folder.path(), "broken.tar.gz", b"\x1f\x8b no artifact");
+    let running = start(of_folder(folder.path()));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/sagemaker_models.py");
+    let url = format!("http://{}", running.address());
+    let names = ["a.tar.gz", "nobody.tar.gz", "broken.tar.gz"];
+    let output = Command::new(python).args([script, &url, "models", ROW]).args(names).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told[0]["body"].as_str().unwrap().trim().parse::<f32>().unwrap(), pair().scores[0]);
+    assert_eq!(told[0]["variant"], "AllTraffic");
+    assert_eq!(told[1]["class"], "ValidationError");
+    assert_eq!((&told[2]["class"], &told[2]["original"]), (&"ModelError".into(), &500.into()));
 }
 
 #[test]
