@@ -46,6 +46,8 @@ rooms! {
     Train(crate::train::Error),
     /// An endpoint could not be started.
     Serve(crate::serve::Error),
+    /// The key service could not be started.
+    Kms(crate::kms::Error),
     /// An endpoint could not be measured.
     Load(crate::load::Error),
     /// The process's log could not be set up.

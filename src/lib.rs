@@ -51,8 +51,9 @@ pub mod load;
 pub mod serve;
 pub mod train;
 
-// The door.
+// The doors.
 pub mod cli;
+pub mod kms;
 
 pub use error::Error;
 pub use model::Model;

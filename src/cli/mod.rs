@@ -21,12 +21,14 @@ mod error;
 mod iam;
 mod inspect;
 mod job;
+mod keys;
 mod logging;
 mod open;
 mod output;
 mod predict;
 mod progress;
 mod report;
+mod reseal;
 mod series;
 mod serve;
 mod signal;
@@ -63,9 +65,12 @@ Examples:
   smrt serve model.tar.gz                 answer predictions on http://127.0.0.1:8080
   smrt predict model.tar.gz rows.csv      answer predictions here and now
   smrt data describe train.csv test.csv   look through the data before training
+  smrt keys list                          who can open what smrt sealed
 
 Environment:
   SMRT_HOME   where keys are kept (default: $XDG_DATA_HOME/smrt)
+  SMRT_KEYS_PASSPHRASE, SMRT_KEYS_PASSPHRASE_FILE, SMRT_KEYS_FILE
+              what unlocks them, after `smrt keys protect`
   SMRT_LOG    what is logged, e.g. debug or info,smrt::store=debug
   AWS_*       how to reach s3:// (region, endpoint, credentials, profile)
 
@@ -77,6 +82,8 @@ enum Command {
     Serve(serve::Options),
     Predict(predict::Options),
     Inspect(inspect::Options),
+    Keys(keys::Options),
+    Reseal(reseal::Options),
     Bench(bench::Options),
     Data(data::Options),
     Iam(iam::Options),
@@ -123,6 +130,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Serve(options) => serve::run(options, logging),
         Command::Predict(options) => predict::run(options),
         Command::Inspect(options) => inspect::run(options),
+        Command::Keys(options) => keys::run(options),
+        Command::Reseal(options) => reseal::run(options),
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
         Command::Iam(options) => iam::run(options),

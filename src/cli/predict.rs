@@ -156,7 +156,8 @@ impl Options {
             Content::Parquet => Media::Parquet,
             Content::Json if self.series => {
                 return Err(Error::Address {
-                    what: "--series reads rows one after the other, and JSON is one document".into(),
+                    what: "--series reads rows one after the other, and JSON is one document"
+                        .into(),
                     help: Some("give the series as CSV or JSON Lines".into()),
                 }
                 .into());

@@ -20,6 +20,7 @@ mod group;
 mod jsonl;
 mod label;
 mod libsvm;
+mod nested;
 mod number;
 mod parquet;
 pub mod protobuf;

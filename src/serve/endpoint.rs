@@ -27,6 +27,9 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) invocation_timeout: Duration,
     pub(super) access_log: bool,
+    /// Whether callers need a token, and a certificate.
+    pub(super) asks_token: bool,
+    pub(super) asks_certificate: bool,
     /// What every caller is answered besides the plain answer.
     pub(super) ask: Ask,
     /// Of each model's queue.

@@ -257,7 +257,7 @@ impl Hot {
                 drop(rest);
                 // Freeing a large model takes a while: nobody waits for a lock meanwhile.
                 drop(gone);
-                tracing::info!(
+                tracing::debug!(
                     model = &**name,
                     elapsed_ms = start.elapsed().as_millis() as u64,
                     "model loaded"

@@ -1,12 +1,14 @@
 //! Where an endpoint's models come from: a store and the keys that open what is in it.
 
 use std::io::BufReader;
+use std::path::Path;
 
 use hyper::StatusCode;
 
 use super::codec::Refusal;
 use crate::fault::{Fault, Kind};
 use crate::model::{Model, Opener};
+use crate::spec::limit::{FILE_NAME_BYTES_MAX, FILE_PATH_BYTES_MAX};
 use crate::spec::uri::Uri;
 use crate::store::{self, Object, Store};
 
@@ -38,6 +40,10 @@ impl Library {
 
     /// What stands at exactly `uri`.
     pub(super) fn find(&self, uri: &Uri) -> Result<Object, Unloaded> {
+        // A name that no file can have is a file that is not there, whatever the system calls it.
+        if uri.local_path().is_some_and(|path| !may_exist(path)) {
+            return Err(Unloaded::Missing);
+        }
         self.store.head(uri).map_err(|error| match error {
             store::Error::NotFound { .. } => Unloaded::Missing,
             // A folder of this name is no artifact of this name.
@@ -61,6 +67,12 @@ impl Library {
             .open(BufReader::new(reader), shown)
             .map_err(|error| Unloaded::Broken(error.to_string(), error.help()))
     }
+}
+
+fn may_exist(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let fits = path.iter().all(|part| part.len() <= FILE_NAME_BYTES_MAX);
+    fits && bytes.len() <= FILE_PATH_BYTES_MAX && !bytes.contains(&0)
 }
 
 impl Unloaded {

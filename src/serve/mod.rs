@@ -66,6 +66,7 @@ mod hot;
 mod identity;
 mod invoke;
 mod library;
+mod openapi;
 mod page;
 mod pool;
 mod queue;

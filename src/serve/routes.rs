@@ -24,6 +24,7 @@ use super::grpc;
 use super::guard::{self, Act, Out};
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
+use super::openapi;
 use super::page;
 use super::served::Served;
 use super::stats::Answers;
@@ -69,6 +70,7 @@ enum Route<'a> {
     InvokeNamed(&'a str),
     ExecutionParameters,
     Metrics,
+    OpenApi,
     Front,
     /// The Open Inference Protocol.
     V2(v2::Path<'a>),
@@ -88,6 +90,7 @@ impl Route<'_> {
             "/ping" => Route::Ping,
             "/execution-parameters" => Route::ExecutionParameters,
             "/metrics" => Route::Metrics,
+            "/openapi.json" => Route::OpenApi,
             "/" => Route::Front,
             _ if path == "/v2" || path.starts_with("/v2/") => Route::V2(v2::Path::of(&path[3..])),
             _ if path.starts_with("/inference.") || path.starts_with("/grpc.") => {
@@ -133,6 +136,7 @@ impl Route<'_> {
             Route::Ping
             | Route::ExecutionParameters
             | Route::Metrics
+            | Route::OpenApi
             | Route::Front
             | Route::V2(_)
             | Route::Unknown => Act::Describe,
@@ -260,6 +264,10 @@ impl Handler for Front {
             Route::Grpc(method) => return self.called(call, *method, &id).await,
             Route::ExecutionParameters => self.execution_parameters(),
             Route::Metrics => self.metrics(),
+            Route::OpenApi => {
+                let document = openapi::document(&self.endpoint).to_string();
+                reply::full(StatusCode::OK, "application/json", document.into())
+            }
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
         };
         reply = pack(reply, Asked::read(&call.head.headers).takes_gzip()).await;
@@ -270,8 +278,7 @@ impl Handler for Front {
     }
 }
 
-const PATHS: &str =
-    "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2, GET /models\n";
+const PATHS: &str = "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2, GET /models, GET /openapi.json\n";
 
 fn not_allowed(route: &Route<'_>) -> Reply {
     let reply = reply::refusal(

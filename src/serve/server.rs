@@ -204,6 +204,8 @@ impl Builder {
             limits: self.limits.clone(),
             invocation_timeout: self.invocation_timeout,
             access_log: self.access_log,
+            asks_token: self.tokens.is_some(),
+            asks_certificate: self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             ask: self.ask,
             queue_requests_max: self.queue_requests_max,
             queue_rows_max: self.queue_rows_max,

@@ -17,6 +17,10 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Bytes of a file's name (Linux: `NAME_MAX`).
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Bytes of a file's path (Linux: `PATH_MAX`, with its end).
+pub const FILE_PATH_BYTES_MAX: usize = 4_095;
 /// Outputs that one inference request may name.
 pub const OUTPUTS_WANTED_MAX: usize = 256;
 /// Bytes of the window of a body in zstd (RFC 9659).

@@ -16,6 +16,7 @@ mod iam;
 mod ip_insights;
 mod killed;
 mod kmeans;
+mod kms;
 mod linear;
 mod load;
 mod model;

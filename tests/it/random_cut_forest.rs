@@ -692,7 +692,8 @@ fn sagemakers_selected_fields_are_answered() {
     let fitted = train(&[], &only(data.clone())).unwrap();
     let opened = open(&fitted);
     let ask = |fields: &[Selected]| {
-        opened.predict_with(data.features.view(), &Ask { fields: fields.to_vec(), ..Ask::default() })
+        opened
+            .predict_with(data.features.view(), &Ask { fields: fields.to_vec(), ..Ask::default() })
     };
     let answer = ask(&[Selected::PredictedLabel, Selected::RawScore]).unwrap();
     let names: Vec<&str> = answer.fields.iter().map(|field| field.name).collect();

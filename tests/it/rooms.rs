@@ -34,9 +34,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fault",
         ],
     ),
+    ("kms", &["http", "iam", "seal", "telemetry", "spec", "fault"]),
     (
         "cli",
         &[
+            "kms",
             "train",
             "serve",
             "load",
@@ -69,10 +71,11 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("ring", &["seal"]),
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
-    ("hmac", &["iam"]),
-    ("zeroize", &["seal", "iam"]),
+    ("hmac", &["iam", "seal"]),
+    ("argon2", &["seal"]),
+    ("zeroize", &["seal", "iam", "kms"]),
     ("subtle", &["seal", "iam", "http"]),
-    ("hyper", &["http", "serve"]),
+    ("hyper", &["http", "serve", "kms"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),
     ("httparse", &["load"]),
@@ -94,7 +97,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms in which waiting is allowed.
-const ASYNC: &[&str] = &["store", "http", "serve", "load"];
+const ASYNC: &[&str] = &["store", "http", "serve", "kms", "load"];
 
 struct File {
     room: String,

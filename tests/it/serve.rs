@@ -3,11 +3,14 @@
 mod access;
 mod coding;
 mod door;
+mod formats;
 mod grpc;
 mod http2;
 mod many;
+mod openapi;
 mod runtime;
 mod smuggling;
+mod soak;
 mod v2;
 mod variants;
 

@@ -287,8 +287,7 @@ fn threshold_scores(
     let mut random = Stream::new(context.seed, Purpose::Sample, u64::MAX - 1);
     let mut drawn = reservoir(points, most, &mut random);
     drawn.sort_unstable();
-    let mut wanted: Vec<usize> =
-        drawn.iter().flat_map(|at| *at..at + train.shingle).collect();
+    let mut wanted: Vec<usize> = drawn.iter().flat_map(|at| *at..at + train.shingle).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let values = train.pick(&wanted, context.stop)?;

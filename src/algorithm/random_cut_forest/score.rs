@@ -282,9 +282,10 @@ mod tests {
             let mut scaled = vec![0.0; width];
             for (row, score) in values.rows().into_iter().zip(scores) {
                 forest.scale.apply(row.as_slice().unwrap(), &mut scaled);
-                let depths = forest.trees.iter().map(|tree| {
-                    depth(tree, &forest.points, tree.root().unwrap(), &scaled)
-                });
+                let depths = forest
+                    .trees
+                    .iter()
+                    .map(|tree| depth(tree, &forest.points, tree.root().unwrap(), &scaled));
                 let expected = 65f64.log2() * 9.0 / depths.sum::<f64>();
                 let error = (f64::from(score) / expected - 1.0).abs();
                 assert!(error < 2e-6, "{width} numbers: {score} is not {expected}");

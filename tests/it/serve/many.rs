@@ -208,6 +208,21 @@ fn a_name_cannot_leave_its_folder() {
 }
 
 #[test]
+fn a_name_that_no_file_can_have_is_a_model_that_is_not_there() {
+    let folder = TempDir::new().unwrap();
+    let running = start(of_folder(folder.path()));
+    let mut client = Client::new(running.address());
+    let long = "a".repeat(300);
+    for name in [long.as_str(), "a%00b"] {
+        let path = format!("/v2/models/{name}");
+        assert_eq!(ask(&mut client, "GET", &path, "", "").status, 404, "{name}");
+    }
+    assert_eq!(invoke(&mut client, &long).status, 404);
+    let body = serde_json::json!({"model_name": "x", "url": "a/".repeat(4_000)}).to_string();
+    assert_eq!(ask(&mut client, "POST", "/models", "", &body).status, 404);
+}
+
+#[test]
 fn the_platform_loads_lists_and_unloads_models() {
     let folder = TempDir::new().unwrap();
     put(folder.path(), "a.tar.gz", &pair().bytes[0]);
@@ -294,6 +309,33 @@ fn models_keep_within_their_memory_and_one_that_cannot_fit_says_so() {
     let refused = invoke(&mut Client::new(tiny.address()), "m1");
     assert_eq!(refused.status, 507, "{refused:?}");
     assert!(refused.body.contains("memory_bytes_max"), "{refused:?}");
+}
+
+#[test]
+fn ten_thousand_models_may_lie_there_while_few_are_loaded() {
+    let folder = TempDir::new().unwrap();
+    put(folder.path(), "m0.tar.gz", &pair().bytes[0]);
+    for at in 1..10_000 {
+        let link = folder.path().join(format!("m{at}.tar.gz"));
+        std::fs::hard_link(folder.path().join("m0.tar.gz"), link).unwrap();
+    }
+    let running = start(Many { hot_max: 20, ..of_folder(folder.path()) });
+    let address = running.address();
+    let mut client = Client::new(address);
+    // Every other request goes to one model, which therefore stays.
+    for at in 1..150 {
+        assert!(is(&invoke(&mut client, &format!("m{}", at * 61)), pair().scores[0]));
+        assert!(is(&invoke(&mut client, "m0"), pair().scores[0]));
+    }
+    assert_eq!(metric(address, "LoadedModelCount"), 20.0);
+    assert_eq!(metric(address, "smrt_model_loads_total"), 150.0);
+    let index = json(&ask(&mut client, "POST", "/v2/repository/index", "", ""));
+    assert_eq!(index.as_array().unwrap().len(), 10_000);
+    // Names are bounded in the metrics, and nothing is lost from the totals.
+    let page = client.get("/metrics").body;
+    let named = page.lines().filter(|line| line.starts_with("Invocations_total{")).count();
+    assert_eq!(named, 101);
+    assert_eq!(metric(address, "smrt_invocations_total"), 298.0);
 }
 
 #[test]
