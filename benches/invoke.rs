@@ -108,6 +108,7 @@ fn model() -> Model {
             epochs: 1,
         },
         digest: String::new(),
+        bytes: 0,
         predictor: Box::new(Mlp::new()),
     }
 }

@@ -16,7 +16,10 @@ use aes_gcm::{Aes256Gcm, KeyInit};
 use criterion::{BatchSize, Criterion, Throughput};
 use rayon::prelude::*;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use smrt::seal::{Context, RawKey, Reader, Settings, Writer, open_file, seal_file};
+use smrt::seal::{
+    Context, DEFAULT_ALIAS, KeyService, LocalKeys, RawKey, Reader, Settings, Writer, open_file,
+    seal_file,
+};
 
 const FRAME: usize = 1 << 20;
 const KEY: &str = "bench";
@@ -137,6 +140,20 @@ fn copy_path(from: &Path, to: &Path) {
     });
 }
 
+/// The key service in process, on one core: a fresh data key under a key of a store on disk, and back.
+fn keys(criterion: &mut Criterion) {
+    let home = tempfile::tempdir().expect("a folder for keys");
+    let keys = LocalKeys::new(home.path());
+    let context = Context::from_pairs([("smrt:job", "bench")]).expect("one short pair");
+    let make = || keys.generate_data_key(DEFAULT_ALIAS, &context).expect("a new key");
+    let (_, wrapped) = make();
+    let mut group = criterion.benchmark_group("keys");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("GenerateDataKey", |b| b.iter(make));
+    group.bench_function("Decrypt", |b| b.iter(|| keys.unwrap(&wrapped, &context)));
+    group.finish();
+}
+
 fn with_criterion(place: &Place, criterion: &mut Criterion) {
     let cipher = Aes256Gcm::new(&[1; 32].into());
     let mut group = criterion.benchmark_group("seal");
@@ -160,6 +177,7 @@ fn with_criterion(place: &Place, criterion: &mut Criterion) {
         });
     }
     group.finish();
+    keys(criterion);
 }
 
 /// CPU seconds of this process so far, all threads, in user and in system. On a shared machine they

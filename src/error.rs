@@ -32,6 +32,8 @@ rooms! {
     Store(crate::store::Error),
     /// Sealing or opening failed, or a key.
     Seal(crate::seal::Error),
+    /// Identities and policies: a name, a policy, the state file.
+    Iam(crate::iam::Error),
     /// The gate could not be opened.
     Http(crate::http::Error),
     /// Bytes are not the rows they should be.
@@ -42,8 +44,12 @@ rooms! {
     Model(crate::model::Error),
     /// A training job did not finish.
     Train(crate::train::Error),
+    /// A batch transform did not finish.
+    Transform(crate::transform::Error),
     /// An endpoint could not be started.
     Serve(crate::serve::Error),
+    /// The key service could not be started.
+    Kms(crate::kms::Error),
     /// An endpoint could not be measured.
     Load(crate::load::Error),
     /// The process's log could not be set up.

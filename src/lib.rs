@@ -50,9 +50,11 @@ pub mod model;
 pub mod load;
 pub mod serve;
 pub mod train;
+pub mod transform;
 
-// The door.
+// The doors.
 pub mod cli;
+pub mod kms;
 
 pub use error::Error;
 pub use model::Model;

@@ -40,6 +40,14 @@ pub enum Error {
         /// Why.
         source: store::Error,
     },
+    /// A file named on the command line could not be read.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Rows to predict are not what the model needs.
     #[error("{source}")]
     Data {
@@ -88,6 +96,7 @@ impl Fault for Error {
             Error::UnknownAlgorithm { .. } | Error::Address { .. } | Error::Variable { .. } => {
                 Kind::Caller
             }
+            Error::File { .. } => Kind::Caller,
             Error::Place { source } => source.kind(),
             Error::Data { source, .. } => source.kind(),
             Error::ReadData { .. } | Error::WriteData { .. } | Error::Output(_) => {
@@ -116,6 +125,7 @@ impl Fault for Error {
             Error::Stopped { place, resume, .. } => {
                 Some(format!("the checkpoint is kept at {place}; go on with `{resume}`"))
             }
+            Error::File { .. } => Some("name a file that you may read".into()),
             Error::WriteData { .. } | Error::Output(_) => Some("is the disk full?".into()),
             Error::ReadData { .. } | Error::Signal(_) => None,
         }

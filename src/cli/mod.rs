@@ -16,19 +16,24 @@ mod bench;
 mod check;
 mod completions;
 mod data;
+mod endpoint;
 mod error;
+mod iam;
 mod inspect;
 mod job;
+mod keys;
 mod logging;
 mod open;
 mod output;
 mod predict;
 mod progress;
 mod report;
+mod reseal;
 mod serve;
 mod signal;
 mod table;
 mod train;
+mod transform;
 
 pub use error::Error;
 use logging::Logging;
@@ -59,10 +64,14 @@ Examples:
   smrt train job.toml                     train a model and seal it
   smrt serve model.tar.gz                 answer predictions on http://127.0.0.1:8080
   smrt predict model.tar.gz rows.csv      answer predictions here and now
+  smrt transform job.toml                 answer whole objects of a folder or bucket
   smrt data describe train.csv test.csv   look through the data before training
+  smrt keys list                          who can open what smrt sealed
 
 Environment:
   SMRT_HOME   where keys are kept (default: $XDG_DATA_HOME/smrt)
+  SMRT_KEYS_PASSPHRASE, SMRT_KEYS_PASSPHRASE_FILE, SMRT_KEYS_FILE
+              what unlocks them, after `smrt keys protect`
   SMRT_LOG    what is logged, e.g. debug or info,smrt::store=debug
   AWS_*       how to reach s3:// (region, endpoint, credentials, profile)
 
@@ -73,9 +82,13 @@ enum Command {
     Train(train::Options),
     Serve(serve::Options),
     Predict(predict::Options),
+    Transform(transform::Options),
     Inspect(inspect::Options),
+    Keys(keys::Options),
+    Reseal(reseal::Options),
     Bench(bench::Options),
     Data(data::Options),
+    Iam(iam::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -118,9 +131,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Train(options) => train::run(options, logging),
         Command::Serve(options) => serve::run(options, logging),
         Command::Predict(options) => predict::run(options),
+        Command::Transform(options) => transform::run(options),
         Command::Inspect(options) => inspect::run(options),
+        Command::Keys(options) => keys::run(options),
+        Command::Reseal(options) => reseal::run(options),
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
+        Command::Iam(options) => iam::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

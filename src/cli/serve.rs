@@ -1,28 +1,39 @@
-//! `smrt serve`: a sealed model behind SageMaker's endpoint contract.
+//! `smrt serve`: one sealed model, or a folder of them, behind SageMaker's endpoint contract.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use tracing::info;
 
+use super::iam;
 use super::logging::Logging;
-use super::open::{StorageOptions, model};
-use super::{Error, Failure, output};
+use super::open::{StorageOptions, keys, model, uri};
+use super::{Error, Failure, endpoint, output};
 use crate::algorithm::{Ask, Selected};
-use crate::http::Limits;
-use crate::serve::Server;
+use crate::http::{Limits, TlsFiles};
+use crate::iam::door::{DEFAULT_REGION, Door};
+use crate::model::Opener;
+use crate::serve::{Builder, Library, Many, Server, Variants};
+use crate::spec::endpoint::Variant;
+use crate::spec::name::JobName;
 use crate::spec::{limit, unit};
 
 /// Answer predictions over HTTP, as SageMaker's containers do
 ///
-/// Opens the artifact, listens, and answers GET /ping, POST /invocations and GET /metrics. Says in
-/// one line what it serves and how to ask it. SIGTERM or Ctrl-C finishes the requests under way and
-/// stops.
+/// Opens the artifact, listens, and answers GET /ping, POST /invocations and GET /metrics. Given a
+/// folder or prefix, serves every artifact below it, each loaded when somebody asks for it by
+/// X-Amzn-SageMaker-Target-Model. Says in one line what it serves and how to ask it. SIGTERM or
+/// Ctrl-C finishes the requests under way and stops.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   smrt serve target/models/churn-demo/output/model.tar.gz
   smrt serve --listen 0.0.0.0:8080 s3://models/churn-demo/output/model.tar.gz
+  smrt serve --memory-bytes-max 1GiB s3://models/tenants/
+  smrt serve --watch-s 30 s3://models/fraud/output/model.tar.gz
+  smrt serve endpoint.toml
+  smrt serve --tls-cert cert.pem --tls-key key.pem --tokens tokens.txt model.tar.gz
   curl -H 'Content-Type: text/csv' --data '1,2,3' http://127.0.0.1:8080/invocations
 
 Environment:
@@ -30,39 +41,62 @@ Environment:
   SAGEMAKER_BIND_TO_PORT       listen on this port of every address, where --listen is not given
   SAGEMAKER_INFERENCE_OUTPUT   fields of each answer of a tree model, e.g. predicted_label,probability")]
 pub(super) struct Options {
-    /// The model: a path, or s3://bucket/key
+    /// The model: a path, or s3://bucket/key; a folder, or s3://bucket/prefix/, for many models; an
+    /// endpoint.toml for all that the options below cannot say
     #[arg(value_name = "ARTIFACT", value_hint = clap::ValueHint::FilePath)]
     artifact: String,
 
-    /// Address and port; port 0 takes any free one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "HOST:PORT")]
+    /// Address and port (0 takes any free one), or unix:/path [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "PLACE")]
     listen: Option<String>,
 
-    /// Threads that read, answer and run small models; 0 = one per core
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    access: Access,
 
-    /// Threads that run larger models and requests; 0 = one per core
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    workers: usize,
+    /// Override one key of an endpoint.toml, e.g. endpoint.threads=4; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+
+    /// Look every so many seconds for a newer artifact and put it in without losing a request
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch_s: Option<u64>,
+
+    /// Threads that read, answer and run small models [default: one per core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
+
+    /// Threads that run larger models and requests [default: one per core]
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<usize>,
 
     /// Name in POST /endpoints/NAME/invocations [default: the job's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// Largest request body, e.g. 25MiB
-    #[arg(long, value_name = "BYTES", default_value = "6MiB", value_parser = unit::bytes)]
-    body_bytes_max: u64,
+    /// What all loaded models may take, where many are served [default: 4GiB]
+    #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
+    memory_bytes_max: Option<u64>,
 
-    /// Seconds a request may take once its body is there
-    #[arg(long, value_name = "SECONDS", default_value_t = limit::INVOCATION_TIMEOUT_S,
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
-    timeout_s: u64,
+    /// How many models may be loaded, where many are served [default: 1000]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    hot_max: Option<u64>,
 
-    /// Seconds that requests under way are given when the server stops
-    #[arg(long, value_name = "SECONDS", default_value_t = limit::DRAIN_TIMEOUT_S,
-          value_parser = clap::value_parser!(u64).range(0..=3600))]
-    drain_timeout_s: u64,
+    /// A model that is loaded at the start and stays, where many are served; may be given several
+    /// times
+    #[arg(long, value_name = "NAME")]
+    pinned: Vec<String>,
+
+    /// Largest request body, e.g. 25MiB [default: 6MiB]
+    #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
+    body_bytes_max: Option<u64>,
+
+    /// Seconds a request may take once its body is there [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout_s: Option<u64>,
+
+    /// Seconds that requests under way are given when the server stops [default: 25]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    drain_timeout_s: Option<u64>,
 
     /// Log no line per request
     #[arg(long)]
@@ -72,30 +106,67 @@ pub(super) struct Options {
     storage: StorageOptions,
 }
 
+/// Who gets in, and how what they say is kept from others.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Access")]
+struct Access {
+    /// Speak TLS, with this certificate and those between it and a root (PEM); watched for changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = clap::ValueHint::FilePath)]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
+    tls_key: Option<PathBuf>,
+
+    /// Let in only callers with a certificate of these authorities (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Let in only callers with a bearer token of this file: lines of NAME TOKEN, or NAME sha256:DIGEST
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tokens: Option<PathBuf>,
+
+    /// Let in only callers of this state of `smrt iam`, signed with their access keys as boto3 does, or
+    /// named by a token or certificate, and only to do what their policies allow
+    #[arg(long, value_name = "STATE", value_hint = clap::ValueHint::FilePath)]
+    iam: Option<PathBuf>,
+
+    /// Region that callers sign for, and of the endpoint's ARN
+    #[arg(long, value_name = "REGION", requires = "iam", default_value = DEFAULT_REGION)]
+    iam_region: String,
+}
+
+impl Access {
+    fn apply(&self, mut server: Builder) -> Result<Builder, Failure> {
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            server = server.tls(TlsFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                client_ca: self.tls_client_ca.clone(),
+            });
+        }
+        if let Some(file) = &self.tokens {
+            server = server.tokens(file);
+        }
+        if let Some(state) = &self.iam {
+            let state = iam::state(Some(state))?;
+            server = server.door(Door::open(state, &self.iam_region)?);
+        }
+        Ok(server)
+    }
+}
+
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let ask = ask()?;
-    let model = model(&options.artifact, &options.storage.store())?;
-    let limits = Limits {
-        body_bytes_max: usize::try_from(options.body_bytes_max).unwrap_or(usize::MAX),
-        drain_timeout: Duration::from_secs(options.drain_timeout_s),
-        ..Limits::default()
+    let server = match options.is_file() {
+        true => options.of_file()?,
+        false => options.of_options()?,
     };
-    let mut server = Server::builder(model)
-        .listen(options.address())
-        .threads(options.threads)
-        .workers(options.workers)
-        .limits(limits)
-        .invocation_timeout(Duration::from_secs(options.timeout_s))
-        .access_log(!options.no_access_log)
-        .ask(ask)
-        .stop_on_signals(true);
-    if let Some(name) = &options.name {
-        server = server.name(name);
-    }
-    let running = server.start()?;
+    let server = server.ask(ask).stop_on_signals(true);
+    let running = options.access.apply(server)?.start()?;
     let greeting = running.greeting();
     match logging.is_json() {
-        true => info!(address = %running.address(), "{greeting}"),
+        true => info!(address = %running.place(), "{greeting}"),
         false => output::write(&format!("{greeting}\n"))?,
     }
     running.wait();
@@ -112,13 +183,109 @@ fn ask() -> Result<Ask, Failure> {
 }
 
 impl Options {
-    /// `--listen`, else what SageMaker's hosting says, else this machine alone.
-    fn address(&self) -> String {
-        let port = std::env::var("SAGEMAKER_BIND_TO_PORT").ok().filter(|port| !port.is_empty());
-        match (&self.listen, port) {
-            (Some(address), _) => address.clone(),
-            (None, Some(port)) => format!("0.0.0.0:{port}"),
-            (None, None) => "127.0.0.1:8080".into(),
+    /// Whether the argument is an endpoint file.
+    fn is_file(&self) -> bool {
+        let path = Path::new(&self.artifact);
+        path.extension().is_some_and(|extension| extension == "toml") && path.is_file()
+    }
+
+    /// As an endpoint file says; what it has a key for is set by `--set` and not by an option.
+    fn of_file(&self) -> Result<Builder, Failure> {
+        let given = [
+            ("--threads", "endpoint.threads", self.threads.is_some()),
+            ("--workers", "endpoint.workers", self.workers.is_some()),
+            ("--name", "endpoint.name", self.name.is_some()),
+            ("--watch-s", "variants.NAME.watch_s", self.watch_s.is_some()),
+            ("--memory-bytes-max", "models.memory_bytes_max", self.memory_bytes_max.is_some()),
+            ("--hot-max", "models.hot_max", self.hot_max.is_some()),
+            ("--pinned", "models.pinned", !self.pinned.is_empty()),
+            ("--body-bytes-max", "endpoint.body_bytes_max", self.body_bytes_max.is_some()),
+            ("--timeout-s", "endpoint.timeout_s", self.timeout_s.is_some()),
+            ("--drain-timeout-s", "endpoint.drain_timeout_s", self.drain_timeout_s.is_some()),
+            ("--no-access-log", "endpoint.access_log", self.no_access_log),
+        ];
+        if let Some((option, key, _)) = given.into_iter().find(|(_, _, given)| *given) {
+            let what = format!("{option} stands beside an endpoint file");
+            let help = Some(format!("write --set {key}=VALUE, or put it into the file"));
+            return Err(Error::Address { what, help }.into());
         }
+        let file = endpoint::read(Path::new(&self.artifact), &self.overrides)?;
+        let server = endpoint::server(file)?;
+        Ok(match self.given_address() {
+            Some(address) => server.listen(address),
+            None => server,
+        })
+    }
+
+    /// As the options say.
+    fn of_options(&self) -> Result<Builder, Failure> {
+        if !self.overrides.is_empty() {
+            let what = "--set stands beside an artifact".to_owned();
+            let help = Some("it replaces keys of an endpoint.toml; use the options".to_owned());
+            return Err(Error::Address { what, help }.into());
+        }
+        let seconds = |given: Option<u64>, default| Duration::from_secs(given.unwrap_or(default));
+        let limits = Limits {
+            body_bytes_max: self.body_bytes_max.map_or(limit::BODY_BYTES_MAX, |bytes| {
+                usize::try_from(bytes).unwrap_or(usize::MAX)
+            }),
+            drain_timeout: seconds(self.drain_timeout_s, limit::DRAIN_TIMEOUT_S),
+            ..Limits::default()
+        };
+        let server = self
+            .server()?
+            .listen(self.given_address().unwrap_or_else(|| "127.0.0.1:8080".into()))
+            .threads(self.threads.unwrap_or(0))
+            .workers(self.workers.unwrap_or(0))
+            .limits(limits)
+            .invocation_timeout(seconds(self.timeout_s, limit::INVOCATION_TIMEOUT_S))
+            .access_log(!self.no_access_log);
+        Ok(match &self.name {
+            Some(name) => server.name(name),
+            None => server,
+        })
+    }
+
+    /// One model, watched or not, or many.
+    fn server(&self) -> Result<Builder, Failure> {
+        let store = self.storage.store();
+        let place = uri(&self.artifact)?;
+        let many = match place.local_path() {
+            Some(path) => path.is_dir(),
+            None => self.artifact.ends_with('/'),
+        };
+        if many {
+            let hot_max = self.hot_max.and_then(|count| usize::try_from(count).ok());
+            return Ok(Server::many(Many {
+                place,
+                library: Library::new(store, Opener::new(keys()?)),
+                memory_bytes_max: self.memory_bytes_max.unwrap_or(limit::MODELS_MEMORY_BYTES_MAX),
+                hot_max: hot_max.unwrap_or(limit::MODELS_HOT_MAX),
+                pinned: self.pinned.clone(),
+                watch: self.watch_s.map(Duration::from_secs),
+            }));
+        }
+        let Some(watch_s) = self.watch_s else {
+            return Ok(Server::builder(model(&self.artifact, &store)?));
+        };
+        let only = Variant {
+            name: JobName::parse("AllTraffic").expect("letters"),
+            model: place,
+            weight: 1.0,
+            watch: Some(Duration::from_secs(watch_s)),
+        };
+        Ok(Server::variants(Variants {
+            library: Library::new(store, Opener::new(keys()?)),
+            production: vec![only],
+            shadow: None,
+            rollout: None,
+            admin: None,
+        }))
+    }
+
+    /// `--listen`, else what SageMaker's hosting says.
+    fn given_address(&self) -> Option<String> {
+        let port = std::env::var("SAGEMAKER_BIND_TO_PORT").ok().filter(|port| !port.is_empty());
+        self.listen.clone().or_else(|| port.map(|port| format!("0.0.0.0:{port}")))
     }
 }

@@ -12,6 +12,7 @@ pub mod oip;
 pub mod pages;
 pub mod request;
 pub mod schema;
+pub mod split;
 pub mod write;
 
 mod block;
@@ -20,8 +21,10 @@ mod group;
 mod jsonl;
 mod label;
 mod libsvm;
+mod nested;
 mod number;
 mod parquet;
+pub mod protobuf;
 mod record;
 mod recordio;
 mod roles;

@@ -3,6 +3,7 @@
 //! hold is bounded by their number; [`message`] has the same as prost's messages, for writing.
 
 use super::error::shown;
+use super::protobuf::{Damaged, Field, Fields as Wire};
 
 pub(crate) mod message;
 
@@ -15,6 +16,12 @@ fn wrong(what: impl Into<String>, help: impl Into<String>) -> Wrong {
 
 fn damaged(what: &str) -> Wrong {
     wrong(format!("the record is damaged: {what}"), "write the object again")
+}
+
+impl From<Damaged> for Wrong {
+    fn from(Damaged(what): Damaged) -> Wrong {
+        damaged(what)
+    }
 }
 
 /// Numbers of one tensor; with `keys`, only those that are there.
@@ -239,66 +246,6 @@ fn read_whole(field: &Field<'_>, into: &mut Vec<u64>) -> Result<(), Wrong> {
         _ => return Err(damaged("a key or a shape is not a whole number")),
     }
     Ok(())
-}
-
-/// A field as protobuf carries it.
-enum Field<'a> {
-    Varint(u64),
-    Fixed64([u8; 8]),
-    Bytes(&'a [u8]),
-    Fixed32([u8; 4]),
-}
-
-/// What is left of a message.
-struct Wire<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Wire<'a> {
-    /// The next field and its number.
-    fn next(&mut self) -> Result<Option<(u64, Field<'a>)>, Wrong> {
-        if self.bytes.is_empty() {
-            return Ok(None);
-        }
-        let tag = self.varint()?;
-        let field = match tag & 7 {
-            0 => Field::Varint(self.varint()?),
-            1 => Field::Fixed64(self.fixed()?),
-            2 => {
-                let length = self.varint()?;
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                let Some((field, rest)) = self.bytes.split_at_checked(length) else {
-                    return Err(damaged("a field is longer than what is left"));
-                };
-                self.bytes = rest;
-                Field::Bytes(field)
-            }
-            5 => Field::Fixed32(self.fixed()?),
-            _ => return Err(damaged("a field is of a kind that records do not have")),
-        };
-        Ok(Some((tag >> 3, field)))
-    }
-
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
-        let Some((number, rest)) = self.bytes.split_first_chunk::<N>() else {
-            return Err(damaged("a number is cut"));
-        };
-        self.bytes = rest;
-        Ok(*number)
-    }
-
-    #[inline]
-    fn varint(&mut self) -> Result<u64, Wrong> {
-        let mut value = 0;
-        for (at, byte) in self.bytes.iter().enumerate().take(10) {
-            value |= u64::from(byte & 0x7f) << (7 * at);
-            if byte & 0x80 == 0 {
-                self.bytes = &self.bytes[at + 1..];
-                return Ok(value);
-            }
-        }
-        Err(damaged("a whole number does not end"))
-    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,25 @@ impl Drop for Held {
     }
 }
 
+/// The bounds that a body is unfolded within, for protocols that compress inside of it.
+#[derive(Debug, Clone)]
+pub struct Room {
+    max: usize,
+    budget: Arc<Budget>,
+}
+
+impl Room {
+    /// What `packed` unfolds to.
+    ///
+    /// # Errors
+    /// When it is too large, not what it should be, or there is no room for it now.
+    pub async fn unfold(&self, coding: Coding, packed: Bytes) -> Result<Payload, Refused> {
+        let held = Held { budget: Arc::clone(&self.budget), bytes: 0 };
+        let (bytes, held) = coding.unfold(packed, self.max, held).await?;
+        Ok(Payload { bytes, _held: Some(held) })
+    }
+}
+
 /// A body that was read whole.
 #[derive(Debug)]
 pub struct Payload {
@@ -111,6 +130,8 @@ pub struct Body {
     pub(super) budget: Arc<Budget>,
     /// The caller waits for `100 Continue`; a refusal before it spares sending the body.
     pub(super) expects_continue: bool,
+    /// It was read ahead of what it is for.
+    pub(super) early: Option<Payload>,
 }
 
 impl Body {
@@ -119,19 +140,50 @@ impl Body {
     /// # Errors
     /// When it is too large (known before it is read, if its length is declared), too slow, not
     /// well-formed, or there is no room for it now.
-    pub async fn read(self, coding: Coding) -> Result<Payload, Refused> {
-        let (max, budget) = (self.limits.body_bytes_max, Arc::clone(&self.budget));
+    pub async fn read(mut self, coding: Coding) -> Result<Payload, Refused> {
+        let room = self.room();
         let payload = self.read_as_sent().await?;
         if coding == Coding::Identity || payload.bytes.is_empty() {
             return Ok(payload);
         }
         // Both forms are held until this one is unfolded.
-        let held = Held { budget, bytes: 0 };
-        let (bytes, held) = coding.unfold(payload.bytes, max, held).await?;
-        Ok(Payload { bytes, _held: Some(held) })
+        room.unfold(coding, payload.bytes.clone()).await
     }
 
-    async fn read_as_sent(mut self) -> Result<Payload, Refused> {
+    /// Reads it as it was sent and keeps it for [`Body::read`]: whose it is may depend on its bytes,
+    /// and what it is for on whose it is.
+    ///
+    /// # Errors
+    /// As [`Body::read`].
+    pub async fn read_ahead(&mut self) -> Result<Bytes, Refused> {
+        let payload = self.read_as_sent().await?;
+        let bytes = payload.bytes.clone();
+        self.early = Some(payload);
+        Ok(bytes)
+    }
+
+    /// The bounds it is read within.
+    pub fn room(&self) -> Room {
+        Room { max: self.limits.body_bytes_max, budget: Arc::clone(&self.budget) }
+    }
+
+    /// Reads it only to throw it away, as far as that is reasonable, so that a request that was
+    /// refused by its head does not cost its caller the connection. Whether the connection can go on.
+    pub async fn discard(mut self) -> bool {
+        if self.early.is_some() {
+            return true;
+        }
+        if self.incoming.size_hint().exact() == Some(0) {
+            return true;
+        }
+        self.watch.body_begins();
+        matches!(self.refuse(0).await, Refused::TooLarge { unread: false, .. })
+    }
+
+    async fn read_as_sent(&mut self) -> Result<Payload, Refused> {
+        if let Some(early) = self.early.take() {
+            return Ok(early);
+        }
         let declared = self.incoming.size_hint().exact();
         let max = self.limits.body_bytes_max;
         if declared == Some(0) {

@@ -1,29 +1,32 @@
 //! What a head must be before anybody acts on it: the ambiguities that let two parties read one
-//! stream as different requests (RFC 9112, sections 3.2, 6.1 and 6.3).
+//! stream as different requests (RFC 9112, sections 3.2, 6.1 and 6.3; RFC 9113, section 8.3.1).
 //!
 //! hyper has refused by now: malformed request lines and headers, two different lengths, a
-//! transfer coding that does not end in `chunked`, and folded lines. Of a request with both a
-//! length and a transfer coding it removes the length before anybody sees the head, and closes the
-//! connection after it: [`super::smuggled`] has looked at the bytes before.
+//! transfer coding that does not end in `chunked`, and folded lines. What it mends before anybody
+//! sees the head, [`super::smuggled`] has seen in the bytes before.
 
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{StatusCode, Version};
 
 use super::reply::{self, Reply};
+use super::smuggled::Doubt;
 use crate::spec::limit::TARGET_BYTES_MAX;
 
-/// The answer to a head that is not to be trusted; the connection ends with it. `ambiguous`: it
-/// had both a length and a transfer coding.
-pub(super) fn head(request: &Parts, ambiguous: bool) -> Option<Reply> {
+/// The answer to a head that is not to be trusted; the connection ends with it. `doubt`: what hyper
+/// has mended of it.
+pub(super) fn head(request: &Parts, doubt: Option<Doubt>) -> Option<Reply> {
     let refuse =
         |status, message, help| Some(reply::last(reply::refusal(status, message, Some(help))));
-    if ambiguous {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "both Content-Length and Transfer-Encoding",
-            "send one of them",
-        );
+    if let Some(doubt) = doubt {
+        let (message, help) = match doubt {
+            Doubt::LengthAndCoding => {
+                ("both Content-Length and Transfer-Encoding", "send one of them")
+            }
+            Doubt::Lengths => ("more than one Content-Length", "send one"),
+            Doubt::LineFeed => ("a line ends without CR", "end each line with CR and LF"),
+        };
+        return refuse(StatusCode::BAD_REQUEST, message, help);
     }
     let mut hosts = request.headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -36,6 +39,17 @@ pub(super) fn head(request: &Parts, ambiguous: bool) -> Option<Reply> {
                 "no Host header",
                 "HTTP/1.1 asks for exactly one",
             );
+        }
+        (Some(host), None) => {
+            // Of an absolute target, or HTTP/2's `:authority`.
+            let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+            if authority.is_some_and(|named| !named.eq_ignore_ascii_case(host.as_bytes())) {
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    "the target and the Host header name different hosts",
+                    "name one host",
+                );
+            }
         }
         _ => {}
     }
@@ -57,8 +71,15 @@ pub(super) fn head(request: &Parts, ambiguous: bool) -> Option<Reply> {
             "send Expect: 100-continue or none",
         );
     }
-    let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > TARGET_BYTES_MAX {
+    let target = request.uri.path_and_query().map_or("", |target| target.as_str());
+    if !target.is_ascii() {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "the request's target has characters that are not ASCII",
+            "write them percent-encoded, as UTF-8",
+        );
+    }
+    if target.len() > TARGET_BYTES_MAX {
         return refuse(
             StatusCode::URI_TOO_LONG,
             "the request's target is too long",

@@ -7,11 +7,18 @@ use std::task::{Context, Poll};
 use hyper::HeaderMap;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
+use super::watch::{Entry, Phase};
+
+/// Bytes that are handed over at once where a caller opens and shuts a window.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// Bytes, and trailers where a protocol has them (gRPC).
 #[derive(Debug, Default)]
 pub struct Content {
     bytes: Bytes,
     trailers: Option<Box<HeaderMap>>,
+    /// Over HTTP/2: whoever does not take it in time is seen here.
+    paced: Option<Entry>,
 }
 
 impl Content {
@@ -25,11 +32,18 @@ impl Content {
         self.trailers = Some(Box::new(trailers));
         self
     }
+
+    /// Goes out piece by piece, watched.
+    pub(super) fn paced(mut self, entry: Entry) -> Content {
+        entry.watch.enter(Phase::Writing);
+        self.paced = Some(entry);
+        self
+    }
 }
 
 impl<B: Into<Bytes>> From<B> for Content {
     fn from(bytes: B) -> Content {
-        Content { bytes: bytes.into(), trailers: None }
+        Content { bytes: bytes.into(), trailers: None, paced: None }
     }
 }
 
@@ -41,7 +55,14 @@ impl Body for Content {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.bytes);
+        let bytes = match &self.paced {
+            Some(entry) => {
+                entry.watch.enter(Phase::Writing);
+                let count = self.bytes.len().min(PIECE_BYTES);
+                self.bytes.split_to(count)
+            }
+            None => std::mem::take(&mut self.bytes),
+        };
         if !bytes.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
@@ -53,6 +74,10 @@ impl Body for Content {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
+        match self.trailers {
+            None => SizeHint::with_exact(self.bytes.len() as u64),
+            // Something follows the bytes.
+            Some(_) => SizeHint::default(),
+        }
     }
 }

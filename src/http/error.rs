@@ -1,9 +1,9 @@
 //! What can keep the gate from opening.
 
 use std::io;
-use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Finding, Kind};
 
 /// The gate's failure.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +19,27 @@ pub enum Error {
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// Where.
-        address: SocketAddr,
+        address: String,
         /// Why not.
         source: io::Error,
+    },
+    /// A certificate, a key or another file cannot be used.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// How to mend it.
+        help: String,
+    },
+    /// The file of tokens has mistakes.
+    #[error("{}: {} mistake{}", path.display(), findings.len(), if findings.len() == 1 { "" } else { "s" })]
+    Tokens {
+        /// Which.
+        path: PathBuf,
+        /// One by one.
+        findings: Vec<Finding>,
     },
     /// A thread or its event loop could not be started.
     #[error("cannot start a server thread: {0}")]
@@ -31,16 +49,24 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::Address { .. } => Kind::Caller,
+            Error::Address { .. } | Error::File { .. } | Error::Tokens { .. } => Kind::Caller,
             Error::Listen { .. } | Error::Thread(_) => Kind::Unreachable,
+        }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        match self {
+            Error::Tokens { findings, .. } => findings.clone(),
+            _ => Vec::new(),
         }
     }
 
     fn help(&self) -> Option<String> {
         match self {
-            Error::Address { .. } => {
-                Some("write host:port, for example 127.0.0.1:8080, or :0 for any free port".into())
-            }
+            Error::Address { .. } => Some(
+                "write host:port, for example 127.0.0.1:8080, :0 for any free port, or unix:/path"
+                    .into(),
+            ),
             Error::Listen { source, .. } => Some(match source.kind() {
                 io::ErrorKind::AddrInUse => {
                     "another process listens there: stop it, or choose another port with --listen"
@@ -51,6 +77,8 @@ impl Fault for Error {
                 }
                 _ => "choose an address of this machine with --listen".into(),
             }),
+            Error::File { help, .. } => Some(help.clone()),
+            Error::Tokens { .. } => None,
             Error::Thread(_) => Some("raise the limit of processes or of open files".into()),
         }
     }

@@ -1,29 +1,38 @@
 //! The gate: listening, limits, and how a fault becomes a status code.
 //!
 //! A thread per core accepts connections, reads requests within [`Limits`] and hands each as a
-//! [`Call`] to a [`Handler`]. What is answered is the handler's affair (`serve`); who the caller is,
-//! TLS and HTTP/2 are not here yet and have their place in [`gate`].
+//! [`Call`] to a [`Handler`], over TCP, TLS or a Unix socket, in HTTP/1.1 or HTTP/2, from callers with
+//! a token where one is asked for. What is answered is the handler's affair (`serve`).
 
+mod auth;
 mod body;
+mod certificate;
 mod check;
 mod coding;
 mod content;
+mod converse;
 mod error;
+mod fresh;
 pub mod gate;
 mod limits;
 mod listen;
+mod reactor;
 pub mod reply;
 mod shutdown;
 mod smuggled;
+mod socket;
 mod stream;
+mod tls;
 mod watch;
 
-pub use body::{Body, Payload, Refused};
+pub use auth::Denied;
+pub use body::{Body, Payload, Refused, Room};
 pub use coding::{Coding, gzip, pack, takes_gzip};
 pub use content::Content;
 pub use error::Error;
-pub use gate::{Call, Gate, Handler, Settings};
+pub use gate::{Call, Caller, Gate, Handler, Settings};
 pub use limits::Limits;
-pub use listen::address;
+pub use listen::{Place, Remote, place};
 pub use reply::Reply;
 pub use shutdown::{Stage, Stop};
+pub use tls::TlsFiles;

@@ -1,14 +1,40 @@
-//! Finds requests that carry both a length and a transfer coding (RFC 9112, section 6.1).
+//! Finds requests that two parties may read differently, and that hyper mends before anybody sees
+//! them (RFC 9112, sections 2.2, 6.1, 6.3 and 7.1).
 //!
-//! Such a request is how one party is made to read another request than the next: whoever went by
-//! the length would take the rest of the body for a request of its own. hyper reads it by the
-//! coding and takes the length out of the head, so it can only be seen in the bytes before. This
-//! follows their framing, head by head; nothing is kept but the beginning of a line.
+//! Such a request is how one party is made to read another request than the next: with a length and
+//! a transfer coding, whoever went by the length would take the rest of the body for a request of
+//! its own. hyper reads it by the coding and takes the length out of the head, so it can only be
+//! seen in the bytes before. This follows their framing, head by head; nothing is kept but the
+//! beginning of a line.
 
 use memchr::memchr;
 
 /// As much of a line as decides: `transfer-encoding:`, or `content-length:` and its digits.
 const LINE_BYTES: usize = 48;
+
+/// Digits of a chunk's size: all that 64 bits have.
+const SIZE_DIGITS_MAX: usize = 16;
+
+/// What can be read in two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// A length and a transfer coding.
+    LengthAndCoding,
+    /// Two lengths, though they may be the same.
+    Lengths,
+    /// A line that ends without CR.
+    LineFeed,
+}
+
+/// What was found in the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A head, by its number from 0.
+    Head(u64, Doubt),
+    /// A chunk whose size is followed by blanks, which some take for a part of it, or has more digits
+    /// than some keep; where in these bytes its line ends.
+    Chunk(usize),
+}
 
 /// Where the bytes of a connection stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +61,9 @@ pub(super) struct Framing {
     begun: bool,
     length: Option<u64>,
     coded: bool,
+    doubt: Option<Doubt>,
+    /// The last byte of the line so far.
+    last: u8,
     /// Heads that ended.
     heads: u64,
 }
@@ -48,12 +77,15 @@ impl Framing {
             begun: false,
             length: None,
             coded: false,
+            doubt: None,
+            last: 0,
             heads: 0,
         }
     }
 
-    /// Follows the next bytes; the number, from 0, of a head in them that says two things.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    /// Follows the next bytes.
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Option<Found> {
+        let whole = bytes.len();
         while !bytes.is_empty() {
             match self.place {
                 Place::Lost => return None,
@@ -71,9 +103,12 @@ impl Framing {
                     self.keep(&bytes[..end.unwrap_or(bytes.len())]);
                     let end = end?;
                     bytes = &bytes[end + 1..];
-                    if self.line_ends() {
+                    if let Some(found) = self.line_ends() {
                         self.place = Place::Lost;
-                        return Some(self.heads - 1);
+                        return Some(match found {
+                            Found::Chunk(_) => Found::Chunk(whole - bytes.len() - 1),
+                            head => head,
+                        });
                     }
                 }
             }
@@ -85,27 +120,49 @@ impl Framing {
         let count = bytes.len().min(LINE_BYTES - self.line_bytes);
         self.line[self.line_bytes..][..count].copy_from_slice(&bytes[..count]);
         self.line_bytes += count;
+        self.last = bytes.last().copied().unwrap_or(self.last);
     }
 
-    /// Acts on a whole line; whether it ended a head that says two things.
-    fn line_ends(&mut self) -> bool {
+    /// Acts on a whole line.
+    fn line_ends(&mut self) -> Option<Found> {
+        let bare = std::mem::take(&mut self.last) != b'\r';
         let (line, count) = (self.line, std::mem::take(&mut self.line_bytes));
         let line = line[..count].strip_suffix(b"\r").unwrap_or(&line[..count]);
         match self.place {
-            Place::ChunkSize => self.place = after_size(line),
+            Place::ChunkSize => {
+                let is_end = |byte: &u8| matches!(byte, b';' | b' ' | b'\t');
+                let end = line.iter().position(is_end).unwrap_or(line.len());
+                if end > SIZE_DIGITS_MAX || line.get(end).is_some_and(|byte| *byte != b';') {
+                    return Some(Found::Chunk(0));
+                }
+                self.place = after_size(line);
+            }
             Place::Trailer if line.is_empty() => self.place = Place::Head,
-            Place::Head if line.is_empty() && self.begun => return self.head_ends(),
+            Place::Head if line.is_empty() && self.begun => {
+                self.is_bare(bare);
+                return self.head_ends();
+            }
             Place::Head if line.is_empty() => {}
             Place::Head if !self.begun => {
                 self.begun = true;
+                self.is_bare(bare);
                 if line.starts_with(b"PRI ") {
                     self.place = Place::Lost;
                 }
             }
-            Place::Head => self.field(line),
+            Place::Head => {
+                self.is_bare(bare);
+                self.field(line);
+            }
             _ => {}
         }
-        false
+        None
+    }
+
+    fn is_bare(&mut self, bare: bool) {
+        if bare {
+            self.doubt.get_or_insert(Doubt::LineFeed);
+        }
     }
 
     fn field(&mut self, line: &[u8]) {
@@ -114,13 +171,16 @@ impl Framing {
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.coded = true;
         } else if name.eq_ignore_ascii_case(b"content-length") {
+            if self.length.is_some() {
+                self.doubt = Some(Doubt::Lengths);
+            }
             // One that cannot be read is refused by hyper.
             let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             self.length = Some(number.unwrap_or(0));
         }
     }
 
-    fn head_ends(&mut self) -> bool {
+    fn head_ends(&mut self) -> Option<Found> {
         let (length, coded) = (self.length.take(), std::mem::take(&mut self.coded));
         self.begun = false;
         self.heads += 1;
@@ -129,13 +189,15 @@ impl Framing {
             Some(left @ 1..) => Place::Bytes { left, chunked: false },
             _ => Place::Head,
         };
-        coded && length.is_some()
+        let doubt = self.doubt.take();
+        let both = (coded && length.is_some()).then_some(Doubt::LengthAndCoding);
+        both.or(doubt).map(|doubt| Found::Head(self.heads - 1, doubt))
     }
 }
 
 /// What follows the line with a chunk's size.
 fn after_size(line: &[u8]) -> Place {
-    let digits = line.split(|byte| matches!(byte, b';' | b' ' | b'\t')).next().unwrap_or_default();
+    let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
     let size = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
     match size {
         Some(0) => Place::Trailer,
@@ -153,25 +215,35 @@ mod tests {
     const SIZED: &str = "POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n0,\r\n\r";
     const CODED: &str = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
         5;x=y\r\n0,\r\n\r\r\nA\r\n0123456789\r\n0\r\nContent-Length: 3\r\n\r\n";
-    const BARE: &str = "\r\nGET /ping HTTP/1.1\nHost: x\n\n";
+    const PLAIN: &str = "\r\nGET /ping HTTP/1.1\r\nHost: x\r\n\r\n";
 
     /// The same answer however the bytes are cut.
-    fn found(text: &str) -> Option<u64> {
+    fn found(text: &str) -> Option<Found> {
         let whole = Framing::new().follow(text.as_bytes());
         for size in [1, 2, 3, 7, 50] {
             let mut framing = Framing::new();
-            let in_pieces = text.as_bytes().chunks(size).find_map(|piece| framing.follow(piece));
+            let mut pieces = text.as_bytes().chunks(size).enumerate();
+            let in_pieces = pieces.find_map(|(at, piece)| {
+                framing.follow(piece).map(|found| match found {
+                    Found::Chunk(end) => Found::Chunk(at * size + end),
+                    head => head,
+                })
+            });
             assert_eq!(in_pieces, whole, "{text:?} in pieces of {size}");
         }
         whole
     }
 
+    fn both(head: u64) -> Option<Found> {
+        Some(Found::Head(head, Doubt::LengthAndCoding))
+    }
+
     #[test]
     fn a_head_with_a_length_and_a_coding_is_found_wherever_it_stands() {
-        assert_eq!(found(BOTH), Some(0));
-        assert_eq!(found(&format!("{SIZED}{CODED}{BARE}{CODED}{BOTH}")), Some(4));
+        assert_eq!(found(BOTH), both(0));
+        assert_eq!(found(&format!("{SIZED}{CODED}{PLAIN}{CODED}{BOTH}")), both(4));
         let reversed = "POST / HTTP/1.1\nTransfer-Encoding: x\nA: b\nContent-Length: +1\n\n";
-        assert_eq!(found(reversed), Some(0));
+        assert_eq!(found(reversed), both(0));
     }
 
     #[test]
@@ -181,8 +253,31 @@ mod tests {
         let coded = format!(
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n{BOTH}\r\n0\r\n\r\n"
         );
-        assert_eq!(found(&format!("{sized}{coded}{sized}{BARE}")), None);
-        assert_eq!(found(&format!("{sized}{coded}{BOTH}")), Some(2));
+        assert_eq!(found(&format!("{sized}{coded}{sized}{PLAIN}")), None);
+        assert_eq!(found(&format!("{sized}{coded}{BOTH}")), both(2));
+    }
+
+    #[test]
+    fn two_lengths_bare_line_feeds_and_doubtful_sizes_are_found() {
+        let twice = "POST / HTTP/1.1\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\n";
+        let lengths = Some(Found::Head(1, Doubt::Lengths));
+        assert_eq!(found(&format!("{PLAIN}{twice}")), lengths);
+        let long = format!("X-Long: {}", "a".repeat(100));
+        for bare in [
+            "GET / HTTP/1.1\nHost: x\r\n\r\n".to_owned(),
+            format!("GET / HTTP/1.1\r\n{long}\nHost: x\r\n\r\n"),
+            "GET / HTTP/1.1\r\nHost: x\r\n\n".to_owned(),
+        ] {
+            assert_eq!(found(&bare), Some(Found::Head(0, Doubt::LineFeed)), "{bare:?}");
+        }
+        assert_eq!(found(&format!("GET / HTTP/1.1\r\n{long}\r\nHost: x\r\n\r\n")), None);
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for size in ["5 \r\n", "5\t\r\n", "5 ;x=y\r\n", "00000000000000005\r\n"] {
+            let end = head.len() + size.len() - 1;
+            let text = format!("{head}{size}0,0,0\r\n");
+            assert_eq!(found(&text), Some(Found::Chunk(end)), "{size:?}");
+        }
+        assert_eq!(found(&format!("{head}5; x = y\r\n0,0,0\r\n0\r\n\r\n{PLAIN}")), None);
     }
 
     #[test]

@@ -8,15 +8,20 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::smuggled::Framing;
+use bytes::{Buf, BytesMut};
+
+use super::smuggled::{Found, Framing};
 use super::watch::Watch;
 
 /// A socket and its watch.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     pub(super) socket: S,
+    /// What was read to see which protocol it speaks.
+    pub(super) early: BytesMut,
     pub(super) watch: Rc<Watch>,
-    pub(super) framing: Framing,
+    /// Of HTTP/1 alone.
+    pub(super) framing: Option<Framing>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -26,12 +31,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
-        let new = &buffer.filled()[before..];
+        if self.early.is_empty() {
+            ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        } else {
+            let count = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..count]);
+            self.early.advance(count);
+            if self.early.is_empty() {
+                self.early = BytesMut::new();
+            }
+        }
+        let new = &mut buffer.filled_mut()[before..];
         if !new.is_empty() {
             self.watch.received();
-            if let Some(head) = self.framing.follow(new) {
-                self.watch.ambiguous(head);
+            match self.framing.as_mut().and_then(|framing| framing.follow(new)) {
+                None => {}
+                Some(Found::Head(head, doubt)) => self.watch.ambiguous(head, doubt),
+                // What stands there now nobody takes for a chunk's size.
+                Some(Found::Chunk(end)) => new[end] = b'?',
             }
         }
         Poll::Ready(Ok(()))

@@ -1,16 +1,18 @@
 //! What a thread knows about each of its connections, and the sweep that ends the slow ones.
 //!
 //! One timer per thread instead of one per request: a connection only notes what it is doing and
-//! since which tick, which costs a store. All of this lives on one thread.
+//! since which tick, which costs a store. Over HTTP/2 each request is watched beside its
+//! connection. All of this lives on one thread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::limits::Limits;
+use super::smuggled::Doubt;
+use crate::spec::limit::STREAMS_ABANDONED_MAX;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(super) enum Phase {
     Body,
     /// A request is being answered; whoever answers it keeps the time.
     Busy,
+    /// Over HTTP/2: an answer is ready and its caller takes it piece by piece.
+    Writing,
 }
 
 /// What a connection has been told to do.
@@ -39,7 +43,6 @@ pub(super) enum Order {
 /// One connection, as seen by its own task and by the sweep.
 #[derive(Debug)]
 pub(super) struct Watch {
-    pub(super) remote: SocketAddr,
     phase: Cell<Phase>,
     since: Cell<Duration>,
     body_since: Cell<Duration>,
@@ -47,11 +50,24 @@ pub(super) struct Watch {
     blocked: Cell<Option<Duration>>,
     order: Cell<Order>,
     body_expired: Cell<bool>,
-    /// Heads that were answered, and the one that says two things.
+    /// Heads that were answered, and the one that can be read in two ways.
     heads: Cell<u64>,
-    ambiguous: Cell<Option<u64>>,
+    ambiguous: Cell<Option<(u64, Doubt)>>,
     waker: RefCell<Option<Waker>>,
     clock: Rc<Clock>,
+    /// The connection of a request over HTTP/2.
+    connection: Option<Rc<Watch>>,
+    streams: Streams,
+}
+
+/// The requests of a connection that has many at once.
+#[derive(Debug, Default)]
+struct Streams {
+    /// Whether it has.
+    many: Cell<bool>,
+    open: Cell<u32>,
+    answered: Cell<u64>,
+    abandoned: Cell<u64>,
 }
 
 /// The time as of the last sweep: coarse, and free to read.
@@ -74,21 +90,29 @@ impl Watch {
     /// Bytes came in.
     pub(super) fn received(&self) {
         match self.phase.get() {
+            // What comes between two requests may be about the connection itself.
+            Phase::Idle if self.streams.many.get() => {}
             Phase::Idle => self.enter(Phase::Head),
             Phase::Body => self.since.set(self.clock.now.get()),
-            Phase::Head | Phase::Busy => {}
+            Phase::Head | Phase::Busy | Phase::Writing => {}
         }
     }
 
-    /// This head, by its number, has both a length and a transfer coding.
-    pub(super) fn ambiguous(&self, head: u64) {
-        self.ambiguous.set(Some(head));
+    /// It speaks HTTP/2 from now on.
+    pub(super) fn has_streams(&self) {
+        self.streams.many.set(true);
+        self.enter(Phase::Idle);
     }
 
-    /// A head is to be answered; whether it is the ambiguous one.
-    pub(super) fn next_is_ambiguous(&self) -> bool {
+    /// This head, by its number, can be read in two ways.
+    pub(super) fn ambiguous(&self, head: u64, doubt: Doubt) {
+        self.ambiguous.set(Some((head, doubt)));
+    }
+
+    /// A head is to be answered; what is doubtful about it.
+    pub(super) fn next_is_ambiguous(&self) -> Option<Doubt> {
         let head = self.heads.replace(self.heads.get() + 1);
-        self.ambiguous.get() == Some(head)
+        self.ambiguous.get().filter(|(number, _)| *number == head).map(|(_, doubt)| doubt)
     }
 
     /// A body is awaited from now on.
@@ -145,7 +169,11 @@ impl Watch {
         }
         let since = self.since.get();
         match self.phase.get() {
-            Phase::Idle if past(since, limits.idle_timeout) => self.tell(Order::Close),
+            Phase::Idle if past(since, limits.idle_timeout) => match self.streams.many.get() {
+                // A caller who is about to ask is told which requests were not seen.
+                true if self.order.get() == Order::Go => self.tell(Order::Drain),
+                _ => self.tell(Order::Close),
+            },
             Phase::Head if past(since, limits.header_timeout) => self.tell(Order::Close),
             Phase::Body
                 if past(since, limits.body_stall_timeout)
@@ -153,6 +181,13 @@ impl Watch {
             {
                 self.body_expired.set(true);
                 self.wake();
+            }
+            // Its window stays shut: there is no way to end this request alone that would not
+            // leave the answer in memory.
+            Phase::Writing if past(since, limits.write_timeout) => {
+                if let Some(connection) = &self.connection {
+                    connection.tell(Order::Close);
+                }
             }
             _ => {}
         }
@@ -173,14 +208,25 @@ impl Roll {
         Roll { clock: Rc::new(clock), open: RefCell::default(), next: Cell::new(0) }
     }
 
-    /// Enters a connection; the number is for [`Roll::leave`].
-    pub(super) fn enter(&self, remote: SocketAddr) -> (u64, Rc<Watch>) {
-        let number = self.next.replace(self.next.get() + 1);
+    /// Enters a connection.
+    pub(super) fn enter(self: &Rc<Roll>) -> Entry {
         // The sweep may have slept while nothing was open.
         self.clock.now.set(self.clock.start.elapsed());
+        self.add(None)
+    }
+
+    /// Enters a request over HTTP/2.
+    pub(super) fn enter_stream(self: &Rc<Roll>, connection: &Rc<Watch>) -> Entry {
+        let Streams { open, .. } = &connection.streams;
+        open.set(open.get() + 1);
+        connection.enter(Phase::Busy);
+        self.add(Some(Rc::clone(connection)))
+    }
+
+    fn add(self: &Rc<Roll>, connection: Option<Rc<Watch>>) -> Entry {
+        let number = self.next.replace(self.next.get() + 1);
         let now = self.clock.now.get();
         let watch = Rc::new(Watch {
-            remote,
             phase: Cell::new(Phase::Idle),
             since: Cell::new(now),
             body_since: Cell::new(now),
@@ -191,13 +237,11 @@ impl Roll {
             ambiguous: Cell::new(None),
             waker: RefCell::default(),
             clock: Rc::clone(&self.clock),
+            connection,
+            streams: Streams::default(),
         });
         self.open.borrow_mut().insert(number, Rc::clone(&watch));
-        (number, watch)
-    }
-
-    pub(super) fn leave(&self, number: u64) {
-        self.open.borrow_mut().remove(&number);
+        Entry { roll: Rc::clone(self), number, watch, answered: false }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -217,6 +261,40 @@ impl Roll {
     pub(super) fn tell_all(&self, order: Order) {
         for watch in self.open.borrow().values() {
             watch.tell(order);
+        }
+    }
+}
+
+/// A place on the roll, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Entry {
+    roll: Rc<Roll>,
+    number: u64,
+    pub(super) watch: Rc<Watch>,
+    answered: bool,
+}
+
+impl Entry {
+    /// A request over HTTP/2 has its answer.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.roll.open.borrow_mut().remove(&self.number);
+        let Some(connection) = &self.watch.connection else { return };
+        let Streams { open, answered, abandoned, .. } = &connection.streams;
+        open.set(open.get() - 1);
+        if open.get() == 0 {
+            connection.enter(Phase::Idle);
+        }
+        let count = if self.answered { answered } else { abandoned };
+        count.set(count.get() + 1);
+        // Asking and taking back is work for the server and next to none for the caller.
+        if abandoned.get() > STREAMS_ABANDONED_MAX + answered.get() {
+            connection.tell(Order::Close);
         }
     }
 }

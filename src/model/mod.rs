@@ -39,6 +39,8 @@ pub struct Model {
     pub manifest: Manifest,
     /// SHA-256 of the artifact as it was stored, lower-case hex.
     pub digest: String,
+    /// Bytes of its files, unpacked: about what it takes in memory.
+    pub bytes: u64,
     /// Answers.
     pub predictor: Box<dyn Predictor>,
 }
@@ -103,7 +105,8 @@ impl Opener {
             })?;
         let predictor = algorithm::expand::open(&*definition, &manifest.signature, &files)
             .map_err(|source| Error::Weights { place: place.to_owned(), source })?;
-        Ok(Model { manifest, digest, predictor })
+        let bytes = files.values().map(|file| file.len() as u64).sum();
+        Ok(Model { manifest, digest, bytes, predictor })
     }
 
     /// Reads an artifact, sealed or plain, or another library's model, without opening its

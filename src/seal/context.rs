@@ -40,6 +40,23 @@ impl Context {
         Ok(context)
     }
 
+    /// Pairs as a request to a key service carries them: those that the format reserves are let
+    /// through, since an Encryption SDK sends the whole context of its message.
+    ///
+    /// # Errors
+    /// [`Error::Context`] for an empty key or too many bytes.
+    pub fn of_request(pairs: BTreeMap<String, String>) -> Result<Context, Error> {
+        let context = Context(pairs);
+        let what = match context.0.contains_key("") {
+            true => "a key is empty".to_owned(),
+            false if context.bytes() > SEAL_CONTEXT_BYTES_MAX => {
+                format!("larger than {SEAL_CONTEXT_BYTES_MAX} bytes")
+            }
+            false => return Ok(context),
+        };
+        Err(Error::Context { what })
+    }
+
     /// The pairs that smrt stores with what a job makes: `smrt:format`, `smrt:artifact` (such as
     /// `model.tar.gz` or `checkpoint`) and `smrt:job`.
     ///
@@ -96,6 +113,12 @@ impl Context {
     /// All pairs, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// These pairs without those that the format put there.
+    pub(super) fn unsigned(&self) -> Context {
+        let mine = self.0.iter().filter(|(key, _)| !key.starts_with(RESERVED));
+        Context(mine.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     /// These pairs and `other`'s. A key in both must have one value.

@@ -72,6 +72,32 @@ pub enum Error {
         /// Its state.
         state: String,
     },
+    /// The key's state does not allow this.
+    #[error("the key {key} is {state}")]
+    State {
+        /// The key's name.
+        key: String,
+        /// Its state.
+        state: String,
+    },
+    /// A blob was made by another key than the one that was named.
+    #[error("the key {key} did not make this ciphertext")]
+    OtherKey {
+        /// The key that was named.
+        key: String,
+    },
+    /// An alias is another key's.
+    #[error("{alias} is the name of another key")]
+    Taken {
+        /// The alias.
+        alias: String,
+    },
+    /// The local key store is locked, and what was given does not open it.
+    #[error("the key store is locked: {what}")]
+    Locked {
+        /// What it asks for, or what was wrong with it.
+        what: String,
+    },
     /// Nobody knows a key of this name.
     #[error("there is no key {key:?} in {place}")]
     UnknownKey {
@@ -175,10 +201,14 @@ impl Fault for Error {
             Error::NoKey { .. }
             | Error::Refused { .. }
             | Error::Disabled { .. }
+            | Error::State { .. }
+            | Error::Locked { .. }
             | Error::KeyStore { .. } => Kind::Denied,
             Error::UnknownKey { .. }
             | Error::Context { .. }
             | Error::Settings { .. }
+            | Error::OtherKey { .. }
+            | Error::Taken { .. }
             | Error::TooLarge { .. } => Kind::Caller,
             Error::Changed { .. } => Kind::Data,
         }
@@ -211,7 +241,21 @@ impl Fault for Error {
             Error::Refused { .. } => "the header was changed, or the sealed file was made for \
                                       another required context"
                 .into(),
-            Error::Disabled { .. } => "enable the key, or use another".into(),
+            Error::Disabled { key, .. } => {
+                format!("smrt keys enable {}, or use another key", key.rsplit('/').next()?)
+            }
+            Error::State { key, state } if state == "pending deletion" => {
+                format!(
+                    "smrt keys cancel-deletion {}, while there is time",
+                    key.rsplit('/').next()?
+                )
+            }
+            Error::State { .. } => "smrt keys show KEY tells its state".into(),
+            Error::OtherKey { .. } => "leave the key out, or name the one that made it".into(),
+            Error::Taken { .. } => "smrt keys alias --move points it at another key".into(),
+            Error::Locked { .. } => "give what it was locked with: SMRT_KEYS_PASSPHRASE, \
+                                     SMRT_KEYS_PASSPHRASE_FILE or SMRT_KEYS_FILE"
+                .into(),
             Error::UnknownKey { .. } => {
                 "name a key by its id, its ARN, or its alias (alias/smrt is made at first use)"
                     .into()

@@ -55,7 +55,12 @@ impl HeaderInfo {
     /// Who can open the file, one line for each wrapped key.
     pub fn holders(&self) -> Vec<String> {
         let holder = |key: &EncryptedDataKey| match key.provider.as_str() {
-            "aws-kms" => format!("who may use the AWS KMS key {}", key.key_name()),
+            super::local::KMS_PROVIDER => match super::local::version_of(key) {
+                Some(version) => {
+                    format!("who may use the smrt key {} (version {version})", key.key_name())
+                }
+                None => format!("who may use the AWS KMS key {}", key.key_name()),
+            },
             super::local::PROVIDER => format!("who holds the smrt key {}", key.key_name()),
             other => format!("who holds the raw key {} of {other:?}", key.key_name()),
         };

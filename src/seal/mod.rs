@@ -21,7 +21,9 @@ mod local;
 mod parallel;
 mod raw;
 mod reader;
+mod reseal;
 mod scratch;
+mod sealing;
 mod secret;
 mod service;
 mod signature;
@@ -32,10 +34,15 @@ pub use error::Error;
 pub use file::{open_file, open_to_vec, seal_file};
 pub use header::{EncryptedDataKey, Suite};
 pub use inspect::{Form, HeaderInfo, inspect};
-pub use local::{DEFAULT_ALIAS, LocalKeys, home_folder};
+pub use local::{
+    BLOB_PLAIN_BYTES_MAX, DEFAULT_ALIAS, Decrypted, GRANT_OPERATIONS, Grant, KeyMetadata,
+    LocalKeys, NewKey, RotationPlan, Unlock, VersionInfo, home_folder,
+};
 pub use raw::RawKey;
 pub use reader::Reader;
+pub use reseal::reseal;
 pub use scratch::Scratch;
+pub use sealing::Sealing;
 pub use secret::{DataKey, Secret};
 pub use service::{KeyDescription, KeyService, KeyState};
 pub use writer::{Recipient, Settings, Writer};

@@ -75,12 +75,14 @@ pub struct KeyDescription {
 
 /// Whether a key can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum KeyState {
     /// Yes.
     Enabled,
     /// Not until somebody enables it again.
     Disabled,
+    /// Not unless its deletion is cancelled in time.
+    PendingDeletion,
 }
 
 /// Unwraps the data key of a message with the first of `wrapped` that `keys` can open.

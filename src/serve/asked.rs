@@ -16,6 +16,12 @@ pub(super) const INFERENCE_ID: HeaderName =
 /// Of the Open Inference Protocol's binary tensors, in requests and answers.
 pub(super) const JSON_BYTES: HeaderName =
     HeaderName::from_static("inference-header-content-length");
+/// Which of an endpoint's variants.
+pub(super) const TARGET_VARIANT: HeaderName =
+    HeaderName::from_static("x-amzn-sagemaker-target-variant");
+/// Which of an endpoint's many models.
+pub(super) const TARGET_MODEL: HeaderName =
+    HeaderName::from_static("x-amzn-sagemaker-target-model");
 /// In every answer.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -30,8 +36,12 @@ pub(super) struct Asked<'a> {
     json_bytes: Option<&'a HeaderValue>,
     pub(super) custom_attributes: Option<&'a HeaderValue>,
     pub(super) inference_id: Option<&'a HeaderValue>,
+    pub(super) target_variant: Option<&'a HeaderValue>,
+    target_model: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
     accept_encoding: Option<&'a HeaderValue>,
+    pub(super) grpc_encoding: Option<&'a HeaderValue>,
+    pub(super) grpc_timeout: Option<&'a HeaderValue>,
 }
 
 impl<'a> Asked<'a> {
@@ -41,6 +51,8 @@ impl<'a> Asked<'a> {
             let field = match name.as_str() {
                 "content-type" => &mut asked.content_type,
                 "accept" => &mut asked.accept,
+                "grpc-encoding" => &mut asked.grpc_encoding,
+                "grpc-timeout" => &mut asked.grpc_timeout,
                 "accept-encoding" => &mut asked.accept_encoding,
                 "content-encoding" if asked.encoding.is_some() => {
                     // Applied one after the other, as a list in one header is.
@@ -51,6 +63,8 @@ impl<'a> Asked<'a> {
                 "inference-header-content-length" => &mut asked.json_bytes,
                 "x-amzn-sagemaker-custom-attributes" => &mut asked.custom_attributes,
                 "x-amzn-sagemaker-inference-id" => &mut asked.inference_id,
+                "x-amzn-sagemaker-target-variant" => &mut asked.target_variant,
+                "x-amzn-sagemaker-target-model" => &mut asked.target_model,
                 _ => continue,
             };
             field.get_or_insert(value);
@@ -80,6 +94,20 @@ impl<'a> Asked<'a> {
         self.accept_encoding.is_some_and(|value| takes_gzip(value.as_bytes()))
     }
 
+    /// Whether the request is one of gRPC.
+    pub(super) fn is_grpc(&self) -> bool {
+        self.content_type.is_some_and(|value| {
+            value.as_bytes().strip_prefix(b"application/grpc").is_some_and(|rest| {
+                matches!(
+                    rest,
+                    [] | [b';' | b' ', ..]
+                        | b"+proto"
+                        | [b'+', b'p', b'r', b'o', b't', b'o', b';', ..]
+                )
+            })
+        })
+    }
+
     pub(super) fn content_type(&self) -> Result<Option<&'a str>, Refusal> {
         text(self.content_type, &hyper::header::CONTENT_TYPE, HEADER_VALUE_BYTES_MAX)
     }
@@ -87,6 +115,11 @@ impl<'a> Asked<'a> {
     /// Length of the JSON that binary tensors follow.
     pub(super) fn json_bytes(&self) -> Result<Option<&'a str>, Refusal> {
         text(self.json_bytes, &JSON_BYTES, HEADER_VALUE_BYTES_MAX)
+    }
+
+    /// The model that is asked for.
+    pub(super) fn target_model(&self) -> Result<Option<&'a str>, Refusal> {
+        text(self.target_model, &TARGET_MODEL, HEADER_VALUE_BYTES_MAX)
     }
 
     pub(super) fn accept(&self) -> Result<Option<&'a str>, Refusal> {

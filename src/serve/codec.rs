@@ -3,6 +3,7 @@
 
 use hyper::StatusCode;
 
+use super::grpc;
 use crate::algorithm::Ask;
 use crate::data::media::{Accept, ContentType};
 use crate::data::request::{self, Limits};
@@ -23,15 +24,23 @@ pub(super) struct Refusal {
     pub(super) help: Option<String>,
     /// Seconds after which trying again may work.
     pub(super) retry_after_s: Option<u64>,
+    /// What the SageMaker runtime calls it, where it is not the model that refused.
+    pub(super) runtime: Option<&'static str>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
-        Refusal { status, message: message.into(), help: None, retry_after_s: None }
+        let message = message.into();
+        Refusal { status, message, help: None, retry_after_s: None, runtime: None }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Refusal {
         self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn runtime(mut self, name: &'static str) -> Refusal {
+        self.runtime = Some(name);
         self
     }
 }
@@ -45,7 +54,7 @@ impl From<Error> for Refusal {
             Error::NoRows | Error::Request { .. } => StatusCode::BAD_REQUEST,
             other => crate::http::reply::status(other.kind()),
         };
-        Refusal { status, message: error.to_string(), help: error.help(), retry_after_s: None }
+        Refusal { help: error.help(), ..Refusal::new(status, error.to_string()) }
     }
 }
 
@@ -56,6 +65,8 @@ pub(super) enum Wire {
     SageMaker { content: ContentType, accept: Accept },
     /// The Open Inference Protocol; the length of the JSON when binary tensors follow it.
     OpenInference { json_bytes: Option<usize> },
+    /// The same in protobuf, over gRPC.
+    Grpc,
 }
 
 /// How the answer is to be written, which is known once the body was read.
@@ -63,6 +74,7 @@ pub(super) enum Wire {
 pub(super) enum Form {
     SageMaker(Accept),
     OpenInference(oip::Wanted),
+    Grpc(oip::Wanted),
 }
 
 /// What was written.
@@ -107,6 +119,7 @@ impl Wire {
         match self {
             Wire::SageMaker { accept, .. } => accept.content_type(),
             Wire::OpenInference { .. } => JSON,
+            Wire::Grpc => grpc::CONTENT_TYPE,
         }
     }
 }
@@ -130,6 +143,10 @@ pub(super) fn decode(
         Wire::OpenInference { json_bytes } => {
             let (rows, wanted) = oip::decode(body, *json_bytes, signature, &limits, values)?;
             Ok((rows, Form::OpenInference(wanted)))
+        }
+        Wire::Grpc => {
+            let (rows, wanted) = oip::decode_message(body, signature, &limits, values)?;
+            Ok((rows, Form::Grpc(wanted)))
         }
     }
 }
@@ -156,6 +173,12 @@ pub(super) fn encode(
             let content_type = if json_bytes.is_some() { BINARY } else { JSON };
             Ok(Written { content_type, json_bytes })
         }
+        Form::Grpc(wanted) => {
+            let write =
+                |out: &mut Vec<u8>| oip::encode_message(answer, outputs, wanted, model, out);
+            grpc::framed(out, write)?;
+            Ok(Written { content_type: grpc::CONTENT_TYPE, json_bytes: None })
+        }
     }
 }
 
@@ -163,7 +186,7 @@ pub(super) fn encode(
 pub(super) fn rows_at_most(wire: &Wire, body: &[u8], features: usize) -> usize {
     match wire {
         // A value and the comma after it are two bytes or more, and in binary one.
-        Wire::OpenInference { .. } => body.len() / features.max(1) + 1,
+        Wire::OpenInference { .. } | Wire::Grpc => body.len() / features.max(1) + 1,
         Wire::SageMaker { content, .. } => match content.media {
             Media::Json => body.len() / (2 * features.max(1)) + 1,
             // Each has a frame and the length of one of its parts.

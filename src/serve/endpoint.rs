@@ -1,22 +1,19 @@
-//! What all threads of an endpoint share: the model, its cost, its queue and its settings.
+//! What all threads of an endpoint share: its models, its settings and its counters.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hyper::StatusCode;
-
-use super::calibrate::Cost;
-use super::codec::Refusal;
-use super::fence::{Failed, first_not_finite};
-use super::queue::Queue;
-use super::stats::{Gauges, Stats};
-use crate::algorithm::{Ask, Predictor};
-use crate::data::oip::Tensor;
-use crate::data::{Answer, Signature};
+use super::background::Background;
+use super::book::{Book, Sheet};
+use super::hot::Hot;
+use super::pool::Pool;
+use super::served::Served;
+use super::stats::Answers;
+use super::traffic::Traffic;
+use crate::algorithm::Ask;
 use crate::http::Limits;
-use crate::model::Model;
+use crate::iam::door::Door;
 
 /// Settings of an endpoint, all checked.
 #[derive(Debug, Clone)]
@@ -30,104 +27,84 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) invocation_timeout: Duration,
     pub(super) access_log: bool,
+    /// Whether callers need a token, and a certificate.
+    pub(super) asks_token: bool,
+    pub(super) asks_certificate: bool,
     /// What every caller is answered besides the plain answer.
     pub(super) ask: Ask,
+    /// Of each model's queue.
+    pub(super) queue_requests_max: usize,
+    pub(super) queue_rows_max: usize,
+    /// Requests of one address in one queue; `None` is no bound of its own.
+    pub(super) requests_per_address_max: Option<usize>,
 }
 
-/// One model being served.
+/// The models behind an endpoint.
+pub(super) enum Fleet {
+    /// One, or several that share the traffic.
+    Variants(Box<Traffic>),
+    /// Many, each under its own name.
+    Many(Arc<Hot>),
+}
+
+/// An endpoint that answers.
 pub(super) struct Endpoint {
-    pub(super) model: Model,
-    pub(super) cost: Cost,
-    /// The tensors of its answer.
-    pub(super) outputs: Vec<Tensor>,
-    pub(super) queue: Queue,
     pub(super) settings: Settings,
-    /// One for each connection thread, then one for each worker.
-    pub(super) stats: Arc<[Arc<Stats>]>,
+    /// Where who calls must be known, and may only what policies allow.
+    pub(super) door: Option<Arc<Door>>,
+    pub(super) fleet: Fleet,
+    pub(super) pool: Pool,
+    pub(super) background: Arc<Background>,
+    pub(super) book: Arc<Book>,
+    /// Counts invocations that never reached a model.
+    pub(super) nobody: Arc<Sheet>,
+    /// One for each connection thread.
+    pub(super) answers: Arc<[Answers]>,
     /// Filled in when the gate is open.
     pub(super) connections: OnceLock<Arc<[AtomicUsize]>>,
 }
 
 impl Endpoint {
-    pub(super) fn predictor(&self) -> &dyn Predictor {
-        &*self.model.predictor
-    }
-
-    pub(super) fn signature(&self) -> &Signature {
-        &self.model.manifest.signature
-    }
-
     /// What callers know it by.
     pub(super) fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// Its name and the tensors of its answers.
-    pub(super) fn told(&self) -> (&str, &[Tensor]) {
-        (self.name(), &self.outputs)
-    }
-
-    pub(super) fn features(&self) -> usize {
-        self.signature().features
-    }
-
-    /// What a caller is told when the model failed; the log is told why.
-    pub(super) fn failed(&self, stats: &Stats, why: &Failed) -> Refusal {
-        match why {
-            Failed::Rows { what, help } => {
-                let refusal = Refusal::new(StatusCode::BAD_REQUEST, what.as_str());
-                return Refusal { help: help.clone(), ..refusal };
-            }
-            Failed::Panicked(_) => stats.panics.add(1),
-            Failed::Refused(_) | Failed::WrongShape => {}
+    /// Every model that is loaded.
+    pub(super) fn loaded(&self) -> Vec<Arc<Served>> {
+        match &self.fleet {
+            Fleet::Variants(traffic) => traffic.loaded(),
+            Fleet::Many(hot) => hot.all(),
         }
-        tracing::error!(reason = why.reason(), job = self.model.manifest.job, "model failed");
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the model failed on this request")
-            .help("the server's log has the reason under this request's id")
     }
 
-    /// An answer that is not a number is the request's fault when its row has a missing value
-    /// that this model cannot do without, and the model's otherwise.
-    pub(super) fn sound(
-        &self,
-        stats: &Stats,
-        answer: &Answer,
-        values: &[f32],
-    ) -> Result<(), Refusal> {
-        let Some(row) = first_not_finite(answer) else { return Ok(()) };
-        let features = self.features();
-        let given = values.get(row * features..(row + 1) * features).unwrap_or_default();
-        let Some(column) = given.iter().position(|value| !value.is_finite()) else {
-            return Err(self.failed(stats, &Failed::Refused("its answer is not a number".into())));
+    /// (requests, rows) that wait, over all models.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let depths = self.loaded().into_iter().map(|served| served.queue.depth());
+        depths.fold((0, 0), |sum, depth| (sum.0 + depth.0, sum.1 + depth.1))
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        let of_thread = |answers: &Answers| answers.in_flight.get();
+        self.answers.iter().map(of_thread).fold(0, u64::wrapping_add)
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        let sum = |threads: &Arc<[AtomicUsize]>| {
+            threads.iter().map(|load| load.load(Ordering::Relaxed)).sum()
         };
-        let message = format!(
-            "row {}, column {}: the value is missing or not finite, and this model cannot answer without it",
-            row + 1,
-            column + 1
-        );
-        Err(Refusal::new(StatusCode::BAD_REQUEST, message).help("send a number in every column"))
-    }
-}
-
-impl Gauges for Endpoint {
-    fn read(&self) -> (u64, u64, u64) {
-        let (requests, rows) = self.queue.depth();
-        let open = self
-            .connections
-            .get()
-            .map_or(0, |threads| threads.iter().map(|load| load.load(Ordering::Relaxed)).sum());
-        (requests as u64, rows as u64, open as u64)
+        self.connections.get().map_or(0, sum)
     }
 
-    fn build(&self) -> Vec<(String, String)> {
-        let manifest = &self.model.manifest;
-        [
-            ("version", env!("CARGO_PKG_VERSION")),
-            ("job", &manifest.job),
-            ("algorithm", &manifest.algorithm),
-            ("model_sha256", &self.model.digest),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+    /// Labels of the build metric.
+    pub(super) fn build(&self) -> Vec<(String, String)> {
+        let mut labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        if let (Fleet::Variants(_), [served]) = (&self.fleet, self.loaded().as_slice()) {
+            let manifest = &served.model.manifest;
+            labels.push(("job", manifest.job.clone()));
+            labels.push(("algorithm", manifest.algorithm.clone()));
+            labels.push(("model_sha256", served.model.digest.clone()));
+        }
+        labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }

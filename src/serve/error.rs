@@ -15,6 +15,26 @@ pub enum Error {
         /// What it said.
         what: String,
     },
+    /// A model that must always be there is not.
+    #[error("pinned model {name:?}: {what}")]
+    Pinned {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: Option<String>,
+    },
+    /// A variant cannot be served.
+    #[error("variant {name}: {what}")]
+    Variant {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: Option<String>,
+    },
     /// A worker thread could not be started.
     #[error("cannot start a worker thread: {0}")]
     Thread(std::io::Error),
@@ -24,7 +44,7 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Error::Gate(why) => why.kind(),
-            Error::Model { .. } => Kind::Corrupt,
+            Error::Model { .. } | Error::Pinned { .. } | Error::Variant { .. } => Kind::Corrupt,
             Error::Thread(_) => Kind::Unreachable,
         }
     }
@@ -32,6 +52,7 @@ impl Fault for Error {
     fn help(&self) -> Option<String> {
         match self {
             Error::Gate(why) => why.help(),
+            Error::Pinned { help, .. } | Error::Variant { help, .. } => help.clone(),
             Error::Model { .. } => {
                 Some("the artifact opened, but its model is broken: train it again".into())
             }

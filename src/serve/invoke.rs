@@ -5,6 +5,7 @@
 //! to a worker through the bounded queue.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
@@ -13,9 +14,11 @@ use tokio::sync::oneshot;
 
 use super::asked::Asked;
 use super::codec::{self, Refusal, Wire, Written};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Fleet};
 use super::fence;
 use super::queue::{Full, Job, Work};
+use super::served::Served;
+use super::shadow::{Copied, Shadow};
 use super::stats::Stats;
 use crate::algorithm::Ask;
 use crate::http::{Body, Refused};
@@ -50,7 +53,8 @@ pub(super) struct Answered {
 }
 
 impl Outcome {
-    fn refused(refusal: Refusal) -> Outcome {
+    /// What never reached a model.
+    pub(super) fn refused(refusal: Refusal) -> Outcome {
         Outcome {
             result: Err(refusal),
             bytes_in: 0,
@@ -69,15 +73,15 @@ pub(super) enum Protocol {
     OpenInference,
 }
 
-/// Answers one invocation.
+/// Answers one invocation of `served`.
 pub(super) async fn invoke(
     endpoint: &Endpoint,
+    served: &Arc<Served>,
     stats: &Stats,
     scratch: &RefCell<Scratch>,
     asked: &Asked<'_>,
     protocol: Protocol,
-    body: Body,
-    remote: std::net::IpAddr,
+    (body, remote, ticket): (Body, std::net::IpAddr, f64),
 ) -> Outcome {
     // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
     let wanted = asked.check().and_then(|()| {
@@ -90,7 +94,11 @@ pub(super) async fn invoke(
     });
     let (wire, ask, coding) = match wanted {
         Ok(wanted) => wanted,
-        Err(refusal) => return Outcome::refused(refusal),
+        Err(refusal) => {
+            let mut outcome = Outcome::refused(refusal);
+            outcome.is_last = !body.discard().await;
+            return outcome;
+        }
     };
     let payload = match body.read(coding).await {
         Ok(payload) => payload,
@@ -103,34 +111,71 @@ pub(super) async fn invoke(
         }
     };
     let begun = Instant::now();
-    let mut outcome = Outcome {
-        result: Ok(Answered {
+    let is_empty = payload.bytes.trim_ascii().is_empty();
+    let request = Request { wire, ask, body: payload.bytes.clone(), timeout: None, remote, ticket };
+    if is_empty {
+        let mut outcome = Outcome::refused(Refusal::new(StatusCode::NO_CONTENT, ""));
+        outcome.result = Ok(Answered {
             status: StatusCode::NO_CONTENT,
-            written: Written { content_type: wire.content_type(), json_bytes: None },
+            written: Written { content_type: request.wire.content_type(), json_bytes: None },
             body: Bytes::new(),
-        }),
-        bytes_in: payload.bytes.len(),
-        rows: 0,
-        model: Duration::ZERO,
-        begun,
-        is_last: false,
-    };
-    if payload.bytes.trim_ascii().is_empty() {
+        });
+        outcome.bytes_in = payload.bytes.len();
         return outcome;
     }
-    let inline = here(endpoint, stats, scratch, (&wire, &ask), &payload.bytes, &mut outcome);
+    answer(endpoint, served, stats, scratch, request, begun).await
+}
+
+/// An invocation whose body is there.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) wire: Wire,
+    pub(super) ask: Ask,
+    pub(super) body: Bytes,
+    /// What the caller gives it, where that is less than the endpoint does.
+    pub(super) timeout: Option<Duration>,
+    pub(super) remote: std::net::IpAddr,
+    /// Its place in 0 to 1, by which the shadow's part is drawn.
+    pub(super) ticket: f64,
+}
+
+/// Answers an invocation of `served`, begun when its body had arrived.
+pub(super) async fn answer(
+    endpoint: &Endpoint,
+    served: &Arc<Served>,
+    stats: &Stats,
+    scratch: &RefCell<Scratch>,
+    request: Request,
+    begun: Instant,
+) -> Outcome {
+    let Request { wire, ask, body, timeout, remote, ticket } = request;
+    let mut outcome = Outcome {
+        bytes_in: body.len(),
+        begun,
+        ..Outcome::refused(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "nobody answered"))
+    };
+    let shadow = match &endpoint.fleet {
+        Fleet::Variants(traffic) => traffic.shadow.as_ref().filter(|shadow| shadow.wants(ticket)),
+        Fleet::Many(_) => None,
+    };
+    let copied = shadow.map(|shadow| (shadow, body.clone(), wire.clone(), ask.clone()));
+    let inline = here(served, stats, scratch, (&wire, &ask), &body, &mut outcome);
     let work = match inline {
-        Ok(None) => return outcome,
+        Ok(None) => {
+            copy(copied, &outcome);
+            return outcome;
+        }
         Ok(Some(work)) => work,
         Err(refusal) => {
             outcome.result = Err(refusal);
             return outcome;
         }
     };
-    let deadline = begun + endpoint.settings.invocation_timeout;
+    let longest = endpoint.settings.invocation_timeout;
+    let deadline = begun + timeout.map_or(longest, |timeout| timeout.min(longest));
     let (reply, answer) = oneshot::channel();
     let job = Job { work, ask, deadline, remote, reply };
-    outcome.result = match endpoint.queue.push(job) {
+    outcome.result = match endpoint.pool.push(served, job) {
         Err(full) => Err(no_room(full)),
         Ok(()) => match wait(answer, deadline).await {
             Ok(done) => {
@@ -142,13 +187,21 @@ pub(super) async fn invoke(
             Err(refusal) => Err(refusal),
         },
     };
+    copy(copied, &outcome);
     outcome
+}
+
+/// Gives the shadow what was asked and what was answered.
+fn copy(copied: Option<(&Arc<Shadow>, Bytes, Wire, Ask)>, outcome: &Outcome) {
+    let (Some((shadow, body, wire, ask)), Ok(answered)) = (copied, &outcome.result) else { return };
+    let (answer, content_type) = (answered.body.clone(), answered.written.content_type);
+    shadow.offer(Copied { body, wire, ask, answer, content_type });
 }
 
 /// Answers on this thread if that is quick: `Ok(None)` when it did, the work to hand over
 /// otherwise.
 fn here(
-    endpoint: &Endpoint,
+    served: &Served,
     stats: &Stats,
     scratch: &RefCell<Scratch>,
     (wire, ask): (&Wire, &Ask),
@@ -156,25 +209,25 @@ fn here(
     outcome: &mut Outcome,
 ) -> Result<Option<Work>, Refusal> {
     if body.len() > INLINE_BYTES_MAX {
-        let rows = codec::rows_at_most(wire, body, endpoint.features());
+        let rows = codec::rows_at_most(wire, body, served.features());
         return Ok(Some(Work::Body { bytes: body.clone(), wire: wire.clone(), rows }));
     }
     // Nothing below waits, so nobody else on this thread sees the cell borrowed.
     let Scratch { values, out } = &mut *scratch.borrow_mut();
     values.clear();
-    let (rows, form) = codec::decode(wire, body, endpoint.signature(), values)?;
+    let (rows, form) = codec::decode(wire, body, served.signature(), values)?;
     outcome.rows = rows;
     // What the model's plain answer costs says nothing of what an explanation does.
-    if !endpoint.cost.is_inline(rows) || ask.explain.is_some() || ask.verbose {
+    if !served.cost.is_inline(rows) || ask.explain.is_some() || ask.verbose {
         return Ok(Some(Work::Rows { values: values.clone(), rows, form }));
     }
-    let predicted = fence::predict(endpoint.predictor(), values, endpoint.features(), ask)
-        .map_err(|why| endpoint.failed(stats, &why))?;
+    let predicted = fence::predict(served.predictor(), values, served.features(), ask)
+        .map_err(|why| served.failed(stats, &why))?;
     outcome.model = predicted.time;
     stats.batch_of(rows);
-    endpoint.sound(stats, &predicted.answer, values)?;
+    served.sound(stats, &predicted.answer, values)?;
     out.clear();
-    let written = codec::encode(&form, ask, endpoint.told(), &predicted.answer, out)?;
+    let written = codec::encode(&form, ask, served.told(), &predicted.answer, out)?;
     outcome.result =
         Ok(Answered { status: StatusCode::OK, written, body: Bytes::copy_from_slice(out) });
     Ok(None)
@@ -195,7 +248,8 @@ async fn wait(
     }
 }
 
-fn not_read(why: &Refused) -> Refusal {
+/// What a caller is told whose body could not be read.
+pub(super) fn not_read(why: &Refused) -> Refusal {
     let status = match why {
         Refused::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refused::Slow => StatusCode::REQUEST_TIMEOUT,

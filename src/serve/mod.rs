@@ -25,6 +25,9 @@
 //! | the queue is full, or the server is stopping | 503 with `Retry-After` |
 //! | the time was up after admission | 504 |
 //!
+//! Where the endpoint knows its callers ([`Builder::door`]), whoever signs wrongly, is unknown or may
+//! not is told 403, in the words of AWS at `/endpoints/NAME/invocations`.
+//!
 //! A refusal's body is `{"message": "...", "help": "..."}`.
 //!
 //! From a program (`examples/embed_serve.rs` is a whole one):
@@ -38,24 +41,50 @@
 //! }
 //! ```
 //!
-//! The Open Inference Protocol answers beside it, below `/v2`, with the endpoint's name as the
-//! model's. Many models, variants, gRPC and `endpoint.toml` are not here yet.
+//! The Open Inference Protocol answers beside it, below `/v2` and over gRPC, with the endpoint's name
+//! as the model's.
+//!
+//! Which model a request is for is decided before its body is read: [`traffic`] holds the variants of
+//! one endpoint, [`hot`] many models by name. What changes them ([`rollout`], [`admin`],
+//! [`container`]) loads in the [`background`] and then replaces a pointer; a request keeps the model
+//! it was given. [`shadow`] gets copies once callers are answered.
 
+mod admin;
 mod asked;
+mod background;
+mod book;
 mod calibrate;
 mod codec;
+mod compare;
+mod container;
 mod endpoint;
 mod error;
 mod fence;
+mod grpc;
+mod guard;
+mod hot;
 mod identity;
 mod invoke;
+mod library;
+mod openapi;
+mod page;
+mod pool;
 mod queue;
+mod rollout;
 mod routes;
+mod served;
 mod server;
+mod serving;
+mod shadow;
 mod stats;
+mod traffic;
 mod v2;
+mod variants;
 mod worker;
 
 pub use calibrate::Cost;
 pub use error::Error;
+pub use hot::Many;
+pub use library::Library;
 pub use server::{Builder, Running, Server};
+pub use variants::Variants;

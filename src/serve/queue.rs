@@ -1,11 +1,11 @@
-//! What waits for a worker: bounded in requests and in rows, first come first served.
+//! What waits for one model: bounded in requests and in rows, first come first served.
 //!
 //! There is no timer. A worker that is free takes what is there, up to a batch, and starts; while
-//! all are busy the next batch grows by itself.
+//! all are busy the next batch grows by itself. Which model's turn it is, [`super::pool`] knows.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
@@ -106,7 +106,8 @@ struct Waiting {
     jobs: VecDeque<Job>,
     rows: usize,
     by_address: HashMap<IpAddr, usize>,
-    closed: bool,
+    /// Whether the pool knows that something waits here.
+    listed: bool,
 }
 
 /// The queue of one model.
@@ -114,12 +115,11 @@ struct Waiting {
 pub(super) struct Queue {
     bounds: Bounds,
     waiting: Mutex<Waiting>,
-    filled: Condvar,
 }
 
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Queue {
-        Queue { bounds, waiting: Mutex::default(), filled: Condvar::new() }
+        Queue { bounds, waiting: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -127,13 +127,11 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a job, or says at once that there is no room.
-    pub(super) fn push(&self, job: Job) -> Result<(), Full> {
+    /// Takes a job, or says at once that there is no room. True when the pool has to be told
+    /// that something waits here.
+    pub(super) fn push(&self, job: Job) -> Result<bool, Full> {
         let rows = job.work.rows();
         let mut waiting = self.lock();
-        if waiting.closed {
-            return Err(Full::Closed);
-        }
         let wait = self.wait(&waiting);
         let retry_after_s = (wait.as_secs_f64().ceil() as u64).clamp(1, 3_600);
         let late = Instant::now() + wait > job.deadline;
@@ -151,9 +149,7 @@ impl Queue {
         }
         waiting.rows += rows;
         waiting.jobs.push_back(job);
-        drop(waiting);
-        self.filled.notify_one();
-        Ok(())
+        Ok(!std::mem::replace(&mut waiting.listed, true))
     }
 
     /// How long the last in line waits.
@@ -164,9 +160,9 @@ impl Queue {
         Duration::from_secs_f64(seconds / self.bounds.workers.max(1) as f64)
     }
 
-    /// Waits for work and takes a batch of it: at least one job, then more while they fit into
-    /// `rows_max`. Jobs that nobody waits for are dropped, and `abandoned` is told of each.
-    /// False once the queue is closed and empty.
+    /// Takes a batch of what waits: at least one job, then more while they fit into `rows_max`.
+    /// Jobs that nobody waits for are dropped, and `abandoned` is told of each. True when
+    /// something is left, for which the pool has to be told again.
     pub(super) fn take(
         &self,
         rows_max: usize,
@@ -175,36 +171,29 @@ impl Queue {
     ) -> bool {
         let mut waiting = self.lock();
         let mut rows = 0;
-        loop {
-            while let Some(next) = waiting.jobs.front() {
-                let more = next.work.rows();
-                // What is asked for is asked of all rows of a call.
-                let other = batch.first().is_some_and(|first: &Job| first.ask != next.ask);
-                let whole = matches!(next.work, Work::Body { .. }) || other;
-                if !batch.is_empty() && (whole || rows + more > rows_max) {
-                    break;
-                }
-                let Some(job) = waiting.jobs.pop_front() else { break };
-                waiting.rows -= more;
-                self.left(&mut waiting, job.remote);
-                if job.is_abandoned() {
-                    abandoned(job);
-                    continue;
-                }
-                rows += more;
-                batch.push(job);
-                if whole {
-                    break;
-                }
+        while let Some(next) = waiting.jobs.front() {
+            let more = next.work.rows();
+            // What is asked for is asked of all rows of a call.
+            let other = batch.first().is_some_and(|first: &Job| first.ask != next.ask);
+            let whole = matches!(next.work, Work::Body { .. }) || other;
+            if !batch.is_empty() && (whole || rows + more > rows_max) {
+                break;
             }
-            if !batch.is_empty() {
-                return true;
+            let Some(job) = waiting.jobs.pop_front() else { break };
+            waiting.rows -= more;
+            self.left(&mut waiting, job.remote);
+            if job.is_abandoned() {
+                abandoned(job);
+                continue;
             }
-            if waiting.closed {
-                return false;
+            rows += more;
+            batch.push(job);
+            if whole {
+                break;
             }
-            waiting = self.filled.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+        waiting.listed = !waiting.jobs.is_empty();
+        waiting.listed
     }
 
     fn left(&self, waiting: &mut Waiting, remote: IpAddr) {
@@ -217,12 +206,6 @@ impl Queue {
                 waiting.by_address.remove(&remote);
             }
         }
-    }
-
-    /// Takes nothing more; workers end when it is empty.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.filled.notify_all();
     }
 
     /// (requests, rows) that wait.
@@ -318,7 +301,6 @@ mod tests {
         assert_eq!(taken(&queue, 8), [5]);
         assert_eq!(taken(&queue, 8), [20]);
         assert_eq!(taken(&queue, 8), [1]);
-        queue.close();
         assert!(taken(&queue, 8).is_empty());
     }
 

@@ -5,28 +5,39 @@
 //! `/endpoints/NAME/invocations` answers as the SageMaker runtime in front of them does: there a
 //! failed invocation is 424 `ModelError` with the container's status inside.
 
+mod called;
+
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
+use super::admin;
 use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
 use super::codec::Refusal;
-use super::endpoint::Endpoint;
+use super::container;
+use super::endpoint::{Endpoint, Fleet};
+use super::grpc;
+use super::guard::{self, Act, Out};
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
-use super::stats::{self, Gauges, Stats};
+use super::openapi;
+use super::page;
+use super::served::Served;
+use super::stats::Answers;
+use super::traffic::Tickets;
 use super::v2;
-use crate::http::{Call, Handler, Reply, Stage, pack, reply};
+use crate::http::{Body, Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const VARIANT: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
-/// SageMaker's own name for the only variant.
-const ONLY_VARIANT: HeaderValue = HeaderValue::from_static("AllTraffic");
+
+/// Asks for a token (RFC 6750).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"smrt\"");
 
 /// nginx's code for a caller who left before the answer; only ever in the log.
 const CALLER_LEFT: u16 = 499;
@@ -39,6 +50,17 @@ enum Door {
     OpenInference,
 }
 
+/// How a request says which model it is for.
+#[derive(Debug, Clone, Copy)]
+enum Whom<'a> {
+    /// In SageMaker's headers, or not at all.
+    Headers,
+    /// By its name, loaded or not.
+    Named(&'a str),
+    /// By its name, and only if it is loaded.
+    Loaded(&'a str),
+}
+
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
@@ -48,9 +70,16 @@ enum Route<'a> {
     InvokeNamed(&'a str),
     ExecutionParameters,
     Metrics,
+    OpenApi,
     Front,
     /// The Open Inference Protocol.
     V2(v2::Path<'a>),
+    /// The same over gRPC.
+    Grpc(grpc::Method),
+    /// The multi-model container contract.
+    Models(container::Path<'a>),
+    /// What an operator asks of the endpoint of this name.
+    Admin(&'a str, admin::Path<'a>),
     Unknown,
 }
 
@@ -61,29 +90,67 @@ impl Route<'_> {
             "/ping" => Route::Ping,
             "/execution-parameters" => Route::ExecutionParameters,
             "/metrics" => Route::Metrics,
+            "/openapi.json" => Route::OpenApi,
             "/" => Route::Front,
             _ if path == "/v2" || path.starts_with("/v2/") => Route::V2(v2::Path::of(&path[3..])),
-            _ => path
-                .strip_prefix("/endpoints/")
-                .and_then(|rest| rest.strip_suffix("/invocations"))
-                .filter(|name| !name.is_empty() && !name.contains('/'))
-                .map_or(Route::Unknown, Route::InvokeNamed),
+            _ if path.starts_with("/inference.") || path.starts_with("/grpc.") => {
+                Route::Grpc(grpc::Method::of(path))
+            }
+            _ if path == "/models" || path.starts_with("/models/") => {
+                container::Path::of(&path[7..]).map_or(Route::Unknown, Route::Models)
+            }
+            _ => Route::below_endpoints(path).unwrap_or(Route::Unknown),
+        }
+    }
+
+    fn below_endpoints(path: &str) -> Option<Route<'_>> {
+        let rest = path.strip_prefix("/endpoints/")?;
+        let (name, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        match (name, rest) {
+            ("", _) => None,
+            (name, "/invocations") => Some(Route::InvokeNamed(name)),
+            (name, rest) => admin::Path::of(rest).map(|path| Route::Admin(name, path)),
         }
     }
 
     /// The methods it knows, as the `Allow` header names them.
     fn allow(&self) -> &'static str {
         match self {
-            Route::Invoke | Route::InvokeNamed(_) => "POST",
+            Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => "POST",
             Route::V2(path) => path.allow(),
+            Route::Models(path) => path.allow(),
+            Route::Admin(_, path) => path.allow(),
             _ => "GET, HEAD",
+        }
+    }
+
+    /// What it comes to, for who may do it.
+    fn act(&self, method: &Method) -> Act {
+        match self {
+            Route::Invoke | Route::InvokeNamed(_) | Route::V2(v2::Path::Infer(_)) => Act::Invoke,
+            Route::Models(container::Path::Invoke(_)) => Act::Invoke,
+            Route::Models(_) | Route::Admin(..) => Act::managing(method),
+            Route::V2(path) if path.is_managing() => Act::Update,
+            Route::Grpc(method) => method.act(),
+            // Each by its name: what is new is thought of here.
+            Route::Ping
+            | Route::ExecutionParameters
+            | Route::Metrics
+            | Route::OpenApi
+            | Route::Front
+            | Route::V2(_)
+            | Route::Unknown => Act::Describe,
         }
     }
 
     fn allows(&self, method: &Method) -> bool {
         match self {
-            Route::Invoke | Route::InvokeNamed(_) => method == Method::POST,
+            Route::Invoke | Route::InvokeNamed(_) | Route::Grpc(_) => method == Method::POST,
             Route::V2(path) => path.allows(method),
+            Route::Models(path) => path.allows(method),
+            Route::Admin(_, admin::Path::Weights | admin::Path::Variant(_)) => {
+                method == Method::PUT
+            }
             _ => method == Method::GET || method == Method::HEAD,
         }
     }
@@ -92,21 +159,72 @@ impl Route<'_> {
 /// The endpoint on one thread.
 pub(super) struct Front {
     endpoint: Arc<Endpoint>,
-    stats: Arc<Stats>,
+    /// Which of the connection threads this is.
+    thread: usize,
     scratch: RefCell<Scratch>,
     ids: RefCell<RequestIds>,
+    tickets: RefCell<Tickets>,
 }
 
 impl Front {
     pub(super) fn new(endpoint: Arc<Endpoint>, thread: usize) -> Front {
-        let stats = Arc::clone(&endpoint.stats[thread]);
-        Front { endpoint, stats, scratch: RefCell::default(), ids: RefCell::new(RequestIds::new()) }
+        let ids = RefCell::new(RequestIds::new());
+        Front { endpoint, thread, scratch: RefCell::default(), ids, tickets: RefCell::default() }
+    }
+
+    fn answers(&self) -> &Answers {
+        &self.endpoint.answers[self.thread]
     }
 }
 
 impl Handler for Front {
-    async fn handle(&self, call: Call) -> Reply {
+    fn is_public(&self, path: &str) -> bool {
+        match Route::of(path) {
+            Route::Ping | Route::V2(v2::Path::Live | v2::Path::Ready) => true,
+            Route::Grpc(method) => method.is_health(),
+            _ => false,
+        }
+    }
+
+    fn denied(&self, head: &Parts, why: Denied) -> Reply {
+        let reply = match Route::of(head.uri.path()) {
+            Route::V2(_) => v2::denied(why),
+            Route::Grpc(_) => grpc::denied(why),
+            Route::InvokeNamed(_) => runtime_denied(why),
+            _ => reply::refusal(StatusCode::UNAUTHORIZED, why.message(), Some(why.help())),
+        };
+        self.answers().answered(reply.status().as_u16());
+        let mut reply = reply::with(reply, header::WWW_AUTHENTICATE, CHALLENGE);
+        put_id(&mut reply, &self.ids.borrow_mut().next());
+        reply
+    }
+
+    fn asks_itself(&self) -> bool {
+        self.endpoint.door.is_some()
+    }
+
+    async fn handle(&self, mut call: Call) -> Reply {
         let id = self.ids.borrow_mut().next();
+        if let Some(door) = &self.endpoint.door
+            && !self.is_public(call.head.uri.path())
+        {
+            let route = Route::of(call.head.uri.path());
+            let is_many = matches!(self.endpoint.fleet, Fleet::Many(_));
+            if is_many && route == Route::Grpc(grpc::Method::ModelInfer) {
+                // The model's name stands within the message, which is read when who asks is known.
+                let what = "of many models, those with identities are asked over HTTP";
+                let refusal = Refusal::new(StatusCode::NOT_IMPLEMENTED, what);
+                let reply = grpc::refusal(&refusal.help("POST /v2/models/NAME/infer"));
+                self.answers().answered(reply.status().as_u16());
+                return reply::last(reply);
+            }
+            let (act, model) = (route.act(&call.head.method), self.model_of(&route, &call.head));
+            let model = model.as_deref();
+            let name = self.endpoint.name();
+            if let Err(out) = guard::admit(door, name, act, model, &mut call).await {
+                return self.kept_out(call, &out, &id).await;
+            }
+        }
         let route = Route::of(call.head.uri.path());
         let mut reply = match &route {
             Route::Unknown => {
@@ -115,29 +233,52 @@ impl Handler for Front {
             known if !known.allows(&call.head.method) => not_allowed(known),
             Route::Ping if call.stage == Stage::Open => reply::empty(StatusCode::OK),
             Route::Ping => stopping(),
-            Route::Invoke => return self.invocation(call, Door::Container, &id).await,
+            Route::Invoke => {
+                return self.invocation(call, Door::Container, Whom::Headers, &id).await;
+            }
             Route::InvokeNamed(name) if *name == self.endpoint.settings.name => {
-                return self.invocation(call, Door::Runtime, &id).await;
+                return self.invocation(call, Door::Runtime, Whom::Headers, &id).await;
             }
             Route::InvokeNamed(_) => unknown_endpoint(),
-            Route::V2(v2::Path::Infer(name)) if *name == self.endpoint.name() => {
-                return self.invocation(call, Door::OpenInference, &id).await;
+            Route::V2(v2::Path::Infer(name)) => {
+                let name = container::decoded(name);
+                return self.invocation(call, Door::OpenInference, Whom::Named(&name), &id).await;
             }
-            Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage),
+            Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage).await,
+            Route::Models(container::Path::Invoke(name)) => {
+                let name = container::decoded(name);
+                return self.invocation(call, Door::Container, Whom::Loaded(&name), &id).await;
+            }
+            Route::Models(_) => {
+                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+            }
+            Route::Admin(name, _) if *name != self.endpoint.name() => unknown_endpoint(),
+            Route::Admin(..) => {
+                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+            }
+            Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
+                let what = "this is a path of gRPC";
+                let help = "call it over HTTP/2 as application/grpc, or ask GET /v2";
+                reply::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, what, Some(help))
+            }
+            Route::Grpc(method) => return self.called(call, *method, &id).await,
             Route::ExecutionParameters => self.execution_parameters(),
             Route::Metrics => self.metrics(),
+            Route::OpenApi => {
+                let document = openapi::document(&self.endpoint).to_string();
+                reply::full(StatusCode::OK, "application/json", document.into())
+            }
             Route::Front => reply::full(StatusCode::OK, "text/plain; charset=utf-8", PATHS.into()),
         };
         reply = pack(reply, Asked::read(&call.head.headers).takes_gzip()).await;
-        self.stats.answered(reply.status().as_u16());
+        self.answers().answered(reply.status().as_u16());
         tracing::debug!(target: ACCESS, path = call.head.uri.path(), status = reply.status().as_u16(), "request completed");
         put_id(&mut reply, &id);
         reply
     }
 }
 
-const PATHS: &str =
-    "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2\n";
+const PATHS: &str = "POST /invocations, GET /ping, GET /execution-parameters, GET /metrics, GET /v2, GET /models, GET /openapi.json\n";
 
 fn not_allowed(route: &Route<'_>) -> Reply {
     let reply = reply::refusal(
@@ -151,6 +292,21 @@ fn not_allowed(route: &Route<'_>) -> Reply {
 fn stopping() -> Reply {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     reply::retry_after(reply::refusal(status, "the server is stopping", None), 1)
+}
+
+/// As AWS's services tell it, so that its SDKs do.
+fn runtime_denied(why: Denied) -> Reply {
+    let text = format!("{}: {}", why.message(), why.help());
+    let body = serde_json::json!({ "Message": text }).to_string();
+    let reply = reply::full(StatusCode::FORBIDDEN, "application/json", body.into());
+    reply::with(reply, ERROR_TYPE, HeaderValue::from_static("AccessDeniedException"))
+}
+
+/// The same for who is known and may not, or signs wrongly.
+fn runtime_out(out: &Out, refusal: &Refusal) -> Reply {
+    let body = serde_json::json!({ "Message": refusal.message }).to_string();
+    let reply = reply::full(refusal.status, "application/json", body.into());
+    reply::with(reply, ERROR_TYPE, HeaderValue::from_static(out.code()))
 }
 
 fn unknown_endpoint() -> Reply {
@@ -177,38 +333,172 @@ impl Front {
     }
 
     fn metrics(&self) -> Reply {
-        let gauges: Arc<dyn Gauges> = self.endpoint.clone();
-        let text = stats::text(&self.endpoint.stats, &gauges);
-        reply::full(StatusCode::OK, stats::CONTENT_TYPE, text.into())
+        reply::full(StatusCode::OK, page::CONTENT_TYPE, page::text(&self.endpoint).into())
     }
 
-    async fn invocation(&self, call: Call, door: Door, id: &[u8; 36]) -> Reply {
-        let Call { head, body, remote, stage } = call;
+    /// Which of many models a request is for, as policies see it: never by a header where the path
+    /// says it.
+    fn model_of(&self, route: &Route<'_>, head: &Parts) -> Option<String> {
+        let named = match route {
+            Route::Invoke | Route::InvokeNamed(_) => {
+                return guard::target_model(head).map(String::from);
+            }
+            Route::V2(path) => path.model()?,
+            Route::Models(path) => path.model()?,
+            _ => return None,
+        };
+        matches!(self.endpoint.fleet, Fleet::Many(_)).then(|| container::decoded(named))
+    }
+
+    /// Tells a caller why it is not let in, in the form of what it asked for.
+    async fn kept_out(&self, call: Call, out: &Out, id: &[u8; 36]) -> Reply {
+        let refusal = match out {
+            Out::Unread(why) => invoke::not_read(why),
+            _ => {
+                let refusal = Refusal::new(out.status(), out.message());
+                Refusal { help: out.help(), ..refusal }
+            }
+        };
+        let mut reply = match Route::of(call.head.uri.path()) {
+            Route::V2(_) => v2::refusal(&refusal),
+            Route::Grpc(_) => grpc::refusal(&refusal),
+            Route::InvokeNamed(_) => runtime_out(out, &refusal),
+            _ => container_refusal(&refusal),
+        };
+        if !call.body.discard().await {
+            reply = reply::last(reply);
+        }
+        let status = reply.status().as_u16();
+        self.answers().answered(status);
+        let (path, remote) = (call.head.uri.path(), call.caller.remote);
+        tracing::info!(target: ACCESS, path, status, %remote, why = out.code(), "caller kept out");
+        put_id(&mut reply, id);
+        reply
+    }
+
+    /// The model a request is for.
+    async fn find(
+        &self,
+        asked: &Asked<'_>,
+        whom: Whom<'_>,
+        ticket: f64,
+    ) -> Result<Arc<Served>, Refusal> {
+        match &self.endpoint.fleet {
+            Fleet::Variants(traffic) => {
+                match whom {
+                    Whom::Headers if asked.target_model()?.is_none() => {}
+                    Whom::Headers => {
+                        let what = "this endpoint does not serve many models";
+                        return Err(Refusal::new(StatusCode::BAD_REQUEST, what)
+                            .help("leave X-Amzn-SageMaker-Target-Model out")
+                            .runtime("ValidationError"));
+                    }
+                    Whom::Named(name) | Whom::Loaded(name) if name == self.endpoint.name() => {}
+                    Whom::Named(name) | Whom::Loaded(name) => return Err(v2::unknown(name)),
+                }
+                traffic.pick(asked.target_variant, ticket)
+            }
+            Fleet::Many(hot) => match whom {
+                Whom::Headers => match asked.target_model()? {
+                    Some(name) => hot.find(name).await,
+                    None => Err(Refusal::new(StatusCode::BAD_REQUEST, "which model?")
+                        .help("name it in the header X-Amzn-SageMaker-Target-Model")
+                        .runtime("ValidationError")),
+                },
+                Whom::Named(name) => hot.find(name).await,
+                Whom::Loaded(name) => hot.loaded(name).ok_or_else(|| container::not_loaded(name)),
+            },
+        }
+    }
+
+    /// Answers what manages models and variants.
+    async fn managed(
+        &self,
+        head: &Parts,
+        body: Body,
+        stage: Stage,
+        route: &Route<'_>,
+        id: &[u8; 36],
+    ) -> Reply {
         let asked = Asked::read(&head.headers);
-        let mut line = Line::begin(self, id, &asked, remote);
+        let query = head.uri.query().unwrap_or_default();
+        let coding = asked.coding();
+        let mut reply = match coding {
+            Err(refusal) => container_refusal(&refusal),
+            Ok(coding) => match body.read(coding).await {
+                Err(why) => reply::last(container_refusal(&invoke::not_read(&why))),
+                Ok(read) => {
+                    let Front { endpoint, .. } = self;
+                    match route {
+                        Route::Models(path) => {
+                            let method = &head.method;
+                            container::answer(endpoint, *path, method, query, &read.bytes).await
+                        }
+                        Route::Admin(_, path) => {
+                            admin::answer(endpoint, *path, &read.bytes, stage).await
+                        }
+                        _ => unknown_endpoint(),
+                    }
+                }
+            },
+        };
+        reply = pack(reply, asked.takes_gzip()).await;
+        self.answers().answered(reply.status().as_u16());
+        tracing::debug!(target: ACCESS, path = head.uri.path(), status = reply.status().as_u16(), "request completed");
+        put_id(&mut reply, id);
+        reply
+    }
+
+    async fn invocation(&self, call: Call, door: Door, whom: Whom<'_>, id: &[u8; 36]) -> Reply {
+        let Call { head, body, caller, stage } = call;
+        let asked = Asked::read(&head.headers);
+        let mut line = Line::begin(self, id, &asked, &caller);
         if stage >= Stage::Closing {
             let mut reply = stopping();
             put_id(&mut reply, id);
             line.status = reply.status().as_u16();
             return reply;
         }
-        let Front { endpoint, stats, scratch, .. } = self;
         let protocol = match door {
             Door::Container | Door::Runtime => Protocol::SageMaker,
             Door::OpenInference => Protocol::OpenInference,
         };
-        let remote = remote.ip();
-        let outcome =
-            invoke::invoke(endpoint, stats, scratch, &asked, protocol, body, remote).await;
+        let remote = caller.remote.ip();
+        let ticket = self.tickets.borrow_mut().next();
+        let outcome = match self.find(&asked, whom, ticket).await {
+            Err(refusal) => {
+                let is_last = !body.discard().await;
+                Outcome { is_last, ..Outcome::refused(refusal) }
+            }
+            Ok(served) => {
+                let served: &Arc<Served> = line.served.insert(served);
+                let stats = served.sheet.of(self.thread);
+                let Front { endpoint, scratch, .. } = self;
+                invoke::invoke(
+                    endpoint,
+                    served,
+                    stats,
+                    scratch,
+                    &asked,
+                    protocol,
+                    (body, remote, ticket),
+                )
+                .await
+            }
+        };
         line.outcome(&outcome);
+        line.refused = outcome.result.as_ref().err().map(|refusal| refusal.status.as_u16());
         let mut reply = match outcome.result {
-            Ok(answered) => success(answered, door),
+            Ok(answered) => success(answered),
             Err(refusal) => match door {
                 Door::Container => container_refusal(&refusal),
                 Door::Runtime => runtime_refusal(&refusal),
                 Door::OpenInference => v2::refusal(&refusal),
             },
         };
+        if let (Door::Runtime, Some(served)) = (door, &line.served) {
+            reply.headers_mut().insert(VARIANT, served.names.variant.clone());
+        }
         if outcome.is_last {
             reply = reply::last(reply);
         }
@@ -222,18 +512,14 @@ impl Front {
     }
 }
 
-fn success(answered: Answered, door: Door) -> Reply {
+fn success(answered: Answered) -> Reply {
     let reply = match answered.status {
         StatusCode::NO_CONTENT => reply::empty(StatusCode::NO_CONTENT),
         status => reply::full(status, answered.written.content_type, answered.body),
     };
-    let reply = match answered.written.json_bytes {
+    match answered.written.json_bytes {
         Some(length) => reply::with(reply, JSON_BYTES, HeaderValue::from(length)),
         None => reply,
-    };
-    match door {
-        Door::Container | Door::OpenInference => reply,
-        Door::Runtime => reply::with(reply, VARIANT, ONLY_VARIANT),
     }
 }
 
@@ -248,13 +534,19 @@ fn container_refusal(refusal: &Refusal) -> Reply {
 /// The runtime's view: capacity is the service's own affair, everything else came from the model.
 fn runtime_refusal(refusal: &Refusal) -> Reply {
     let kind = match refusal.status {
+        _ if refusal.runtime.is_some() => refusal.runtime,
         StatusCode::SERVICE_UNAVAILABLE => Some("ServiceUnavailable"),
         StatusCode::TOO_MANY_REQUESTS => Some("ThrottlingException"),
         StatusCode::REQUEST_TIMEOUT => Some("ValidationError"),
         _ => None,
     };
     if let Some(kind) = kind {
-        let reply = container_refusal(refusal);
+        let status = match kind {
+            "ValidationError" if refusal.runtime.is_some() => StatusCode::BAD_REQUEST,
+            "ModelNotReadyException" => StatusCode::TOO_MANY_REQUESTS,
+            _ => refusal.status,
+        };
+        let reply = container_refusal(&Refusal { status, ..refusal.clone() });
         return reply::with(reply, ERROR_TYPE, HeaderValue::from_static(kind));
     }
     let code = refusal.status.as_u16();
@@ -271,20 +563,23 @@ fn runtime_refusal(refusal: &Refusal) -> Reply {
     });
     let status = StatusCode::FAILED_DEPENDENCY;
     let reply = reply::full(status, "application/json", body.to_string().into());
-    let reply = reply::with(reply, ERROR_TYPE, HeaderValue::from_static("ModelError"));
-    reply::with(reply, VARIANT, ONLY_VARIANT)
+    reply::with(reply, ERROR_TYPE, HeaderValue::from_static("ModelError"))
 }
 
 /// The one completion line of an invocation, and its counts. Written when dropped, so that a
 /// caller who leaves is counted too.
 struct Line<'a> {
     front: &'a Front,
+    /// The model that was asked, once it is known.
+    served: Option<Arc<Served>>,
     id: &'a [u8; 36],
     inference_id: Option<&'a HeaderValue>,
-    remote: SocketAddr,
+    caller: &'a Caller,
     start: Instant,
     begun: Option<Instant>,
     status: u16,
+    /// The status of a refusal before it was wrapped.
+    refused: Option<u16>,
     rows: usize,
     bytes_in: usize,
     bytes_out: usize,
@@ -296,17 +591,19 @@ impl<'a> Line<'a> {
         front: &'a Front,
         id: &'a [u8; 36],
         asked: &Asked<'a>,
-        remote: SocketAddr,
+        caller: &'a Caller,
     ) -> Line<'a> {
-        front.stats.in_flight.add(1);
+        front.answers().in_flight.add(1);
         Line {
             front,
+            served: None,
             id,
             inference_id: asked.inference_id,
-            remote,
+            caller,
             start: Instant::now(),
             begun: None,
             status: CALLER_LEFT,
+            refused: None,
             rows: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -326,13 +623,20 @@ impl<'a> Line<'a> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         let end = Instant::now();
-        let stats = &self.front.stats;
-        stats.in_flight.one_less();
+        let Front { endpoint, thread, .. } = self.front;
+        let answers = self.front.answers();
+        answers.in_flight.one_less();
+        answers.answered(self.status);
+        let sheet = self.served.as_ref().map_or(&endpoint.nobody, |served| &served.sheet);
+        let stats = sheet.of(*thread);
         stats.invocations.add(1);
-        stats.answered(self.status);
+        if self.status != CALLER_LEFT {
+            stats.all_took(end - self.begun.unwrap_or(self.start));
+        }
         stats.received.add(self.bytes_in as u64);
         stats.sent.add(self.bytes_out as u64);
-        match self.status {
+        // Whose fault it was is what the model's own door would have said: 424 tells nothing.
+        match self.refused.unwrap_or(self.status) {
             200 => {
                 stats.rows.add(self.rows as u64);
                 stats.model_took(self.model);
@@ -343,7 +647,7 @@ impl Drop for Line<'_> {
             500..=599 => stats.invocations_5xx.add(1),
             _ => {}
         }
-        if !self.front.endpoint.settings.access_log {
+        if !endpoint.settings.access_log {
             return;
         }
         let inference_id = self.inference_id.and_then(|id| id.to_str().ok());
@@ -357,7 +661,8 @@ impl Drop for Line<'_> {
             bytes_out = self.bytes_out,
             model_us = micros(self.model),
             total_us = micros(end - self.start),
-            remote = %self.remote,
+            remote = %self.caller.remote,
+            principal = self.caller.principal.as_deref(),
             "request completed"
         );
     }

@@ -1,22 +1,33 @@
 //! Starting and stopping an endpoint from a program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, Settings};
+use super::background::Background;
+use super::book::Book;
+use super::endpoint::{Endpoint, Fleet, Settings};
 use super::error::Error;
-use super::queue::{Bounds, Queue};
+use super::hot::Many;
+use super::pool::Pool;
 use super::routes::Front;
-use super::stats::Stats;
-use super::{calibrate, worker};
+use super::serving::{self, Serving};
+use super::stats::Answers;
+use super::variants::Variants;
+use super::worker;
 use crate::algorithm::Ask;
+use crate::data::Signature;
 use crate::data::schema::Cells;
-use crate::data::{Signature, oip};
-use crate::http::{self, Gate, Limits, Stop, gate};
+use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
+use crate::iam::door::Door;
 use crate::model::Model;
 use crate::spec::limit;
+
+/// Threads that load models: they mostly wait for the store, and one that does not answer must not
+/// keep the others from loading.
+const LOADERS: usize = 4;
 
 /// An endpoint that can be started: see [`Server::builder`].
 #[derive(Debug)]
@@ -28,8 +39,23 @@ impl Server {
     /// Serves `model` with SageMaker's defaults: port 8080 of this machine alone, a thread per
     /// core, bodies of 6 MiB.
     pub fn builder(model: Model) -> Builder {
+        Server::serving(Serving::One(Box::new(model)))
+    }
+
+    /// Serves many models, each under its own name, with the same defaults.
+    pub fn many(many: Many) -> Builder {
+        Server::serving(Serving::Many(many))
+    }
+
+    /// Serves variants of one model that share its traffic, with the same defaults. Their artifacts
+    /// are opened by [`Builder::start`].
+    pub fn variants(variants: Variants) -> Builder {
+        Server::serving(Serving::Variants(Box::new(variants)))
+    }
+
+    fn serving(serving: Serving) -> Builder {
         Builder {
-            model,
+            serving,
             listen: "127.0.0.1:8080".into(),
             threads: 0,
             workers: 0,
@@ -42,6 +68,9 @@ impl Server {
             access_log: true,
             ask: Ask::default(),
             signals: false,
+            tls: None,
+            tokens: None,
+            door: None,
         }
     }
 }
@@ -49,7 +78,7 @@ impl Server {
 /// Settings of an endpoint before it starts.
 #[must_use = "nothing is served before start()"]
 pub struct Builder {
-    model: Model,
+    serving: Serving,
     listen: String,
     threads: usize,
     workers: usize,
@@ -62,10 +91,13 @@ pub struct Builder {
     access_log: bool,
     ask: Ask,
     signals: bool,
+    tls: Option<TlsFiles>,
+    tokens: Option<PathBuf>,
+    door: Option<Arc<Door>>,
 }
 
 impl Builder {
-    /// Where to listen, as `host:port`; port 0 takes any free one.
+    /// Where to listen, as `host:port` (port 0 takes any free one) or `unix:/path`.
     pub fn listen(mut self, address: impl Into<String>) -> Builder {
         self.listen = address.into();
         self
@@ -133,56 +165,90 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS, with these files. Default: in the clear.
+    pub fn tls(mut self, files: TlsFiles) -> Builder {
+        self.tls = Some(files);
+        self
+    }
+
+    /// Lets in only callers whom this door knows, by an AWS signature, a token's name or a
+    /// certificate's, and lets them do only what their policies allow.
+    pub fn door(mut self, door: Arc<Door>) -> Builder {
+        self.door = Some(door);
+        self
+    }
+
+    /// Lets in only callers with a bearer token of this file; health is for everybody. Default: no
+    /// token is asked for.
+    pub fn tokens(mut self, file: impl Into<PathBuf>) -> Builder {
+        self.tokens = Some(file.into());
+        self
+    }
+
     /// Measures the model, listens, and answers from now on.
     ///
     /// # Errors
-    /// When the address cannot be used, the model cannot answer, or threads cannot be started.
+    /// When the address cannot be used, the model cannot answer, a certificate, key or token is not
+    /// one, or threads cannot be started.
     pub fn start(self) -> Result<Running, Error> {
-        let address = http::address(&self.listen)?;
+        let place = http::place(&self.listen)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
         let (threads, workers) = (or_cores(self.threads), or_cores(self.workers));
-        let features = self.model.manifest.signature.features;
-        let cost = calibrate::measure(&*self.model.predictor, features)?;
-        let outputs =
-            oip::tensors(&calibrate::sample(&*self.model.predictor, features, &self.ask)?);
-        let bounds = Bounds {
-            requests_max: self.queue_requests_max,
-            rows_max: self.queue_rows_max,
-            requests_per_address_max: self.requests_per_address_max,
+        let ready = self.serving.open()?;
+        let rollout = ready.rollout();
+        let settings = Settings {
+            threads,
             workers,
-            cost,
+            name: self.name.unwrap_or_else(|| ready.name()),
+            limits: self.limits.clone(),
+            invocation_timeout: self.invocation_timeout,
+            access_log: self.access_log,
+            asks_token: self.tokens.is_some(),
+            asks_certificate: self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+            ask: self.ask,
+            queue_requests_max: self.queue_requests_max,
+            queue_rows_max: self.queue_rows_max,
+            requests_per_address_max: self.requests_per_address_max,
         };
-        let name = self.name.unwrap_or_else(|| self.model.manifest.job.clone());
+        // The last one counts what the shadow does.
+        let book = Book::new(threads + workers + 1);
+        let background = Arc::<Background>::default();
+        let fleet = ready.fleet(&settings, &book, &background)?;
         let endpoint = Arc::new(Endpoint {
-            model: self.model,
-            cost,
-            outputs,
-            queue: Queue::new(bounds),
-            settings: Settings {
-                threads,
-                workers,
-                name,
-                limits: self.limits.clone(),
-                invocation_timeout: self.invocation_timeout,
-                access_log: self.access_log,
-                ask: self.ask,
-            },
-            stats: (0..threads + workers).map(|_| Arc::new(Stats::default())).collect(),
+            settings,
+            door: self.door,
+            fleet,
+            pool: Pool::default(),
+            background: Arc::clone(&background),
+            nobody: book.unlabelled(),
+            book,
+            answers: (0..threads).map(|_| Answers::default()).collect(),
             connections: OnceLock::new(),
         });
-        let settings =
-            gate::Settings { address, threads, limits: self.limits, signals: self.signals };
+        let is_tls = self.tls.is_some();
+        let settings = gate::Settings {
+            place,
+            threads,
+            limits: self.limits,
+            signals: self.signals,
+            tls: self.tls,
+            tokens: self.tokens,
+        };
         let front = Arc::clone(&endpoint);
         let gate = gate::open(&settings, Stop::default(), move |thread| {
             Front::new(Arc::clone(&front), thread)
         })?;
         // Filled only here.
         let _ = endpoint.connections.set(Arc::clone(&gate.connections));
-        let workers = worker::start(&endpoint)?;
+        let mut workers = worker::start(&endpoint)?;
+        workers.extend(background.start(LOADERS)?);
+        workers.extend(serving::change(&endpoint, rollout)?);
         Ok(Running {
             endpoint,
-            address: gate.address,
+            place: gate.place.clone(),
+            address: gate.address(),
+            is_tls,
             stop: gate.stop.clone(),
             gate: Some(gate),
             workers,
@@ -194,14 +260,21 @@ impl Builder {
 /// [`Running::stop`] and [`Running::wait`] for the gentle way.
 pub struct Running {
     endpoint: Arc<Endpoint>,
+    place: Place,
     address: SocketAddr,
+    is_tls: bool,
     stop: Stop,
     gate: Option<Gate>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Where it listens, with the true port.
+    /// Where it listens.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its address, with the true port; the unspecified one with port 0 for a Unix socket.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -225,7 +298,13 @@ impl Running {
         if let Some(gate) = self.gate.take() {
             gate.wait();
         }
-        self.endpoint.queue.close();
+        self.endpoint.pool.close();
+        self.endpoint.background.close();
+        if let Fleet::Variants(traffic) = &self.endpoint.fleet
+            && let Some(shadow) = &traffic.shadow
+        {
+            shadow.close();
+        }
         for worker in self.workers.drain(..) {
             // Nobody waits for what a worker still computes once the gate is closed.
             if worker.is_finished() {
@@ -234,25 +313,62 @@ impl Running {
         }
     }
 
+    /// Where it is, as it is written in a browser; a Unix socket as `--listen` has it.
+    fn url(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) if self.is_tls => format!("https://{address}"),
+            Place::Tcp(address) => format!("http://{address}"),
+            Place::Unix(_) => self.place.to_string(),
+        }
+    }
+
+    /// How curl gets there.
+    fn way(&self) -> String {
+        let Place::Tcp(address) = &self.place else {
+            let path = self.place.to_string();
+            let path = path.trim_start_matches("unix:").to_owned();
+            return format!("--unix-socket '{path}' http://localhost");
+        };
+        let host = match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            other => other,
+        };
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", SocketAddr::new(host, address.port()))
+    }
+
     /// One line for people: what is served, how, and a command that asks it.
     pub fn greeting(&self) -> String {
         let endpoint = &self.endpoint;
-        let manifest = &endpoint.model.manifest;
+        let traffic = match &endpoint.fleet {
+            Fleet::Variants(traffic) => traffic,
+            Fleet::Many(hot) => {
+                return format!(
+                    "serving the models below {place} on http://{address}; try: curl -X POST http://{address}/v2/repository/index",
+                    place = hot.place(),
+                    address = self.address,
+                );
+            }
+        };
+        let table = traffic.table();
+        let served = &table.variants[0].served;
+        let manifest = &served.model.manifest;
         let task = manifest.signature.task.words();
-        let row_us = endpoint.cost.of(1).as_secs_f64() * 1e6;
+        let row_us = served.cost.of(1).as_secs_f64() * 1e6;
         let settings = &endpoint.settings;
-        let (count, kind) = match endpoint.cost.is_inline(1) {
+        let (count, kind) = match served.cost.is_inline(1) {
             true => (settings.threads, "in place by"),
             false => (settings.workers, "in batches by"),
         };
         let threads = if count == 1 { "thread" } else { "threads" };
         format!(
-            "serving {job} ({algorithm}, {task}, {features} features) on http://{address}, {row_us:.1} µs a row, {kind} {count} {threads}; try: {curl}",
+            "serving {job} ({algorithm}, {task}, {features} features) on {address}, {row_us:.1} µs a row, {kind} {count} {threads}; try: {curl}",
             job = manifest.job,
             algorithm = manifest.algorithm,
             features = manifest.signature.features,
-            address = self.address,
-            curl = example(self.address, &manifest.signature),
+            address = self.url(),
+            curl = example(&self.way(), &manifest.signature),
         )
     }
 }
@@ -267,19 +383,13 @@ impl Drop for Running {
 }
 
 /// A command that can be pasted into a shell: a row of zeros (or a login) as CSV.
-fn example(address: SocketAddr, signature: &Signature) -> String {
-    let host = match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    };
-    let url = SocketAddr::new(host, address.port());
+fn example(way: &str, signature: &Signature) -> String {
     let row = match signature.features {
         _ if signature.cells == Cells::Login => "'user,10.0.0.1'".to_owned(),
         0..=64 => format!("'{}'", vec!["0"; signature.features].join(",")),
         _ => format!("\"$(printf '0,%.0s' $(seq {}))0\"", signature.features - 1),
     };
-    format!("curl -H 'Content-Type: text/csv' --data {row} http://{url}/invocations")
+    format!("curl -H 'Content-Type: text/csv' --data {row} {way}/invocations")
 }
 
 #[cfg(test)]
@@ -288,14 +398,14 @@ mod tests {
     use crate::data::Task;
 
     #[test]
-    fn the_example_names_an_address_one_can_reach() {
-        let text = example("0.0.0.0:8080".parse().unwrap(), &Signature::of(3, Task::Regression));
+    fn the_example_can_be_pasted() {
+        let text = example("http://127.0.0.1:8080", &Signature::of(3, Task::Regression));
         assert_eq!(
             text,
             "curl -H 'Content-Type: text/csv' --data '0,0,0' http://127.0.0.1:8080/invocations"
         );
         assert!(
-            example("[::]:80".parse().unwrap(), &Signature::of(784, Task::Regression))
+            example("http://[::1]:80", &Signature::of(784, Task::Regression))
                 .contains("$(seq 783))0\" http://[::1]:80/")
         );
     }

@@ -1,22 +1,10 @@
-//! Counters of one thread, and how those of all threads become one page of metrics.
+//! Counters of one thread for one model or variant.
 //!
-//! Each thread writes only its own, so a count is a plain load and store; the page adds them up
-//! when somebody asks for it. Names and help texts are in [`crate::telemetry::metric`].
+//! Each thread writes only its own, so a count is a plain load and store; whoever asks adds them
+//! up. [`super::book`] keeps them, [`super::page`] shows them.
 
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
-
-use crate::telemetry::metric::{self, Name};
 
 /// A number that only one thread adds to.
 #[derive(Debug, Default)]
@@ -37,13 +25,13 @@ impl Count {
 }
 
 /// Buckets are powers of two: finding one is counting zeros.
-const BUCKETS: usize = 32;
+pub(super) const BUCKETS: usize = 32;
 
 /// How often a value of each magnitude was seen.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
-    counts: [Count; BUCKETS],
-    sum: Count,
+    pub(super) counts: [Count; BUCKETS],
+    pub(super) sum: Count,
 }
 
 impl Histogram {
@@ -53,13 +41,99 @@ impl Histogram {
         self.counts[(bucket as usize).min(BUCKETS - 1)].add(1);
         self.sum.add(value);
     }
+
+    /// A time, in buckets as all times are.
+    pub(super) fn see_time(&self, time: Duration) {
+        self.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+    }
+
+    fn take_in(&self, other: &Histogram) {
+        self.counts.iter().zip(&other.counts).for_each(|(mine, theirs)| mine.add(theirs.get()));
+        self.sum.add(other.sum.get());
+    }
 }
 
 /// 256 ns: the smallest bucket of a time.
-const TIME_UNIT_BITS: u32 = 8;
+pub(super) const TIME_UNIT_BITS: u32 = 8;
 
-/// What one thread counts.
+/// What one thread answers with, whatever was asked.
 #[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) in_flight: Count,
+    /// By status code less 100.
+    pub(super) statuses: [Count; 500],
+}
+
+impl Default for Answers {
+    fn default() -> Answers {
+        Answers { in_flight: Count::default(), statuses: std::array::from_fn(|_| Count::default()) }
+    }
+}
+
+impl Answers {
+    pub(super) fn answered(&self, status: u16) {
+        if let Some(count) = self.statuses.get(usize::from(status).wrapping_sub(100)) {
+            count.add(1);
+        }
+    }
+}
+
+/// Times told apart to an eighth: fine enough for the quantiles that a rollout is judged by.
+#[derive(Debug)]
+pub(super) struct Fine([Count; Fine::BUCKETS]);
+
+impl Default for Fine {
+    fn default() -> Fine {
+        Fine(std::array::from_fn(|_| Count::default()))
+    }
+}
+
+impl Fine {
+    /// Up to an hour.
+    const BUCKETS: usize = 256;
+    /// 1024 ns, below which nothing is told apart.
+    const UNIT_BITS: u32 = 10;
+
+    fn see(&self, time: Duration) {
+        let value = time.as_nanos() as u64 >> Fine::UNIT_BITS;
+        let bucket = match value {
+            0..8 => value,
+            _ => {
+                let octave = u64::from(value.ilog2());
+                (octave - 2) * 8 + ((value >> (octave - 3)) & 7)
+            }
+        };
+        self.0[(bucket as usize).min(Fine::BUCKETS - 1)].add(1);
+    }
+
+    /// The time below which a bucket's values lie.
+    fn bound(bucket: usize) -> Duration {
+        let (octave, eighth) = (bucket / 8, bucket as u64 % 8);
+        let units = if octave == 0 { eighth + 1 } else { (9 + eighth) << (octave - 1) };
+        Duration::from_nanos(units << Fine::UNIT_BITS)
+    }
+
+    /// The quantile of what was seen between two moments, at most an eighth too high.
+    pub(super) fn quantile_since(before: &Fine, now: &Fine, quantile: f64) -> Option<Duration> {
+        let counts = || now.0.iter().zip(&before.0).map(|(now, before)| now.get() - before.get());
+        let total: u64 = counts().sum();
+        let rank = ((total as f64 * quantile).ceil() as u64).max(1);
+        let mut sum = 0;
+        let reached = counts().position(|count| {
+            sum += count;
+            sum >= rank
+        });
+        reached.filter(|_| total > 0).map(Fine::bound)
+    }
+
+    fn take_in(&self, other: &Fine) {
+        self.0.iter().zip(&other.0).for_each(|(mine, theirs)| mine.add(theirs.get()));
+    }
+}
+
+/// What one thread counts of one model or variant; never on a cache line with another thread's.
+#[derive(Debug, Default)]
+#[repr(align(128))]
 pub(super) struct Stats {
     pub(super) invocations: Count,
     pub(super) invocations_4xx: Count,
@@ -69,47 +143,53 @@ pub(super) struct Stats {
     pub(super) sent: Count,
     pub(super) panics: Count,
     pub(super) abandoned: Count,
-    pub(super) in_flight: Count,
-    /// By status code less 100.
-    statuses: [Count; 500],
-    model: Histogram,
-    overhead: Histogram,
-    batch: Histogram,
-}
-
-impl Default for Stats {
-    fn default() -> Stats {
-        Stats {
-            invocations: Count::default(),
-            invocations_4xx: Count::default(),
-            invocations_5xx: Count::default(),
-            rows: Count::default(),
-            received: Count::default(),
-            sent: Count::default(),
-            panics: Count::default(),
-            abandoned: Count::default(),
-            in_flight: Count::default(),
-            statuses: std::array::from_fn(|_| Count::default()),
-            model: Histogram::default(),
-            overhead: Histogram::default(),
-            batch: Histogram::default(),
-        }
-    }
+    pub(super) model: Histogram,
+    pub(super) overhead: Histogram,
+    pub(super) batch: Histogram,
+    /// Of variants: from body to answer, whatever the status.
+    pub(super) took: Option<Box<Fine>>,
 }
 
 impl Stats {
-    pub(super) fn answered(&self, status: u16) {
-        if let Some(count) = self.statuses.get(usize::from(status).wrapping_sub(100)) {
-            count.add(1);
+    /// With what a rollout looks at.
+    pub(super) fn with_quantiles() -> Stats {
+        Stats { took: Some(Box::default()), ..Stats::default() }
+    }
+
+    pub(super) fn all_took(&self, time: Duration) {
+        if let Some(fine) = &self.took {
+            fine.see(time);
+        }
+    }
+
+    /// Adds what another counted.
+    pub(super) fn take_in(&self, other: &Stats) {
+        for (mine, theirs) in [
+            (&self.invocations, &other.invocations),
+            (&self.invocations_4xx, &other.invocations_4xx),
+            (&self.invocations_5xx, &other.invocations_5xx),
+            (&self.rows, &other.rows),
+            (&self.received, &other.received),
+            (&self.sent, &other.sent),
+            (&self.panics, &other.panics),
+            (&self.abandoned, &other.abandoned),
+        ] {
+            mine.add(theirs.get());
+        }
+        self.model.take_in(&other.model);
+        self.overhead.take_in(&other.overhead);
+        self.batch.take_in(&other.batch);
+        if let (Some(mine), Some(theirs)) = (&self.took, &other.took) {
+            mine.take_in(theirs);
         }
     }
 
     pub(super) fn model_took(&self, time: Duration) {
-        self.model.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+        self.model.see_time(time);
     }
 
     pub(super) fn overhead_took(&self, time: Duration) {
-        self.overhead.see(time.as_nanos() as u64, TIME_UNIT_BITS);
+        self.overhead.see_time(time);
     }
 
     pub(super) fn batch_of(&self, rows: usize) {
@@ -117,160 +197,21 @@ impl Stats {
     }
 }
 
-/// What all threads counted so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) invocations: u64,
-    /// Those with a status of 400 or more.
-    pub(super) failed: u64,
-    /// Of the others.
-    pub(super) rows: u64,
-    /// Calls of the model.
-    pub(super) batches: u64,
-    pub(super) model_ns: u64,
-    pub(super) overhead_ns: u64,
-}
-
-/// Adds up the counts of `threads`.
-pub(super) fn totals(threads: &[Arc<Stats>]) -> Totals {
-    let sum = |of: &dyn Fn(&Stats) -> u64| threads.iter().map(|stats| of(stats)).sum();
-    Totals {
-        invocations: sum(&|stats| stats.invocations.get()),
-        failed: sum(&|stats| stats.invocations_4xx.get() + stats.invocations_5xx.get()),
-        rows: sum(&|stats| stats.rows.get()),
-        batches: sum(&|stats| stats.batch.counts.iter().map(Count::get).sum()),
-        model_ns: sum(&|stats| stats.model.sum.get()),
-        overhead_ns: sum(&|stats| stats.overhead.sum.get()),
-    }
-}
-
-/// Numbers that are read off rather than counted.
-pub(super) trait Gauges: Send + Sync + 'static {
-    /// (waiting requests, waiting rows, open connections)
-    fn read(&self) -> (u64, u64, u64);
-    /// Labels of the build metric.
-    fn build(&self) -> Vec<(String, String)>;
-}
-
-/// Everything the page shows.
-struct Page {
-    threads: Arc<[Arc<Stats>]>,
-    gauges: Arc<dyn Gauges>,
-}
-
-impl fmt::Debug for Page {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Page").finish_non_exhaustive()
-    }
-}
-
-/// Content type of [`text`].
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The page, in the text format of OpenMetrics 1.0.
-pub(super) fn text(threads: &Arc<[Arc<Stats>]>, gauges: &Arc<dyn Gauges>) -> String {
-    let mut registry = Registry::default();
-    let page = Page { threads: Arc::clone(threads), gauges: Arc::clone(gauges) };
-    registry.register_collector(Box::new(page));
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
-    text
-}
-
-impl Page {
-    fn sum(&self, of: impl Fn(&Stats) -> &Count) -> u64 {
-        self.threads.iter().fold(0, |sum, stats| sum.wrapping_add(of(stats).get()))
-    }
-}
-
-impl Collector for Page {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let encoder = &mut encoder;
-        counter(encoder, metric::INVOCATIONS, self.sum(|stats| &stats.invocations))?;
-        counter(encoder, metric::INVOCATION_4XX, self.sum(|stats| &stats.invocations_4xx))?;
-        counter(encoder, metric::INVOCATION_5XX, self.sum(|stats| &stats.invocations_5xx))?;
-        counter(encoder, metric::ROWS, self.sum(|stats| &stats.rows))?;
-        counter(encoder, metric::RECEIVED_BYTES, self.sum(|stats| &stats.received))?;
-        counter(encoder, metric::SENT_BYTES, self.sum(|stats| &stats.sent))?;
-        counter(encoder, metric::MODEL_PANICS, self.sum(|stats| &stats.panics))?;
-        counter(encoder, metric::ABANDONED, self.sum(|stats| &stats.abandoned))?;
-        self.statuses(encoder)?;
-        self.times(encoder, metric::MODEL_LATENCY, |stats| &stats.model)?;
-        self.times(encoder, metric::OVERHEAD_LATENCY, |stats| &stats.overhead)?;
-        self.histogram(encoder, metric::BATCH_ROWS, |stats| &stats.batch, 1.0)?;
-        let (requests, rows, connections) = self.gauges.read();
-        gauge(encoder, metric::IN_FLIGHT, self.sum(|stats| &stats.in_flight))?;
-        gauge(encoder, metric::QUEUE_REQUESTS, requests)?;
-        gauge(encoder, metric::QUEUE_ROWS, rows)?;
-        gauge(encoder, metric::CONNECTIONS, connections)?;
-        let build = Info::new(self.gauges.build());
-        let Name { name, help } = metric::BUILD;
-        build.encode(encoder.encode_descriptor(name, help, None, MetricType::Info)?)
-    }
-}
-
-impl Page {
-    fn statuses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Name { name, help } = metric::REQUESTS;
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for at in 0..500 {
-            let count = self.sum(|stats| &stats.statuses[at]);
-            if count > 0 {
-                let label = [("code", (at + 100).to_string())];
-                ConstCounter::new(count).encode(family.encode_family(&label)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn times(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: Name,
-        of: impl Fn(&Stats) -> &Histogram,
-    ) -> fmt::Result {
-        self.histogram(encoder, name, of, f64::from(1_u32 << TIME_UNIT_BITS) / 1e9)
-    }
-
-    fn histogram(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        Name { name, help }: Name,
-        of: impl Fn(&Stats) -> &Histogram,
-        unit: f64,
-    ) -> fmt::Result {
-        let buckets: Vec<(f64, u64)> = (0..BUCKETS)
-            .map(|at| {
-                let last = at == BUCKETS - 1;
-                let bound = if last { f64::MAX } else { unit * (1_u64 << at) as f64 };
-                (bound, self.sum(|stats| &of(stats).counts[at]))
-            })
-            .collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let scale = if unit < 1.0 { 1e-9 } else { 1.0 };
-        let sum = self.sum(|stats| &of(stats).sum) as f64 * scale;
-        encoder
-            .encode_descriptor(name, help, None, MetricType::Histogram)?
-            .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
-    }
-}
-
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: Name, value: u64) -> fmt::Result {
-    let Name { name, help } = name;
-    let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    ConstCounter::new(value).encode(descriptor)
-}
-
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: Name, value: u64) -> fmt::Result {
-    let Name { name, help } = name;
-    let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    ConstGauge::new(value as i64).encode(descriptor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_is_at_most_an_eighth_too_high() {
+        for micros in [1, 3, 9, 100, 1_234, 50_000, 2_000_000_000] {
+            let (before, now) = (Fine::default(), Fine::default());
+            (0..100).for_each(|_| now.see(Duration::from_micros(micros)));
+            let found = Fine::quantile_since(&before, &now, 0.99).unwrap().as_nanos() as f64;
+            let true_one = micros as f64 * 1e3;
+            assert!(found > true_one && found <= 1.125 * true_one + 1_024.0, "{micros}: {found}");
+        }
+        assert_eq!(Fine::quantile_since(&Fine::default(), &Fine::default(), 0.99), None);
+    }
 
     #[test]
     fn a_value_falls_into_the_first_bucket_that_holds_it() {

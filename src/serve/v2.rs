@@ -5,14 +5,19 @@
 //! `binary_tensor_data`, `model_repository` and `statistics`. There is one version of each model,
 //! "1". Errors are `{"error": "..."}`.
 
+use std::sync::Arc;
+
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::codec::Refusal;
-use super::endpoint::Endpoint;
-use super::stats;
+use super::container::{self, decoded};
+use super::endpoint::{Endpoint, Fleet};
+use super::hot::{Hot, Listed, State};
+use super::served::Served;
+use super::stats::Count;
 use crate::data::oip::{DataType, INPUT, Tensor};
-use crate::http::{Reply, Stage, reply};
+use crate::http::{Denied, Reply, Stage, reply};
 
 /// What a path below `/v2` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +43,24 @@ pub(super) enum About {
     Statistics,
 }
 
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
 
 impl Path<'_> {
+    /// The model it names.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self {
+            Path::Model(name, _) | Path::Infer(name) | Path::Load(name) | Path::Unload(name) => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it changes which models are loaded.
+    pub(super) fn is_managing(&self) -> bool {
+        matches!(self, Path::Load(_) | Path::Unload(_))
+    }
+
     /// Reads what follows `/v2`.
     pub(super) fn of(rest: &str) -> Path<'_> {
         let mut parts = rest.trim_start_matches('/').split('/');
@@ -93,26 +113,80 @@ impl Path<'_> {
 }
 
 /// Answers everything but an inference.
-pub(super) fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply {
-    let known = |name: &str| name == endpoint.name();
-    match path {
-        Path::Server => ok(&server()),
-        Path::Live => reply::empty(StatusCode::OK),
-        Path::Ready | Path::Model(_, About::Ready) if stage != Stage::Open => {
+pub(super) async fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply {
+    match (&endpoint.fleet, path) {
+        (_, Path::Server) => ok(&server()),
+        (_, Path::Live) => reply::empty(StatusCode::OK),
+        (_, Path::Ready | Path::Model(_, About::Ready)) if stage != Stage::Open => {
             error(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
         }
-        Path::Ready => reply::empty(StatusCode::OK),
-        Path::Model(name, _) | Path::Infer(name) | Path::Load(name) | Path::Unload(name)
-            if !known(name) =>
-        {
-            unknown_model(name)
+        (_, Path::Ready) => reply::empty(StatusCode::OK),
+        (_, Path::Infer(_) | Path::Unknown) => {
+            error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2")
+        }
+        (_, Path::Statistics) => statistics_of(&endpoint.loaded()),
+        (Fleet::Variants(_), path) => of_variants(endpoint, path),
+        (Fleet::Many(hot), path) => match of_many(hot, path).await {
+            Ok(reply) => reply,
+            Err(why) => refusal(&why),
+        },
+    }
+}
+
+/// What is asked about one of many models.
+async fn of_many(hot: &Arc<Hot>, path: Path<'_>) -> Result<Reply, Refusal> {
+    let is_loaded = |name: &str| hot.loaded(name).ok_or_else(|| container::not_loaded(name));
+    Ok(match path {
+        Path::Model(name, about) => {
+            let name = decoded(name);
+            match about {
+                About::Metadata => ok(&metadata(&*hot.find(&name).await?)),
+                About::Config => ok(&config(&*hot.find(&name).await?)),
+                About::Statistics => statistics_of(&[is_loaded(&name)?]),
+                About::Ready => match hot.loaded(&name) {
+                    Some(_) => reply::empty(StatusCode::OK),
+                    None => error(StatusCode::BAD_REQUEST, "the model is not loaded"),
+                },
+            }
+        }
+        Path::Index => {
+            let line = |listed: Listed| {
+                let (state, reason) = match listed.state {
+                    State::Ready => ("READY", String::new()),
+                    State::Unloaded => ("UNAVAILABLE", "unloaded".to_owned()),
+                    State::Broken(why) => ("UNAVAILABLE", why),
+                };
+                json!({"name": listed.name, "version": VERSION, "state": state, "reason": reason})
+            };
+            ok(&hot.list().await?.into_iter().map(line).collect())
+        }
+        Path::Load(name) => {
+            let name = decoded(name);
+            match hot.loaded(&name) {
+                Some(_) => drop(hot.ask_refresh(&name).await?),
+                None => drop(hot.find(&name).await?),
+            }
+            reply::empty(StatusCode::OK)
+        }
+        Path::Unload(name) => {
+            hot.unload(&decoded(name))?;
+            reply::empty(StatusCode::OK)
+        }
+        _ => error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2"),
+    })
+}
+
+/// What is asked about the only model there is.
+fn of_variants(endpoint: &Endpoint, path: Path<'_>) -> Reply {
+    let known = |name: &str| name == endpoint.name();
+    match path {
+        Path::Model(name, _) | Path::Load(name) | Path::Unload(name) if !known(name) => {
+            refusal(&unknown(name))
         }
         Path::Model(_, About::Ready) => reply::empty(StatusCode::OK),
-        Path::Model(_, About::Metadata) => ok(&metadata(endpoint)),
-        Path::Model(_, About::Config) => ok(&config(endpoint)),
-        Path::Model(_, About::Statistics) | Path::Statistics => {
-            ok(&json!({"model_stats": [statistics(endpoint)]}))
-        }
+        Path::Model(_, About::Metadata) => of_first(endpoint, metadata),
+        Path::Model(_, About::Config) => of_first(endpoint, config),
+        Path::Model(_, About::Statistics) => statistics_of(&endpoint.loaded()),
         Path::Index => ok(&json!([{
             "name": endpoint.name(), "version": VERSION, "state": "READY", "reason": "",
         }])),
@@ -122,16 +196,20 @@ pub(super) fn answer(endpoint: &Endpoint, path: Path<'_>, stage: Stage) -> Reply
             StatusCode::BAD_REQUEST,
             "this endpoint serves one model and cannot unload it; stop the server instead",
         ),
-        Path::Infer(_) | Path::Unknown => {
-            error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2")
-        }
+        _ => error(StatusCode::NOT_FOUND, "there is nothing here; see GET /v2"),
     }
 }
 
+fn statistics_of(loaded: &[Arc<Served>]) -> Reply {
+    let all: Vec<Value> = loaded.iter().map(|served| statistics(served)).collect();
+    ok(&json!({"model_stats": all}))
+}
+
 /// What a caller who names another model is told.
-pub(super) fn unknown_model(name: &str) -> Reply {
+pub(super) fn unknown(name: &str) -> Refusal {
     let shown: String = name.chars().take(100).collect();
-    error(StatusCode::NOT_FOUND, &format!("Request for unknown model: '{shown}' is not found"))
+    let what = format!("Request for unknown model: '{shown}' is not found");
+    Refusal::new(StatusCode::NOT_FOUND, what).runtime("ValidationError")
 }
 
 /// A refused inference in the protocol's form.
@@ -144,6 +222,19 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
     match refusal.retry_after_s {
         Some(seconds) => reply::retry_after(reply, seconds),
         None => reply,
+    }
+}
+
+/// What a caller without a token is told.
+pub(super) fn denied(why: Denied) -> Reply {
+    error(StatusCode::UNAUTHORIZED, &format!("{}: {}", why.message(), why.help()))
+}
+
+/// Variants of one model are told apart by nobody here: the first speaks for all.
+fn of_first(endpoint: &Endpoint, tell: fn(&Served) -> Value) -> Reply {
+    match endpoint.loaded().first() {
+        Some(served) => ok(&tell(served)),
+        None => error(StatusCode::NOT_FOUND, "no model is loaded"),
     }
 }
 
@@ -164,8 +255,8 @@ fn server() -> Value {
 }
 
 /// The model's tensors: one of all features, or one for each column where some hold words.
-fn inputs(endpoint: &Endpoint) -> Vec<Value> {
-    let signature = endpoint.signature();
+fn inputs(served: &Served) -> Vec<Value> {
+    let signature = served.signature();
     if signature.categories.is_empty() {
         return vec![json!({
             "name": INPUT, "datatype": DataType::Fp(4).name(), "shape": [-1, signature.features],
@@ -179,30 +270,30 @@ fn inputs(endpoint: &Endpoint) -> Vec<Value> {
     signature.columns.iter().enumerate().map(column).collect()
 }
 
-fn outputs(endpoint: &Endpoint) -> Vec<Value> {
+fn outputs(served: &Served) -> Vec<Value> {
     let one = |Tensor { name, datatype, width }: &Tensor| {
         let shape = width.map_or(json!([-1]), |width| json!([-1, width]));
         json!({"name": name, "datatype": datatype.name(), "shape": shape})
     };
-    endpoint.outputs.iter().map(one).collect()
+    served.outputs.iter().map(one).collect()
 }
 
-fn metadata(endpoint: &Endpoint) -> Value {
+fn metadata(served: &Served) -> Value {
     json!({
-        "name": endpoint.name(),
+        "name": served.name(),
         "versions": [VERSION],
-        "platform": platform(endpoint),
-        "inputs": inputs(endpoint),
-        "outputs": outputs(endpoint),
+        "platform": platform(served),
+        "inputs": inputs(served),
+        "outputs": outputs(served),
     })
 }
 
-fn platform(endpoint: &Endpoint) -> String {
-    format!("smrt_{}", endpoint.model.manifest.algorithm.replace('-', "_"))
+fn platform(served: &Served) -> String {
+    format!("smrt_{}", served.model.manifest.algorithm.replace('-', "_"))
 }
 
 /// As much of Triton's configuration as means something here.
-fn config(endpoint: &Endpoint) -> Value {
+fn config(served: &Served) -> Value {
     let typed = |tensors: Vec<Value>| -> Vec<Value> {
         let one = |tensor: Value| {
             let kind = tensor["datatype"].as_str().unwrap_or_default();
@@ -214,28 +305,31 @@ fn config(endpoint: &Endpoint) -> Value {
         tensors.into_iter().map(one).collect()
     };
     json!({
-        "name": endpoint.name(),
-        "platform": platform(endpoint),
-        "max_batch_size": endpoint.cost.batch_rows(),
-        "input": typed(inputs(endpoint)),
-        "output": typed(outputs(endpoint)),
+        "name": served.name(),
+        "platform": platform(served),
+        "max_batch_size": served.cost.batch_rows(),
+        "input": typed(inputs(served)),
+        "output": typed(outputs(served)),
     })
 }
 
 /// As much of Triton's statistics as is counted: what is not (times in the queue, when the last
 /// request came) is left out rather than told as zero.
-fn statistics(endpoint: &Endpoint) -> Value {
-    let totals = stats::totals(&endpoint.stats);
-    let succeeded = totals.invocations.saturating_sub(totals.failed);
+fn statistics(served: &Served) -> Value {
+    let totals = served.sheet.total();
+    let failed = totals.invocations_4xx.get() + totals.invocations_5xx.get();
+    let succeeded = totals.invocations.get().saturating_sub(failed);
+    let model_ns = totals.model.sum.get();
+    let batches: u64 = totals.batch.counts.iter().map(Count::get).sum();
     json!({
-        "name": endpoint.name(),
+        "name": served.name(),
         "version": VERSION,
-        "inference_count": totals.rows,
-        "execution_count": totals.batches,
+        "inference_count": totals.rows.get(),
+        "execution_count": batches,
         "inference_stats": {
-            "success": {"count": succeeded, "ns": totals.model_ns + totals.overhead_ns},
-            "fail": {"count": totals.failed},
-            "compute_infer": {"count": succeeded, "ns": totals.model_ns},
+            "success": {"count": succeeded, "ns": model_ns + totals.overhead.sum.get()},
+            "fail": {"count": failed},
+            "compute_infer": {"count": succeeded, "ns": model_ns},
         },
     })
 }

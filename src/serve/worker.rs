@@ -1,4 +1,5 @@
-//! Worker threads: take a batch from the queue, ask the model once, and send each caller its part.
+//! Worker threads: take a batch of the model whose turn it is, ask it once, and send each caller
+//! its part.
 //!
 //! One bad request never spoils its neighbours: when a joint batch fails, each request is asked
 //! again by itself. Large bodies go through the model in blocks, and stop when their caller leaves.
@@ -13,52 +14,59 @@ use super::endpoint::Endpoint;
 use super::error::Error;
 use super::fence::{self, Failed, append, part};
 use super::queue::{Done, Job, Work};
+use super::served::Served;
 use super::stats::Stats;
 use crate::algorithm::Ask;
 use crate::data::Answer;
 use crate::spec::limit::BLOCK_ROWS_MAX;
 
-/// Starts the workers; they end when the queue is closed and empty.
+/// Starts the workers; they end when the pool is closed and nothing waits.
 pub(super) fn start(endpoint: &Arc<Endpoint>) -> Result<Vec<std::thread::JoinHandle<()>>, Error> {
     (0..endpoint.settings.workers)
         .map(|at| {
             let endpoint = Arc::clone(endpoint);
-            let stats = Arc::clone(&endpoint.stats[endpoint.settings.threads + at]);
+            let thread = endpoint.settings.threads + at;
             std::thread::Builder::new()
                 .name(format!("smrt-worker-{at}"))
-                .spawn(move || Worker { endpoint, stats, values: Vec::new() }.work())
+                .spawn(move || work(&endpoint, thread))
                 .map_err(Error::Thread)
         })
         .collect()
 }
 
-struct Worker {
-    endpoint: Arc<Endpoint>,
-    stats: Arc<Stats>,
-    /// The rows of the batch at hand; kept from one to the next.
-    values: Vec<f32>,
-}
-
-impl Worker {
-    fn work(mut self) {
-        let endpoint = Arc::clone(&self.endpoint);
-        let rows_max = endpoint.cost.batch_rows();
-        let stats = Arc::clone(&self.stats);
+/// What one worker does until the end.
+fn work(endpoint: &Endpoint, thread: usize) {
+    let (mut batch, mut values) = (Vec::new(), Vec::new());
+    while let Some(served) = endpoint.pool.next() {
+        let stats = served.sheet.of(thread);
         let abandoned = |job: Job| {
             stats.abandoned.add(1);
             let _ = job.reply.send(Err(too_late()));
         };
-        let mut batch = Vec::new();
-        while endpoint.queue.take(rows_max, &mut batch, abandoned) {
-            match batch.len() {
-                1 => batch.drain(..).for_each(|job| self.alone(job)),
-                _ => self.together(&mut batch),
-            }
-            // One huge request does not leave its memory behind.
-            self.values.shrink_to(BLOCK_ROWS_MAX * endpoint.features());
+        if served.queue.take(served.cost.batch_rows(), &mut batch, abandoned) {
+            // Another worker can have the rest, after the models that are waiting.
+            endpoint.pool.list(Arc::clone(&served));
         }
+        let mut turn = Turn { served: &served, stats, values: &mut values };
+        match batch.len() {
+            0 => {}
+            1 => batch.drain(..).for_each(|job| turn.alone(job)),
+            _ => turn.together(&mut batch),
+        }
+        // One huge request does not leave its memory behind.
+        values.shrink_to(BLOCK_ROWS_MAX * served.features());
     }
+}
 
+/// One batch of one model.
+struct Turn<'a> {
+    served: &'a Served,
+    stats: &'a Stats,
+    /// The rows of the batch; the worker keeps the memory from one to the next.
+    values: &'a mut Vec<f32>,
+}
+
+impl Turn<'_> {
     /// Several requests, one call of the model.
     fn together(&mut self, batch: &mut Vec<Job>) {
         self.values.clear();
@@ -68,8 +76,8 @@ impl Worker {
             }
         }
         let Some(ask) = batch.first().map(|job| job.ask.clone()) else { return };
-        let (predictor, features) = (self.endpoint.predictor(), self.endpoint.features());
-        let predicted = fence::predict(predictor, &self.values, features, &ask);
+        let (predictor, features) = (self.served.predictor(), self.served.features());
+        let predicted = fence::predict(predictor, self.values, features, &ask);
         let Ok(predicted) = predicted else {
             return batch.drain(..).for_each(|job| self.alone(job));
         };
@@ -94,17 +102,17 @@ impl Worker {
     }
 
     fn whole(&mut self, body: &[u8], wire: &Wire, job: &Job) -> Result<Done, Refusal> {
-        let mut values = std::mem::take(&mut self.values);
+        let mut values = std::mem::take(self.values);
         values.clear();
-        let result = codec::decode(wire, body, self.endpoint.signature(), &mut values)
+        let result = codec::decode(wire, body, self.served.signature(), &mut values)
             .and_then(|(_, form)| self.blocks(&values, &form, job));
-        self.values = values;
+        *self.values = values;
         result
     }
 
     fn blocks(&self, values: &[f32], form: &Form, job: &Job) -> Result<Done, Refusal> {
-        let features = self.endpoint.features();
-        let block = self.endpoint.cost.batch_rows() * features;
+        let features = self.served.features();
+        let block = self.served.cost.batch_rows() * features;
         let mut whole: Option<Answer> = None;
         let mut time = Duration::ZERO;
         for values in values.chunks(block.max(1)) {
@@ -112,15 +120,15 @@ impl Worker {
                 self.stats.abandoned.add(1);
                 return Err(too_late());
             }
-            let predicted = fence::predict(self.endpoint.predictor(), values, features, &job.ask)
-                .map_err(|why| self.endpoint.failed(&self.stats, &why))?;
+            let predicted = fence::predict(self.served.predictor(), values, features, &job.ask)
+                .map_err(|why| self.served.failed(self.stats, &why))?;
             self.stats.batch_of(predicted.answer.rows);
             time += predicted.time;
             match &mut whole {
                 None => whole = Some(predicted.answer),
                 Some(whole) => {
                     if !append(whole, predicted.answer) {
-                        return Err(self.endpoint.failed(&self.stats, &Failed::WrongShape));
+                        return Err(self.served.failed(self.stats, &Failed::WrongShape));
                     }
                 }
             }
@@ -137,9 +145,9 @@ impl Worker {
         values: &[f32],
         model: Duration,
     ) -> Result<Done, Refusal> {
-        self.endpoint.sound(&self.stats, answer, values)?;
+        self.served.sound(self.stats, answer, values)?;
         let mut body = Vec::new();
-        let written = codec::encode(form, ask, self.endpoint.told(), answer, &mut body)?;
+        let written = codec::encode(form, ask, self.served.told(), answer, &mut body)?;
         Ok(Done { body, written, rows: answer.rows, model })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+mod access;
 mod listener;
 mod models;
 mod read;
@@ -12,6 +13,7 @@ mod rollout;
 mod tests;
 mod variant;
 
+pub use access::{Auth, Tls};
 pub use listener::Listener;
 pub use models::Models;
 pub use rollout::{Rollback, Rollout, Shift};
@@ -28,6 +30,10 @@ pub struct EndpointFile {
     pub general: General,
     /// `[listener]`
     pub listener: Listener,
+    /// `[tls]`; in the clear without.
+    pub tls: Option<Tls>,
+    /// `[auth]`
+    pub auth: Auth,
     /// `[variants.*]` or `[models]`.
     pub serves: Serves,
     /// `[admin]`

@@ -17,6 +17,12 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Bytes of a file's name (Linux: `NAME_MAX`).
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Bytes of a file's path (Linux: `PATH_MAX`, with its end).
+pub const FILE_PATH_BYTES_MAX: usize = 4_095;
+/// Outputs that one inference request may name.
+pub const OUTPUTS_WANTED_MAX: usize = 256;
 /// Bytes of the window of a body in zstd (RFC 9659).
 pub const BODY_WINDOW_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of the smallest answer that is compressed for a caller who takes it so.
@@ -69,6 +75,22 @@ pub const TARGET_BYTES_MAX: usize = 4 << 10;
 pub const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 /// Connections open at once.
 pub const CONNECTIONS_MAX: usize = 8_192;
+/// Requests at once on one connection of HTTP/2.
+pub const STREAMS_MAX: u32 = 128;
+/// Requests on one connection of HTTP/2 that may be taken back beyond those that were answered.
+pub const STREAMS_ABANDONED_MAX: u64 = 200;
+/// Bytes that one connection of HTTP/2 may send ahead of being read.
+pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// Seconds between two questions over HTTP/2 whether the caller is still there.
+pub const STREAM_PING_S: u64 = 30;
+/// Seconds it may take to answer one.
+pub const STREAM_PING_TIMEOUT_S: u64 = 20;
+/// Seconds between two looks at certificates and tokens.
+pub const FILES_LOOK_S: u64 = 2;
+/// Characters of the shortest bearer token.
+pub const TOKEN_BYTES_MIN: usize = 16;
+/// Bearer tokens of one endpoint: each request is compared with all.
+pub const TOKENS_MAX: usize = 1_024;
 /// Bytes of all request bodies that are held at once, over all connections.
 pub const BODIES_BYTES_MAX: usize = 512 << 20;
 /// Bytes of a refused body that are read and thrown away, so that its sender reads the answer.
@@ -187,6 +209,18 @@ pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;
 pub const CATEGORIES_MAX: usize = 65_535;
 /// Bytes that the sets of categories of one model may take.
 pub const CATEGORY_BYTES_MAX: usize = 256 << 20;
+/// Megabytes of one request of a transform, and of those answered at once (SageMaker's).
+pub const TRANSFORM_PAYLOAD_MB_MAX: i64 = 100;
+/// Megabytes of one request of a transform unless `max_payload_in_mb` says otherwise (SageMaker's).
+pub const TRANSFORM_PAYLOAD_MB_DEFAULT: i64 = 6;
+/// Characters of a filter of a transform (SageMaker's).
+pub const JSON_PATH_CHARS_MAX: usize = 63;
+/// Bytes of records that a transform hands to a thread at once.
+pub const TRANSFORM_PIECE_BYTES: usize = 512 << 10;
+/// Objects that a transform reads and writes side by side.
+pub const TRANSFORM_OBJECTS_AT_ONCE: usize = 4;
+/// Failed objects that a transform tells of; more are counted.
+pub const TRANSFORM_FAILURES_MAX: usize = 20;
 /// Variants of one endpoint (SageMaker's quota).
 pub const VARIANTS_MAX: usize = 10;
 /// What all loaded models of an endpoint may take unless `models.memory_bytes_max` says otherwise.
@@ -207,3 +241,17 @@ pub const LOADS_WAITING_MAX: usize = 1_024;
 pub const SHADOW_REQUESTS_MAX: usize = 256;
 /// Bytes of bodies and answers that wait for the shadow.
 pub const SHADOW_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a policy's text, white space and all.
+pub const POLICY_BYTES_MAX: usize = 128 << 10;
+/// Characters of a policy without white space (AWS's quota of a managed policy).
+pub const POLICY_CHARS_MAX: usize = 6_144;
+/// Bytes of the sealed state of `smrt iam`: 10,000 principals take about 20 MB.
+pub const IAM_STATE_BYTES_MAX: u64 = 256 << 20;
+/// Users and roles of one state.
+pub const PRINCIPALS_MAX: usize = 20_000;
+/// Sessions of roles that run at once.
+pub const SESSIONS_MAX: usize = 20_000;
+/// Access keys of one user (AWS's quota).
+pub const ACCESS_KEYS_MAX: usize = 2;
+/// Managed policies of one user or role (AWS's quota).
+pub const ATTACHED_POLICIES_MAX: usize = 20;

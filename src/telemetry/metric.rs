@@ -71,3 +71,92 @@ pub const QUEUE_ROWS: Name = Name { name: "smrt_queue_rows", help: "Rows that wa
 pub const CONNECTIONS: Name = Name { name: "smrt_connections", help: "Open connections" };
 /// What runs.
 pub const BUILD: Name = Name { name: "smrt_build", help: "Version and model being served" };
+
+/// Invocations of a variant or model, under SageMaker's name.
+pub const SAGEMAKER_INVOCATIONS: Name =
+    Name { name: "Invocations", help: "Requests to a variant or model, as CloudWatch counts them" };
+/// Those with a 4xx status.
+pub const SAGEMAKER_4XX: Name =
+    Name { name: "Invocation4XXErrors", help: "Invocations answered with a 4xx status" };
+/// Those with a 5xx status.
+pub const SAGEMAKER_5XX: Name =
+    Name { name: "Invocation5XXErrors", help: "Invocations answered with a 5xx status" };
+/// Those without a 2xx status.
+pub const SAGEMAKER_MODEL_ERRORS: Name =
+    Name { name: "InvocationModelErrors", help: "Invocations not answered with a 2xx status" };
+/// Time in the model, microseconds.
+pub const SAGEMAKER_MODEL_LATENCY: Name =
+    Name { name: "ModelLatency", help: "Microseconds the model took to answer" };
+/// Time outside it, microseconds.
+pub const SAGEMAKER_OVERHEAD_LATENCY: Name = Name {
+    name: "OverheadLatency",
+    help: "Microseconds from the request's body to its answer, less the model's own",
+};
+/// Models in memory.
+pub const LOADED_MODEL_COUNT: Name =
+    Name { name: "LoadedModelCount", help: "Models that are loaded" };
+/// What they take.
+pub const MODELS_BYTES: Name =
+    Name { name: "smrt_models_bytes", help: "What the loaded models take, as smrt measures it" };
+/// Models loaded.
+pub const MODEL_LOADS: Name = Name { name: "smrt_model_loads", help: "Models that were loaded" };
+/// Models that could not be.
+pub const MODEL_LOAD_FAILURES: Name =
+    Name { name: "smrt_model_load_failures", help: "Models that could not be loaded" };
+/// Models unloaded.
+pub const MODEL_UNLOADS: Name =
+    Name { name: "smrt_model_unloads", help: "Models that were unloaded, or made room for others" };
+/// Requests that waited.
+pub const MODEL_CACHE_MISSES: Name = Name {
+    name: "smrt_model_cache_misses",
+    help: "Invocations that waited for their model to be loaded (SageMaker: 1 - ModelCacheHit)",
+};
+/// Time to load.
+pub const MODEL_LOADING_TIME: Name = Name {
+    name: "ModelLoadingTime",
+    help: "Microseconds from the first byte asked for to a model that answers (SageMaker: ModelDownloadingTime and ModelLoadingTime together)",
+};
+/// Time waited for a load.
+pub const MODEL_LOADING_WAIT_TIME: Name = Name {
+    name: "ModelLoadingWaitTime",
+    help: "Microseconds an invocation waited for its model to be loaded",
+};
+/// A variant's weight.
+pub const VARIANT_WEIGHT: Name = Name {
+    name: "smrt_variant_weight",
+    help: "Weight of a variant; its share of the traffic is its weight over the sum of all",
+};
+/// Models put in.
+pub const MODEL_SWAPS: Name =
+    Name { name: "smrt_model_swaps", help: "Models that were put in the place of another" };
+/// Models not put in.
+pub const MODEL_SWAP_FAILURES: Name = Name {
+    name: "smrt_model_swap_failures",
+    help: "Newer models that could not be put in; the one before goes on answering",
+};
+/// Rollouts taken back.
+pub const ROLLBACKS: Name =
+    Name { name: "smrt_rollbacks", help: "Rollouts that were taken back by themselves" };
+/// Copies compared.
+pub const SHADOW_COMPARED: Name = Name {
+    name: "smrt_shadow_compared",
+    help: "Copies of requests that the shadow answered and that were compared",
+};
+/// Copies answered differently.
+pub const SHADOW_DIFFERENT: Name = Name {
+    name: "smrt_shadow_different",
+    help: "Copies that the shadow answered with another label, or a number further off than the tolerance",
+};
+/// Copies not answered.
+pub const SHADOW_FAILED: Name =
+    Name { name: "smrt_shadow_failed", help: "Copies that the shadow could not answer" };
+/// Requests not copied.
+pub const SHADOW_DROPPED: Name = Name {
+    name: "smrt_shadow_dropped",
+    help: "Requests that were not copied, because the shadow was behind",
+};
+/// The largest difference.
+pub const SHADOW_LARGEST: Name = Name {
+    name: "smrt_shadow_largest_difference",
+    help: "The largest distance of two numbers at the same place so far",
+};

@@ -18,15 +18,30 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("algorithm", &["data", "telemetry", "spec", "fault"]),
     ("model", &["algorithm", "data", "seal", "telemetry", "spec", "fault"]),
     ("train", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
+    ("transform", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
     ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",
-        &["model", "algorithm", "data", "store", "seal", "http", "telemetry", "spec", "fault"],
+        &[
+            "model",
+            "algorithm",
+            "data",
+            "store",
+            "seal",
+            "http",
+            "iam",
+            "telemetry",
+            "spec",
+            "fault",
+        ],
     ),
+    ("kms", &["http", "iam", "seal", "telemetry", "spec", "fault"]),
     (
         "cli",
         &[
+            "kms",
             "train",
+            "transform",
             "serve",
             "load",
             "model",
@@ -35,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "store",
             "seal",
             "http",
+            "iam",
             "telemetry",
             "spec",
             "fault",
@@ -57,10 +73,11 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("ring", &["seal"]),
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
-    ("hmac", &["iam"]),
-    ("zeroize", &["seal", "iam"]),
-    ("subtle", &["seal", "iam"]),
-    ("hyper", &["http", "serve"]),
+    ("hmac", &["iam", "seal"]),
+    ("argon2", &["seal"]),
+    ("zeroize", &["seal", "iam", "kms"]),
+    ("subtle", &["seal", "iam", "http"]),
+    ("hyper", &["http", "serve", "kms"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),
     ("httparse", &["load"]),
@@ -82,7 +99,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms in which waiting is allowed.
-const ASYNC: &[&str] = &["store", "http", "serve", "load"];
+const ASYNC: &[&str] = &["store", "http", "serve", "kms", "load"];
 
 struct File {
     room: String,

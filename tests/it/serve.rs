@@ -1,7 +1,18 @@
 //! The endpoint over real sockets: every status, hostile callers, overload, and going away.
 
+mod access;
 mod coding;
+mod door;
+mod formats;
+mod grpc;
+mod http2;
+mod many;
+mod openapi;
+mod runtime;
+mod smuggling;
+mod soak;
 mod v2;
+mod variants;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -120,6 +131,7 @@ fn model(predictor: impl Predictor + 'static) -> Model {
             epochs: 1,
         },
         digest: "00".repeat(32),
+        bytes: 0,
         predictor: Box::new(predictor),
     }
 }
@@ -138,8 +150,8 @@ fn heavy(door: &Arc<Door>) -> Linear {
 }
 
 /// One connection, spoken to in bytes.
-struct Client {
-    stream: BufReader<TcpStream>,
+struct Client<S: Read + Write = TcpStream> {
+    stream: BufReader<S>,
 }
 
 #[derive(Debug)]
@@ -169,14 +181,22 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         Client { stream: BufReader::new(stream) }
     }
+}
 
-    fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client {
+impl<S: Read + Write> Client<S> {
+    fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Client<S> {
         // A server that has closed may refuse the rest: what it said is still there to read.
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
+        let _ = self.stream.get_mut().flush();
         self
     }
 
     fn receive(&mut self) -> Option<Reply> {
+        self.receive_to(false)
+    }
+
+    /// The next answer; one to HEAD has no body, whatever its length says.
+    fn receive_to(&mut self, is_head: bool) -> Option<Reply> {
         let mut line = String::new();
         if self.stream.read_line(&mut line).ok()? == 0 {
             return None;
@@ -191,6 +211,7 @@ impl Client {
         }
         let mut reply = Reply { status, headers, body: String::new(), bytes: Vec::new() };
         let length = reply.header("content-length").map_or(0, |text| text.parse().unwrap());
+        let length = if is_head { 0 } else { length };
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).ok()?;
         reply.body = String::from_utf8_lossy(&body).into_owned();
@@ -204,6 +225,11 @@ impl Client {
 
     fn post(&mut self, headers: &str, body: &str) -> Reply {
         self.send(invocation(headers, body)).receive().unwrap()
+    }
+
+    fn post_to(&mut self, path: &str, headers: &str, body: &str) -> Reply {
+        let request = invocation(headers, body).replacen("/invocations", path, 1);
+        self.send(request).receive().unwrap()
     }
 
     /// Whether the server closes the connection rather than waiting for more.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{DataType, Wanted};
 use crate::data::answer::{Answer, Field, Values};
 use crate::data::error::{Error, shown};
+use crate::data::protobuf::{Message, bytes_field};
 use crate::data::schema::LabelNames;
 
 /// What a tensor of an answer looks like, for a model's metadata.
@@ -124,7 +125,49 @@ fn chosen(known: &[Tensor], wanted: &Wanted) -> Result<Vec<(usize, bool)>, Error
             )
         })
     };
-    wanted.outputs.iter().map(find).collect()
+    let chosen: Vec<(usize, bool)> = wanted.outputs.iter().map(find).collect::<Result<_, _>>()?;
+    // Naming one is short and its elements are not.
+    let mut seen = vec![false; known.len()];
+    match chosen.iter().find(|(at, _)| std::mem::replace(&mut seen[*at], true)) {
+        Some((at, _)) => {
+            let what = format!("the output {} is wanted twice", known[*at].name);
+            Err(Error::request(what, "name each once"))
+        }
+        None => Ok(chosen),
+    }
+}
+
+/// Appends a response to `out` as a `ModelInferResponse` of `inference.proto`, its tensors as
+/// `raw_output_contents`. `known` as for [`encode`].
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_message(
+    answer: &Answer,
+    known: &[Tensor],
+    wanted: &Wanted,
+    model: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let chosen = chosen(known, wanted)?;
+    bytes_field(1, model.as_bytes(), out);
+    bytes_field(2, b"1", out);
+    if let Some(id) = &wanted.id {
+        bytes_field(3, id.as_bytes(), out);
+    }
+    for (at, _) in &chosen {
+        let Tensor { name, datatype, width } = &known[*at];
+        let shape = [Some(answer.rows), *width].into_iter().flatten().map(|size| size as u64);
+        let tensor = Message::default().text(1, name).text(2, datatype.name()).numbers(3, shape);
+        bytes_field(5, &tensor.into_bytes(), out);
+    }
+    let mut packed = Vec::new();
+    for (at, _) in chosen {
+        packed.clear();
+        Elements::of(answer, &known[at].name).pack(&mut packed);
+        bytes_field(6, &packed, out);
+    }
+    Ok(())
 }
 
 fn text(text: &str, out: &mut Vec<u8>) {

@@ -6,12 +6,14 @@
 //! Columns of words are `BYTES`. Each field of an answer is a tensor.
 //!
 //! Sources: <https://github.com/kserve/open-inference-protocol>, and Triton's binary tensor data
-//! extension.
+//! extension; [`decode_message`] and [`encode_message`] are the same in protobuf, for gRPC.
 
 mod answer;
+mod message;
 mod request;
 
-pub use answer::{Tensor, encode, tensors};
+pub use answer::{Tensor, encode, encode_message, tensors};
+pub use message::{decode_message, model_of};
 pub use request::{Wanted, decode};
 
 /// What stands between the rows and a name: the only input of a model whose columns are numbers.

@@ -34,16 +34,19 @@ struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-struct Input<'a> {
+pub(super) struct Input<'a> {
     #[serde(borrow)]
-    name: Cow<'a, str>,
-    shape: Vec<u64>,
+    pub(super) name: Cow<'a, str>,
+    pub(super) shape: Vec<u64>,
     #[serde(borrow)]
-    datatype: Cow<'a, str>,
+    pub(super) datatype: Cow<'a, str>,
     #[serde(default)]
-    parameters: Parameters,
+    pub(super) parameters: Parameters,
     #[serde(default)]
-    data: Option<Elements>,
+    pub(super) data: Option<Elements>,
+    /// Binary elements that stand by themselves, as in protobuf.
+    #[serde(skip)]
+    pub(super) raw: Option<&'a [u8]>,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +59,7 @@ struct Output<'a> {
 
 /// The parameters that mean something here; others are for others.
 #[derive(Default, Deserialize)]
-struct Parameters {
+pub(super) struct Parameters {
     #[serde(default)]
     binary_data_size: Option<u64>,
     #[serde(default)]
@@ -67,7 +70,7 @@ struct Parameters {
 
 /// A tensor's elements in row-major order, nested lists laid flat.
 #[derive(Default)]
-struct Elements {
+pub(super) struct Elements {
     numbers: Vec<f32>,
     /// Only when an element was text; then as long as all elements together.
     words: Vec<Option<String>>,
@@ -90,12 +93,7 @@ pub fn decode(
     limits: &Limits,
     values: &mut Vec<f32>,
 ) -> Result<(usize, Wanted), Error> {
-    if signature.cells != Cells::Numbers {
-        return Err(Error::request(
-            "this model takes an entity and an address, which have no tensor here",
-            "send them to /invocations as text/csv",
-        ));
-    }
+    takes_tensors(signature)?;
     let length = json_bytes.unwrap_or(body.len());
     let (json, binary) = body.split_at_checked(length).ok_or_else(|| {
         Error::request(
@@ -133,7 +131,18 @@ pub fn decode(
     }
 }
 
-fn tensors(
+/// Whether the model's rows are numbers at all.
+pub(super) fn takes_tensors(signature: &Signature) -> Result<(), Error> {
+    if signature.cells == Cells::Numbers {
+        return Ok(());
+    }
+    Err(Error::request(
+        "this model takes an entity and an address, which have no tensor here",
+        "send them to /invocations as text/csv",
+    ))
+}
+
+pub(super) fn tensors(
     inputs: Vec<Input<'_>>,
     mut binary: &[u8],
     signature: &Signature,
@@ -213,11 +222,11 @@ fn finished(rows: usize, binary: &[u8]) -> Result<usize, Error> {
     if rows == 0 { Err(Error::NoRows) } else { Ok(rows) }
 }
 
-fn wrong(what: impl Into<String>, help: impl Into<String>) -> Error {
+pub(super) fn wrong(what: impl Into<String>, help: impl Into<String>) -> Error {
     Error::request(what, help)
 }
 
-fn how(signature: &Signature) -> String {
+pub(super) fn how(signature: &Signature) -> String {
     let features = signature.features;
     if signature.columns.is_empty() {
         return format!("send one input of the shape [rows, {features}]");
@@ -251,7 +260,17 @@ fn elements(input: Input<'_>, count: usize, binary: &mut &[u8]) -> Result<Elemen
         let what = format!("input {name} is of the type {}", shown(input.datatype.as_bytes()));
         return Err(wrong(what, "send FP32, FP64, BOOL, INT8 to INT64, UINT8 to UINT64, or BYTES"));
     };
+    let unpacked = |own: &[u8]| {
+        unpack(own, kind, count).ok_or_else(|| {
+            let (size, kind) = (own.len(), kind.name());
+            wrong(
+                format!("input {name}: {size} bytes are not {count} elements of {kind}"),
+                "send little-endian elements, as many as the shape says",
+            )
+        })
+    };
     let elements = match (input.data, input.parameters.binary_data_size) {
+        (None, None) if input.raw.is_some() => unpacked(input.raw.unwrap_or_default())?,
         (Some(data), None) => data,
         (None, Some(size)) => {
             let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -261,15 +280,7 @@ fn elements(input: Input<'_>, count: usize, binary: &mut &[u8]) -> Result<Elemen
                 return Err(wrong(what, "send as many bytes as binary_data_size says"));
             };
             *binary = rest;
-            unpack(own, kind, count).ok_or_else(|| {
-                wrong(
-                    format!(
-                        "input {name}: {size} bytes are not {count} elements of {}",
-                        kind.name()
-                    ),
-                    "send little-endian elements, as many as the shape says",
-                )
-            })?
+            unpacked(own)?
         }
         (Some(_), Some(_)) => {
             return Err(wrong(
@@ -392,14 +403,14 @@ struct Element<'a> {
 }
 
 impl Elements {
-    fn number(&mut self, value: f32) {
+    pub(super) fn number(&mut self, value: f32) {
         self.numbers.push(value);
         if !self.words.is_empty() {
             self.words.push(None);
         }
     }
 
-    fn word(&mut self, word: &str) {
+    pub(super) fn word(&mut self, word: &str) {
         self.words.resize(self.numbers.len(), None);
         self.words.push(Some(word.to_owned()));
         self.numbers.push(f32::NAN);

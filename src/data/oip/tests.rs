@@ -207,3 +207,70 @@ proptest! {
         prop_assert!(values.iter().zip(&flat).all(|(a, b)| a.to_bits() == b.to_bits()));
     }
 }
+
+/// A request in protobuf for these columns of the signature, with typed contents or raw ones.
+fn message(raw: bool) -> Vec<u8> {
+    use crate::data::protobuf::Message;
+    let rows: [f32; 4] = [1.5, 2.0, -3.0, 4.0];
+    let bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let tensor = Message::default().text(1, "input").text(2, "FP32").numbers(3, [2, 2]);
+    let typed = Message::default().bytes(6, &bytes).into_bytes();
+    let message = Message::default().text(1, "fraud").text(3, "7");
+    match raw {
+        true => message.each(5, [tensor]).bytes(7, &bytes),
+        false => message.each(5, [tensor.bytes(5, &typed)]),
+    }
+    .into_bytes()
+}
+
+#[test]
+fn a_message_is_read_typed_and_raw_and_refused_wherever_it_is_cut() {
+    let signature = Signature::of(2, Task::Regression);
+    for raw in [true, false] {
+        let whole = message(raw);
+        let mut values = vec![9.0];
+        let (rows, wanted) =
+            decode_message(&whole, &signature, &Limits::default(), &mut values).unwrap();
+        assert_eq!(
+            (rows, &values[..], wanted.id.as_deref()),
+            (2, &[9.0, 1.5, 2.0, -3.0, 4.0][..], Some("7"))
+        );
+        assert_eq!(model_of(&whole).unwrap(), ("fraud", ""));
+        for cut in 0..whole.len() {
+            let mut values = vec![9.0];
+            let result = decode_message(&whole[..cut], &signature, &Limits::default(), &mut values);
+            assert!(result.is_err(), "{raw} at {cut}");
+            assert_eq!(values, [9.0]);
+        }
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x55;
+            let _ = decode_message(&changed, &signature, &Limits::default(), &mut Vec::new());
+        }
+    }
+}
+
+#[test]
+fn a_message_of_many_small_parts_is_refused_before_it_takes_memory() {
+    use crate::data::protobuf::Message;
+    let signature = Signature::of(2, Task::Regression);
+    for number in [5, 6, 7] {
+        let parts = Message::default().each(number, vec![Message::default(); 100_000]);
+        let result =
+            decode_message(&parts.into_bytes(), &signature, &Limits::default(), &mut Vec::new());
+        let text = result.unwrap_err().to_string();
+        assert!(text.contains("more inputs") || text.contains("too many outputs"), "{text}");
+    }
+    let dimensions = Message::default().numbers(3, vec![1; 100_000]);
+    let shaped = Message::default().each(5, [dimensions]).into_bytes();
+    assert!(decode_message(&shaped, &signature, &Limits::default(), &mut Vec::new()).is_err());
+}
+
+#[test]
+fn an_output_is_answered_once_however_often_it_is_named() {
+    let twice = vec![("score".to_owned(), false); 2];
+    let wanted = Wanted { outputs: twice, ..Wanted::default() };
+    let known = tensors(&answer());
+    let error = encode(&answer(), &known, &wanted, "fraud", &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("twice"), "{error}");
+}

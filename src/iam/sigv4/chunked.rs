@@ -26,6 +26,15 @@ pub struct Chunks {
     number: usize,
 }
 
+/// What a streamed body held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The headers behind it, names in lower case.
+    pub trailer: Vec<(String, String)>,
+}
+
 impl Chunks {
     pub(super) fn new(key: SigningKey, stamp: String, seed: [u8; 32], trailer: bool) -> Chunks {
         Chunks { key, stamp, last: seed, trailer, number: 0 }
@@ -36,7 +45,7 @@ impl Chunks {
     /// # Errors
     /// [`Refusal::Chunk`] at the first chunk that is not the signed one; [`Refusal::Incomplete`]
     /// when the form is broken, the last chunk missing, or something follows it.
-    pub fn decode(mut self, body: &[u8]) -> Result<(Vec<u8>, Vec<(String, String)>), Refusal> {
+    pub fn decode(mut self, body: &[u8]) -> Result<Decoded, Refusal> {
         let mut plain = Vec::with_capacity(body.len());
         let mut rest = body;
         loop {
@@ -60,10 +69,10 @@ impl Chunks {
             }
             rest = behind.strip_prefix(b"\r\n").ok_or_else(|| self.broken())?;
         }
-        let headers = if self.trailer { self.trailer(&mut rest)? } else { Vec::new() };
+        let trailer = if self.trailer { self.trailer(&mut rest)? } else { Vec::new() };
         match rest {
-            b"\r\n" => Ok((plain, headers)),
-            b"" if self.trailer => Ok((plain, headers)),
+            b"\r\n" => Ok(Decoded { bytes: plain, trailer }),
+            b"" if self.trailer => Ok(Decoded { bytes: plain, trailer }),
             _ => Err(self.broken()),
         }
     }
@@ -148,9 +157,9 @@ mod tests {
 
     #[test]
     fn the_example_of_aws_documentation_is_read() {
-        let (plain, headers) = example(SEED, false).decode(&body()).unwrap();
-        assert_eq!((plain.len(), headers.len()), (66_560, 0));
-        assert!(plain.iter().all(|byte| *byte == b'a'));
+        let Decoded { bytes, trailer } = example(SEED, false).decode(&body()).unwrap();
+        assert_eq!((bytes.len(), trailer.len()), (66_560, 0));
+        assert!(bytes.iter().all(|byte| *byte == b'a'));
     }
 
     #[test]
@@ -166,9 +175,9 @@ mod tests {
                     x-amz-checksum-crc32c:sOO8/Q==\r\n\
                     x-amz-trailer-signature:d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435\r\n\r\n";
         body.extend_from_slice(last.as_bytes());
-        let (plain, headers) = example(seed, true).decode(&body).unwrap();
-        assert_eq!(plain.len(), 66_560);
-        assert_eq!(headers, [("x-amz-checksum-crc32c".into(), "sOO8/Q==".into())]);
+        let Decoded { bytes, trailer } = example(seed, true).decode(&body).unwrap();
+        assert_eq!(bytes.len(), 66_560);
+        assert_eq!(trailer, [("x-amz-checksum-crc32c".into(), "sOO8/Q==".into())]);
         let at = body.len() - 120;
         let changed = body.windows(8).position(|part| part == b"sOO8/Q==").unwrap();
         assert!(changed > at - 100);

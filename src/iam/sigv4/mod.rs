@@ -20,7 +20,7 @@ mod key;
 mod parse;
 mod sign;
 
-pub use chunked::Chunks;
+pub use chunked::{Chunks, Decoded};
 pub use claim::{Claim, Payload, Proof};
 pub use error::Refusal;
 pub use key::{Secret, sha256};
@@ -92,6 +92,15 @@ impl<'a> Rules<'a> {
             token_unsigned: false,
         }
     }
+}
+
+/// Whether a request bears a signature of this kind, good or not.
+pub fn is_signed(request: &Request<'_>) -> bool {
+    let mut headers = request.headers.iter();
+    let in_header = headers.any(|(name, value)| {
+        name.eq_ignore_ascii_case("authorization") && value.starts_with(b"AWS4-")
+    });
+    in_header || parse::is_presigned(request)
 }
 
 /// Reads and verifies in one call; `secret` finds the secret of an access key.

@@ -34,12 +34,15 @@ pub(super) fn header<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a
     Ok(Some(text.trim()))
 }
 
+/// Whether the query says it is signed. One that only looks so is caught by the names that follow.
+pub(super) fn is_presigned(request: &Request<'_>) -> bool {
+    request.query.contains("X-Amz-Signature") || request.query.contains("X-Amz-Algo")
+}
+
 /// Reads the claim where it stands.
 pub(super) fn parts<'a>(request: &Request<'a>) -> Result<Parts<'a>, Refusal> {
     let authorization = header(request, "authorization")?;
-    // A query that only looks presigned is caught by the names that follow.
-    let presigned =
-        request.query.contains("X-Amz-Signature") || request.query.contains("X-Amz-Algo");
+    let presigned = is_presigned(request);
     match (authorization, presigned) {
         (Some(_), true) => {
             Err(incomplete("the request is signed twice, in its header and in its query"))

@@ -4,24 +4,39 @@
 //! $SMRT_HOME/keys/            0700
 //!   <uuid>.json               0600, one key with all its versions
 //!   aliases.json              0600, alias/<name> to uuid
+//!   root.json                 0600, where the store is locked by a passphrase or a key file
 //!   .lock                     0600, held while anything is changed
 //! ```
-//! It has KMS's names (ARN, alias, versions, enabled or disabled); policies, deletion and a
-//! passphrase over the files are not here yet. Who can read the files can use the keys.
+//! It is AWS KMS in small: ARNs, aliases, versions and rotation, states, deletion with a waiting
+//! time, tags, policies and grants, and an encryption context bound to every use. Without a lock
+//! ([`LocalKeys::protect`]), who can read the files can use the keys.
 //!
-//! A data key is wrapped as a raw AES keyring would, in the namespace `smrt-kms`, and the name of
-//! the wrapping key ends in its version: `arn:smrt:kms:local:000000000000:key/<uuid>/<version>`.
-//! So a sealed file says which version opens it, rotation touches no file, no version is tried in
-//! vain, and any AWS Encryption SDK with that name and those 32 bytes opens it.
+//! A data key is wrapped as KMS wraps it: provider `aws-kms`, the key's ARN, and a [`blob`] that
+//! names its version. So rotation touches no sealed file, no version is tried in vain, and any AWS
+//! Encryption SDK opens it through `smrt keys serve`. Files of the first smrt, wrapped as a raw AES
+//! keyring in the namespace `smrt-kms`, open for ever.
 
+mod blob;
+mod grant;
+mod manage;
+mod record;
+mod root;
 mod store;
+mod usage;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-use self::store::{KeyFile, Store};
+pub use self::grant::{GRANT_OPERATIONS, Grant};
+pub use self::manage::{KeyMetadata, NewKey, RotationPlan, VersionInfo};
+use self::record::KeyFile;
+pub use self::root::Unlock;
+use self::store::Store;
+pub use self::usage::{BLOB_PLAIN_BYTES_MAX, Decrypted};
 use super::context::Context;
 use super::error::Error;
 use super::header::EncryptedDataKey;
@@ -29,16 +44,26 @@ use super::raw::{RawKey, split_info};
 use super::secret::DataKey;
 use super::service::{KeyDescription, KeyService, KeyState};
 
-/// The namespace of keys that smrt keeps.
+/// The namespace of raw wrapping, as the first smrt did it.
 pub(super) const PROVIDER: &str = "smrt-kms";
+/// The provider of data keys that a KMS wrapped.
+pub(super) const KMS_PROVIDER: &str = "aws-kms";
 /// The key that is made when it is first asked for.
 pub const DEFAULT_ALIAS: &str = "alias/smrt";
 const ARN_HEAD: &str = "arn:smrt:kms:local:000000000000:key/";
+const ALIAS_ARN_HEAD: &str = "arn:smrt:kms:local:000000000000:";
 
 /// Keys in files. Cheap to make: nothing is read before a key is asked for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LocalKeys {
     store: Store,
+    now_s: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl std::fmt::Debug for LocalKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalKeys").field("folder", &self.store.folder()).finish_non_exhaustive()
+    }
 }
 
 /// Where smrt keeps its own: `$SMRT_HOME`, else `$XDG_DATA_HOME/smrt`, else
@@ -63,55 +88,49 @@ pub fn home_folder(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBu
 }
 
 impl LocalKeys {
-    /// The keys under the folder `home` (see [`home_folder`]), which need not exist yet.
+    /// The keys under the folder `home` (see [`home_folder`]), which need not exist yet. A locked
+    /// store needs [`LocalKeys::unlocked_by`] too.
     pub fn new(home: &Path) -> LocalKeys {
-        LocalKeys { store: Store::new(home.join("keys")) }
+        let now_s = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        LocalKeys { store: Store::new(home.join("keys"), None), now_s: Arc::new(now_s) }
     }
 
-    /// The keys of the user who runs this process.
+    /// The keys of the user who runs this process, unlocked by what the environment gives.
     ///
     /// # Errors
-    /// As [`home_folder`].
+    /// As [`home_folder`] and [`Unlock::from_environment`].
     pub fn of_user() -> Result<LocalKeys, Error> {
-        home_folder(|name| std::env::var_os(name)).map(|home| LocalKeys::new(&home))
+        let home = home_folder(|name| std::env::var_os(name))?;
+        let keys = LocalKeys::new(&home);
+        Ok(match Unlock::from_environment(|name| std::env::var_os(name))? {
+            Some(unlock) => keys.unlocked_by(unlock),
+            None => keys,
+        })
+    }
+
+    /// The same keys, with what unlocks their store.
+    #[must_use]
+    pub fn unlocked_by(self, unlock: Unlock) -> LocalKeys {
+        let store = Store::new(self.store.folder().to_owned(), Some(unlock));
+        LocalKeys { store, ..self }
+    }
+
+    /// The same keys under another clock, in seconds since 1970: for tests of rotation and
+    /// deletion.
+    #[must_use]
+    pub fn at(self, now_s: impl Fn() -> u64 + Send + Sync + 'static) -> LocalKeys {
+        LocalKeys { now_s: Arc::new(now_s), ..self }
     }
 
     /// Makes a key, and gives it `alias` (`alias/<name>`) where one is named.
     ///
     /// # Errors
-    /// [`Error::KeyStore`]; [`Error::Settings`] when the alias is taken or not a name.
+    /// [`Error::KeyStore`]; [`Error::Settings`] for what is not an alias, [`Error::Taken`] for the
+    /// name of another key.
     pub fn create(&self, alias: Option<&str>) -> Result<KeyDescription, Error> {
-        if let Some(alias) = alias {
-            check_alias(alias)?;
-        }
-        let changing = self.store.lock()?;
-        let mut aliases = changing.aliases()?;
-        if let Some(taken) = alias.filter(|alias| aliases.contains_key(*alias)) {
-            return Err(Error::Settings { what: format!("{taken} is the name of another key") });
-        }
-        let (id, file) = (Uuid::new_v4(), KeyFile::generate()?);
-        changing.write_key(id, &file)?;
-        if let Some(alias) = alias {
-            aliases.insert(alias.into(), id);
-            changing.write_aliases(&aliases)?;
-        }
-        drop(changing);
-        self.describe_id(id, &file)
-    }
-
-    /// Adds a version to a key. What was sealed before opens for ever; what is sealed from now on
-    /// uses the new version.
-    ///
-    /// # Errors
-    /// [`Error::UnknownKey`], [`Error::KeyStore`].
-    pub fn rotate(&self, key: &str) -> Result<KeyDescription, Error> {
-        let id = self.resolve(key)?;
-        let changing = self.store.lock()?;
-        let mut file = self.load(id, key)?;
-        file.add_version()?;
-        changing.write_key(id, &file)?;
-        drop(changing);
-        self.describe_id(id, &file)
+        let id =
+            self.create_key(NewKey { alias: alias.map(str::to_owned), ..NewKey::default() })?;
+        self.describe(&id.arn)
     }
 
     /// All keys, by ARN.
@@ -119,35 +138,71 @@ impl LocalKeys {
     /// # Errors
     /// [`Error::KeyStore`].
     pub fn list(&self) -> Result<Vec<KeyDescription>, Error> {
-        let ids = self.store.ids()?;
-        ids.into_iter().map(|id| self.describe_id(id, &self.load(id, &arn(id))?)).collect()
+        let mut all = Vec::new();
+        for id in self.store.ids()? {
+            // One that was due for deletion is gone by now.
+            if let Some(file) = self.living(id)? {
+                all.push(self.describe_id(id, &file)?);
+            }
+        }
+        Ok(all)
+    }
+
+    fn now(&self) -> u64 {
+        (self.now_s)()
     }
 
     fn describe_id(&self, id: Uuid, file: &KeyFile) -> Result<KeyDescription, Error> {
-        let aliases = self.store.aliases()?;
-        let mine = aliases.into_iter().filter(|(_, of)| *of == id);
+        let path = self.store.key_path(id);
         Ok(KeyDescription {
             arn: arn(id),
-            aliases: mine.map(|(alias, _)| alias).collect(),
+            aliases: self.aliases_of(id)?,
             state: file.state,
-            versions: file.versions(),
-            holder: format!("who can read {}", self.store.key_path(id).display()),
+            versions: file.count(),
+            holder: format!("who can read {}", path.display()),
         })
+    }
+
+    fn aliases_of(&self, id: Uuid) -> Result<Vec<String>, Error> {
+        let aliases = self.store.aliases()?;
+        Ok(aliases.iter().filter(|(_, of)| **of == id).map(|(alias, _)| alias.clone()).collect())
     }
 
     fn unknown(&self, key: &str) -> Error {
         Error::UnknownKey { key: key.into(), place: self.store.folder().display().to_string() }
     }
 
-    fn load(&self, id: Uuid, key: &str) -> Result<KeyFile, Error> {
-        self.store.read_key(id)?.ok_or_else(|| self.unknown(key))
+    fn load(&self, id: Uuid, key: &str) -> Result<Arc<KeyFile>, Error> {
+        self.living(id)?.ok_or_else(|| self.unknown(key))
     }
 
-    /// The id behind an id, an ARN or an alias.
+    /// The key's file; one whose time to be deleted has come is deleted here, whoever asks.
+    fn living(&self, id: Uuid) -> Result<Option<Arc<KeyFile>>, Error> {
+        let due = |file: &KeyFile| {
+            file.state == KeyState::PendingDeletion
+                && file.deletion_s.is_some_and(|at| at <= self.now())
+        };
+        let file = self.store.read_key(id)?;
+        if !file.as_ref().is_some_and(|file| due(file)) {
+            return Ok(file);
+        }
+        let changing = self.store.lock()?;
+        if self.store.read_key(id)?.is_some_and(|file| due(&file)) {
+            let mut aliases = changing.aliases()?;
+            aliases.retain(|_, of| *of != id);
+            changing.write_aliases(&aliases)?;
+            changing.shred(id)?;
+            tracing::warn!(key = arn(id), "key deleted: its waiting time is over");
+        }
+        Ok(None)
+    }
+
+    /// The id behind an id, an ARN, an alias or an alias's ARN.
     fn resolve(&self, key: &str) -> Result<Uuid, Error> {
-        if key.starts_with("alias/") {
+        let alias = key.strip_prefix(ALIAS_ARN_HEAD).unwrap_or(key);
+        if alias.starts_with("alias/") {
             let aliases = self.store.aliases()?;
-            return aliases.get(key).copied().ok_or_else(|| self.unknown(key));
+            return aliases.get(alias).copied().ok_or_else(|| self.unknown(key));
         }
         let id = key.strip_prefix(ARN_HEAD).unwrap_or(key);
         Uuid::try_parse(id).map_err(|_| self.unknown(key))
@@ -166,18 +221,13 @@ impl LocalKeys {
             return Ok(*id);
         }
         let id = Uuid::new_v4();
-        changing.write_key(id, &KeyFile::generate()?)?;
+        let root = self.store.root()?;
+        let file = KeyFile::generate(id, root.as_ref().map(|root| &root.key), self.now())?;
+        changing.write_key(id, &file)?;
         aliases.insert(key.into(), id);
         changing.write_aliases(&aliases)?;
         tracing::info!(key = arn(id), folder = %self.store.folder().display(), "local key made");
         Ok(id)
-    }
-
-    /// The latest version of a key that may be used, as a raw key.
-    fn latest(&self, id: Uuid, key: &str) -> Result<RawKey, Error> {
-        let file = self.load(id, key)?;
-        usable(id, &file)?;
-        raw(id, &file, file.versions()).ok_or_else(|| self.unknown(key))
     }
 }
 
@@ -188,27 +238,59 @@ impl KeyService for LocalKeys {
         data_key: &DataKey,
         context: &Context,
     ) -> Result<EncryptedDataKey, Error> {
-        let raw = self.latest(self.resolve_or_make(key)?, key)?;
-        raw.wrap(raw.name(), data_key, context)
+        let id = self.resolve_or_make(key)?;
+        Ok(EncryptedDataKey {
+            provider: KMS_PROVIDER.into(),
+            info: arn(id).into_bytes(),
+            ciphertext: self.seal_blob(id, key, data_key.expose(), context)?,
+        })
     }
 
     fn knows(&self, wrapped: &EncryptedDataKey) -> bool {
-        wrapped.provider == PROVIDER && parse_name(&wrapped.info).is_some()
+        match wrapped.provider.as_str() {
+            KMS_PROVIDER => parse_arn(&wrapped.info).is_some(),
+            PROVIDER => parse_name(&wrapped.info).is_some(),
+            _ => false,
+        }
     }
 
     fn unwrap(&self, wrapped: &EncryptedDataKey, context: &Context) -> Result<DataKey, Error> {
         let name = wrapped.key_name();
+        if wrapped.provider == KMS_PROVIDER {
+            let id = parse_arn(&wrapped.info).ok_or_else(|| self.unknown(&name))?;
+            let opened = self.open_blob(&wrapped.ciphertext, context)?;
+            // A blob moved under another key's name: the header is not what was written.
+            let right = opened.id == id;
+            let bytes = <[u8; 32]>::try_from(&opened.plain[..]).ok().filter(|_| right);
+            return bytes.map(DataKey::from_bytes).ok_or(Error::Refused { key: name });
+        }
         let (id, version) = parse_name(&wrapped.info).ok_or_else(|| self.unknown(&name))?;
         let file = self.load(id, &name)?;
         usable(id, &file)?;
-        let raw = raw(id, &file, version).ok_or_else(|| self.unknown(&name))?;
+        let material = self.material(id, &file, version)?.ok_or_else(|| self.unknown(&name))?;
+        let name = format!("{}/{version}", arn(id));
+        let raw = RawKey::new(PROVIDER, name, *material)
+            .expect("the name is short and the namespace ours");
         raw.unwrap(wrapped, context)
     }
 
     fn describe(&self, key: &str) -> Result<KeyDescription, Error> {
         let id = self.resolve(key)?;
-        self.describe_id(id, &self.load(id, key)?)
+        self.describe_id(id, &*self.load(id, key)?)
     }
+}
+
+/// The version of a local key that wrapped a data key, as anybody can read it.
+pub(super) fn version_of(wrapped: &EncryptedDataKey) -> Option<u32> {
+    parse_arn(&wrapped.info)?;
+    blob::Parts::of(&wrapped.ciphertext).map(|parts| parts.version)
+}
+
+/// The one spelling of a local key's ARN.
+fn parse_arn(info: &[u8]) -> Option<Uuid> {
+    let text = std::str::from_utf8(info).ok()?;
+    let id = Uuid::try_parse(text.strip_prefix(ARN_HEAD)?).ok()?;
+    (arn(id) == text).then_some(id)
 }
 
 fn arn(id: Uuid) -> String {
@@ -219,14 +301,12 @@ fn usable(id: Uuid, file: &KeyFile) -> Result<(), Error> {
     match file.state {
         KeyState::Enabled => Ok(()),
         KeyState::Disabled => Err(Error::Disabled { key: arn(id), state: "disabled".into() }),
+        KeyState::PendingDeletion => Err(pending(id)),
     }
 }
 
-/// Version `version` of a key as a raw key, where there is one.
-fn raw(id: Uuid, file: &KeyFile, version: u32) -> Option<RawKey> {
-    let material = file.material(version)?;
-    let name = format!("{}/{version}", arn(id));
-    Some(RawKey::new(PROVIDER, name, *material).expect("the name is short and the namespace ours"))
+fn pending(id: Uuid) -> Error {
+    Error::State { key: arn(id), state: "pending deletion".into() }
 }
 
 /// Key and version in the info of a wrapped data key. Only the one spelling that we write.

@@ -4,101 +4,68 @@
 //! A change is made under a lock (advisory, released by the system when its holder dies), into a
 //! new file that is flushed to the disk and then renamed. Readers take no lock: they see the file
 //! before or after. A file that others may read is refused: the keys in it may be known.
+//!
+//! What was read is kept for as long as the file is the same one (its inode, size and time of
+//! change): a rename always makes another, so no change of another process is missed.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::record::KeyFile;
+use super::root::{RootFile, RootKey, Unlock};
 use crate::seal::error::Error;
-use crate::seal::secret::fill_random;
-use crate::seal::service::KeyState;
 use crate::spec::limit::KEY_FILE_BYTES_MAX;
 
-/// Version of the file format.
+/// Version of the alias file's format.
 const FORMAT: u32 = 1;
 
-/// One key as its file holds it.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct KeyFile {
-    smrt_key: u32,
-    pub(super) state: KeyState,
-    /// Version n is at n - 1. Only ever appended to.
-    versions: Vec<Version>,
-}
-
-#[derive(Serialize, Deserialize, zeroize::ZeroizeOnDrop)]
-#[serde(deny_unknown_fields)]
-struct Version {
-    /// Seconds since 1970.
-    created_s: u64,
-    /// Base64 of 32 bytes.
-    material: String,
-}
-
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Clone, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct AliasFile {
     smrt_aliases: u32,
     /// Alias to key id.
     aliases: BTreeMap<String, String>,
-}
-
-impl KeyFile {
-    /// A new key with one version.
-    pub(super) fn generate() -> Result<KeyFile, Error> {
-        let mut file = KeyFile { smrt_key: FORMAT, state: KeyState::Enabled, versions: Vec::new() };
-        file.add_version()?;
-        Ok(file)
-    }
-
-    /// Appends a fresh backing key.
-    pub(super) fn add_version(&mut self) -> Result<(), Error> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        fill_random(&mut bytes[..])?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let material = STANDARD.encode(&bytes[..]);
-        self.versions.push(Version { created_s: now.as_secs(), material });
-        Ok(())
-    }
-
-    /// How many versions there are; the last is the latest.
-    pub(super) fn versions(&self) -> u32 {
-        u32::try_from(self.versions.len()).expect("a key file is at most 1 MiB")
-    }
-
-    /// The backing key of a version, from 1.
-    pub(super) fn material(&self, version: u32) -> Option<Zeroizing<[u8; 32]>> {
-        let version = self.versions.get((version as usize).checked_sub(1)?)?;
-        let mut bytes = Zeroizing::new([0; 32]);
-        let length = STANDARD.decode_slice(version.material.as_bytes(), &mut bytes[..]).ok()?;
-        (length == bytes.len()).then_some(bytes)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        if self.smrt_key != FORMAT {
-            return Err(format!("format {}, this smrt reads format {FORMAT}", self.smrt_key));
-        }
-        let whole = (1..=self.versions()).all(|version| self.material(version).is_some());
-        match whole && !self.versions.is_empty() {
-            true => Ok(()),
-            false => Err("a version is not 32 bytes in base64, or there is none".into()),
-        }
-    }
+    /// As a key file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
 }
 
 /// The folder.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Store {
     folder: PathBuf,
+    unlock: Option<Unlock>,
+    kept: Arc<Kept>,
+}
+
+/// What was read already.
+#[derive(Default)]
+struct Kept {
+    root: Mutex<Option<(Stamp, Arc<Root>)>>,
+    keys: Mutex<HashMap<Uuid, (Stamp, Arc<KeyFile>)>>,
+    aliases: Mutex<Option<(Stamp, Arc<BTreeMap<String, Uuid>>)>>,
+}
+
+/// The root key in use.
+pub(super) struct Root {
+    pub(super) key: RootKey,
+    file: RootFile,
+}
+
+/// Which file was read, as against another of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    changed: Option<SystemTime>,
 }
 
 /// The right to change the folder, until dropped.
@@ -108,8 +75,8 @@ pub(super) struct Changing<'a> {
 }
 
 impl Store {
-    pub(super) fn new(folder: PathBuf) -> Store {
-        Store { folder }
+    pub(super) fn new(folder: PathBuf, unlock: Option<Unlock>) -> Store {
+        Store { folder, unlock, kept: Arc::default() }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -124,29 +91,82 @@ impl Store {
         self.folder.join("aliases.json")
     }
 
+    fn root_path(&self) -> PathBuf {
+        self.folder.join("root.json")
+    }
+
+    /// The root key, where the store has one.
+    pub(super) fn root(&self) -> Result<Option<Arc<Root>>, Error> {
+        let path = self.root_path();
+        let Some(stamp) = self.stamp(&path)? else { return Ok(None) };
+        let mut kept = held(&self.kept.root);
+        if let Some((of, root)) = kept.as_ref().filter(|(of, _)| *of == stamp) {
+            debug_assert_eq!(*of, stamp);
+            return Ok(Some(Arc::clone(root)));
+        }
+        let Some((stamp, text)) = self.read(&path)? else { return Ok(None) };
+        let file: RootFile = parse(&path, &text)?;
+        let unlock = self.unlock.as_ref().ok_or_else(|| Error::Locked {
+            what: format!("{} asks for {}", path.display(), file.needs()),
+        })?;
+        let root = Arc::new(Root { key: file.unlock(unlock)?, file });
+        *kept = Some((stamp, Arc::clone(&root)));
+        Ok(Some(root))
+    }
+
     /// The key's file, or nothing when there is none.
-    pub(super) fn read_key(&self, id: Uuid) -> Result<Option<KeyFile>, Error> {
+    pub(super) fn read_key(&self, id: Uuid) -> Result<Option<Arc<KeyFile>>, Error> {
         let path = self.key_path(id);
-        let Some(text) = self.read(&path)? else { return Ok(None) };
+        let Some(stamp) = self.stamp(&path)? else { return Ok(None) };
+        if let Some((of, file)) = held(&self.kept.keys).get(&id) {
+            if *of == stamp {
+                return Ok(Some(Arc::clone(file)));
+            }
+        }
+        let Some((stamp, text)) = self.read(&path)? else { return Ok(None) };
         let file: KeyFile = parse(&path, &text)?;
-        file.check().map_err(|what| damaged(&path, what))?;
+        let root = self.root()?;
+        let moving = root.as_ref().is_some_and(|root| root.file.moving);
+        file.check(id, root.as_ref().map(|root| &root.key), moving)
+            .map_err(|what| damaged(&path, what))?;
+        let file = Arc::new(file);
+        held(&self.kept.keys).insert(id, (stamp, Arc::clone(&file)));
         Ok(Some(file))
     }
 
     /// All aliases; none when nothing was ever made.
-    pub(super) fn aliases(&self) -> Result<BTreeMap<String, Uuid>, Error> {
+    pub(super) fn aliases(&self) -> Result<Arc<BTreeMap<String, Uuid>>, Error> {
         let path = self.alias_path();
-        let Some(text) = self.read(&path)? else { return Ok(BTreeMap::new()) };
+        let Some(stamp) = self.stamp(&path)? else { return Ok(Arc::default()) };
+        if let Some((_, aliases)) = held(&self.kept.aliases).as_ref().filter(|(of, _)| *of == stamp)
+        {
+            return Ok(Arc::clone(aliases));
+        }
+        let Some((stamp, text)) = self.read(&path)? else { return Ok(Arc::default()) };
         let file: AliasFile = parse(&path, &text)?;
         if file.smrt_aliases != FORMAT {
             let what = format!("format {}, this smrt reads {FORMAT}", file.smrt_aliases);
             return Err(damaged(&path, what));
         }
+        self.prove(&file).map_err(|what| damaged(&path, what.into()))?;
         let ids = file.aliases.into_iter().map(|(alias, id)| match Uuid::try_parse(&id) {
             Ok(id) => Ok((alias, id)),
             Err(_) => Err(damaged(&path, format!("{id:?} is not a key's id"))),
         });
-        ids.collect()
+        let aliases: Arc<BTreeMap<String, Uuid>> = Arc::new(ids.collect::<Result<_, _>>()?);
+        *held(&self.kept.aliases) = Some((stamp, Arc::clone(&aliases)));
+        Ok(aliases)
+    }
+
+    /// Whether the aliases are what smrt wrote; [`Store::root`] fails on its own.
+    fn prove(&self, file: &AliasFile) -> Result<(), &'static str> {
+        let root = self.root().map_err(|_| "its root key cannot be used")?;
+        match (root, &file.mac) {
+            (None, None) => Ok(()),
+            (Some(root), None) if root.file.moving => Ok(()),
+            (Some(root), Some(mac)) if root.key.proves(&file.covered(), mac) => Ok(()),
+            _ => Err("it was changed by somebody without the store's root key"),
+        }
     }
 
     /// The ids of all keys, sorted.
@@ -187,7 +207,25 @@ impl Store {
         }
     }
 
-    fn read(&self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    /// Which file stands at `path` now, or nothing; refused when others may read it.
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>, Error> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(path.display().to_string(), error)),
+            Ok(meta) => {
+                self.check(path, &meta)?;
+                Ok(Some(Stamp::of(&meta)))
+            }
+        }
+    }
+
+    fn check(&self, path: &Path, meta: &Metadata) -> Result<(), Error> {
+        let wrong = |error: io::Error| Error::io(path.display().to_string(), error);
+        check_private(path, meta)?;
+        check_private(&self.folder, &fs::metadata(&self.folder).map_err(wrong)?)
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<(Stamp, Zeroizing<Vec<u8>>)>, Error> {
         let wrong = |error: io::Error| Error::io(path.display().to_string(), error);
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -195,32 +233,132 @@ impl Store {
         };
         // Asked of the open file, so that it cannot be exchanged in between.
         let meta = file.metadata().map_err(wrong)?;
-        check_private(path, &meta)?;
-        check_private(&self.folder, &fs::metadata(&self.folder).map_err(wrong)?)?;
+        self.check(path, &meta)?;
         if meta.len() > KEY_FILE_BYTES_MAX {
             return Err(damaged(path, format!("larger than {KEY_FILE_BYTES_MAX} bytes")));
         }
         // Room for all of it at once: growing would leave copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(meta.len() as usize + 1));
         file.take(KEY_FILE_BYTES_MAX).read_to_end(&mut text).map_err(wrong)?;
-        Ok(Some(text))
+        Ok(Some((Stamp::of(&meta), text)))
     }
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Stamp {
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(meta);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Stamp { inode, bytes: meta.len(), changed: meta.modified().ok() }
+    }
+}
+
+impl AliasFile {
+    fn covered(&self) -> Vec<u8> {
+        let bare = AliasFile { mac: None, ..self.clone() };
+        let mut bytes = b"smrt-aliases".to_vec();
+        serde_json::to_writer(&mut bytes, &bare).expect("names have JSON");
+        bytes
+    }
+}
+
+/// What a lock guards; a thread that panicked has left it whole, since values are put in at once.
+fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Changing<'_> {
     /// As [`Store::aliases`], now that nobody else changes them.
     pub(super) fn aliases(&self) -> Result<BTreeMap<String, Uuid>, Error> {
-        self.store.aliases()
+        self.store.aliases().map(|aliases| (*aliases).clone())
     }
 
     pub(super) fn write_key(&self, id: Uuid, file: &KeyFile) -> Result<(), Error> {
-        self.write(&self.store.key_path(id), file)
+        let root = self.store.root()?;
+        self.write_key_under(id, file.clone(), root.as_ref().map(|root| &root.key))
+    }
+
+    fn write_key_under(
+        &self,
+        id: Uuid,
+        mut file: KeyFile,
+        root: Option<&RootKey>,
+    ) -> Result<(), Error> {
+        file.authenticate(id, root);
+        self.write(&self.store.key_path(id), &file)
     }
 
     pub(super) fn write_aliases(&self, aliases: &BTreeMap<String, Uuid>) -> Result<(), Error> {
+        let root = self.store.root()?;
+        self.write_aliases_under(aliases, root.as_ref().map(|root| &root.key))
+    }
+
+    fn write_aliases_under(
+        &self,
+        aliases: &BTreeMap<String, Uuid>,
+        root: Option<&RootKey>,
+    ) -> Result<(), Error> {
         let ids = aliases.iter().map(|(alias, id)| (alias.clone(), id.to_string()));
-        let file = AliasFile { smrt_aliases: FORMAT, aliases: ids.collect() };
+        let mut file = AliasFile { smrt_aliases: FORMAT, aliases: ids.collect(), mac: None };
+        file.mac = root.map(|root| root.mac(&file.covered()));
         self.write(&self.store.alias_path(), &file)
+    }
+
+    /// Removes a key for ever: its bytes are overwritten first, for disks that write in place.
+    pub(super) fn shred(&self, id: Uuid) -> Result<(), Error> {
+        let path = self.store.key_path(id);
+        let wrong = |error: io::Error| Error::io(path.display().to_string(), error);
+        let length = fs::metadata(&path).map_err(wrong)?.len();
+        let mut file = OpenOptions::new().write(true).open(&path).map_err(wrong)?;
+        file.write_all(&vec![b' '; length as usize]).map_err(wrong)?;
+        file.sync_all().map_err(wrong)?;
+        fs::remove_file(&path).map_err(wrong)?;
+        held(&self.store.kept.keys).remove(&id);
+        sync_folder(&self.store.folder).map_err(wrong)
+    }
+
+    /// Puts the whole store under a root key that `to` locks, or under none. A store that has one
+    /// keeps it, and only its lock changes. What must read it from then on is answered.
+    pub(super) fn protect(&self, to: Option<&Unlock>) -> Result<Store, Error> {
+        let (store, path) = (self.store, self.store.root_path());
+        let after = Store::new(store.folder.clone(), to.cloned());
+        let before = store.root()?;
+        let mut file = match (&before, to) {
+            (None, None) => return Ok(after),
+            (None, Some(to)) => RootFile::generate(to)?,
+            (Some(root), Some(to)) => {
+                let from = store.unlock.as_ref().expect("the root key was unlocked with it");
+                root.file.relocked(from, to)?
+            }
+            (Some(root), None) => root.file.clone(),
+        };
+        if before.as_ref().is_some_and(|root| !root.file.moving) && to.is_some() {
+            self.write(&path, &file)?;
+            return Ok(after);
+        }
+        // First both kinds of file are read, then each is moved, then one kind only: whatever
+        // moment the process dies at, every file can be read and the move can be done again.
+        file.moving = true;
+        self.write(&path, &file)?;
+        let reading = if to.is_some() { &after } else { store };
+        let root = reading.root()?.expect("it was written above");
+        let under = to.map(|_| &root.key);
+        for id in reading.ids()? {
+            let Some(held) = reading.read_key(id)? else { continue };
+            self.write_key_under(id, held.moved(id, &root.key, under)?, under)?;
+        }
+        let aliases = reading.aliases()?;
+        self.write_aliases_under(&aliases, under)?;
+        if to.is_some() {
+            file.moving = false;
+            self.write(&path, &file)?;
+        } else {
+            let wrong = |error: io::Error| Error::io(path.display().to_string(), error);
+            fs::remove_file(&path).map_err(wrong)?;
+            sync_folder(&store.folder).map_err(wrong)?;
+        }
+        Ok(after)
     }
 
     /// Writes beside, flushes to the disk, renames, and flushes the folder.

@@ -2,8 +2,9 @@
 //! somebody asks for it.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::read::{bytes, quoted};
+use super::read::{bytes, quoted, seconds};
 use crate::spec::cursor::Cursor;
 use crate::spec::limit;
 use crate::spec::uri::Uri;
@@ -19,6 +20,8 @@ pub struct Models {
     pub hot_max: usize,
     /// Names that are loaded at the start and never unloaded.
     pub pinned: Vec<String>,
+    /// How often loaded models are looked at for newer ones; `None` is never.
+    pub watch: Option<Duration>,
 }
 
 pub(super) fn read_models(table: &mut Cursor<'_>, base: &Path) -> Option<Models> {
@@ -47,5 +50,7 @@ pub(super) fn read_models(table: &mut Cursor<'_>, base: &Path) -> Option<Models>
         Some(found) => found.value,
         None => Vec::new(),
     };
-    Some(Models { uri: uri?, memory_bytes_max, hot_max, pinned })
+    let watch = seconds(table, "watch_s", 0..=86_400, 0);
+    let watch = (!watch.is_zero()).then_some(watch);
+    Some(Models { uri: uri?, memory_bytes_max, hot_max, pinned, watch })
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::access::{read_auth, read_tls};
 use super::listener::read_listener;
 use super::models::read_models;
 use super::rollout::read_rollout;
@@ -64,6 +65,8 @@ impl EndpointFile {
     }
 }
 
+const TLS: &str = "[tls] with certificate and key below it";
+
 fn read_tables(
     root: document::Table,
     torn: bool,
@@ -73,6 +76,14 @@ fn read_tables(
     let mut top = Cursor::new(root, torn, place_of, problems);
     let general = top.table("endpoint", "[endpoint] with name = \"fraud\" below it", read_general);
     let listener = top.table("listener", "[listener] with keys below it", read_listener);
+    // Without a mistake in it, its absence is a choice.
+    let tls = match top.has("tls") {
+        true => top.table("tls", TLS, |table| Some(read_tls(table, base))),
+        false => Some(None),
+    };
+    let auth = top.table("auth", "[auth] with tokens = \"tokens.txt\" below it", |table| {
+        read_auth(table, base)
+    });
     let serves = read_serves(&mut top, base);
     let admin = top.table("admin", "[admin] with models = \"s3://…\" below it", |table| Admin {
         models: table.parsed("models", |text| Uri::parse(text, base)),
@@ -80,7 +91,15 @@ fn read_tables(
     let storage =
         top.table("storage", "[storage.s3] with keys below it", |table| read_storage(table, base));
     top.finish();
-    Some(EndpointFile { general: general?, listener: listener?, serves: serves?, admin, storage })
+    Some(EndpointFile {
+        general: general?,
+        listener: listener?,
+        tls: tls?,
+        auth,
+        serves: serves?,
+        admin,
+        storage,
+    })
 }
 
 fn read_general(table: &mut Cursor<'_>) -> Option<General> {
@@ -121,9 +140,10 @@ fn read_serves(top: &mut Cursor<'_>, base: &Path) -> Option<Serves> {
         return models.map(Serves::Models);
     }
     top.needs("variants", of_variants, "[variants.blue] with model = \"…\" below it, or [models]");
-    let variants = top.table("variants", "[variants.blue] with model = \"…\" below it", |table| {
-        read_variants(table, base)
-    });
+    let (variants, names) =
+        top.table("variants", "[variants.blue] with model = \"…\" below it", |table| {
+            read_variants(table, base)
+        });
     let shadow = top.table("shadow", "[shadow.next] with model = \"…\" below it", |table| {
         read_shadow(table, base)
     });
@@ -136,7 +156,7 @@ fn read_serves(top: &mut Cursor<'_>, base: &Path) -> Option<Serves> {
     }
     let rollout = match top.has("rollout") {
         true => top.table("rollout", "[rollout] with to = \"…\" below it", |table| {
-            read_rollout(table, variants.as_deref())
+            read_rollout(table, &names)
         }),
         false => {
             top.take("rollout");
@@ -157,6 +177,12 @@ fn place_of(key: &str) -> Option<&'static str> {
         "drain_timeout_s" => "endpoint.drain_timeout_s",
         "access_log" => "endpoint.access_log",
         "address" | "listen" => "listener.address",
+        "certificate" | "cert" => "tls.certificate",
+        "key" => "tls.key",
+        "client_ca" => "tls.client_ca",
+        "tokens" => "auth.tokens",
+        "iam" | "state" => "auth.iam",
+        "iam_region" => "auth.iam_region",
         "model" => "variants.blue.model",
         "weight" => "variants.blue.weight",
         "uri" => "models.uri",

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use super::read::{name, number, quoted, seconds};
-use super::variant::Variant;
 use crate::spec::cursor::Cursor;
 use crate::spec::name::JobName;
 
@@ -46,18 +45,15 @@ pub struct Rollback {
     pub invocations_min: u64,
 }
 
-pub(super) fn read_rollout(
-    table: &mut Cursor<'_>,
-    variants: Option<&[Variant]>,
-) -> Option<Rollout> {
+pub(super) fn read_rollout(table: &mut Cursor<'_>, variants: &[String]) -> Option<Rollout> {
     let mut end = |key: &'static str, example: &str| {
         let there = table.has(key);
         let found = table.parsed(key, |text| {
             let name = name(text, "a variant's name")?;
-            let known = variants.is_none_or(|list| list.iter().any(|one| one.name == name));
+            // Where there are none at all, that was said already.
+            let known = variants.is_empty() || variants.iter().any(|one| *one == name.as_str());
             known.then_some(name).ok_or_else(|| {
-                let names = variants.unwrap_or_default().iter().map(|one| one.name.as_str());
-                let help = format!("known: {}", names.collect::<Vec<_>>().join(", "));
+                let help = format!("known: {}", variants.join(", "));
                 (format!("there is no variant {}", quoted(text)), Some(help))
             })
         });

@@ -140,3 +140,24 @@ fn an_endpoint_file_is_told_from_a_job_file() {
     assert!(!EndpointFile::is_meant(b"[job]\nname = \"a\"\n[channels.train]\nuri = \"x\"\n"));
     assert!(!EndpointFile::is_meant(b""));
 }
+
+#[test]
+fn tls_and_tokens_are_files_beside_it_and_half_a_pair_is_none() {
+    let more = |text: &str| format!("{VARIANTS}\n{text}");
+    let file = read(VARIANTS).unwrap();
+    assert_eq!((file.tls, file.auth), (None, Auth::default()));
+    let text = "[tls]\ncertificate = \"cert.pem\"\nkey = \"/etc/key.pem\"\n[auth]\ntokens = \"tokens\"\niam = \"people\"\niam_region = \"eu-west-1\"\n";
+    let file = read(&more(text)).unwrap();
+    let (certificate, key) = ("/base/cert.pem".into(), "/etc/key.pem".into());
+    assert_eq!(file.tls, Some(Tls { certificate, key, client_ca: None }));
+    assert_eq!(file.auth.tokens, Some("/base/tokens".into()));
+    assert_eq!(file.auth.iam, Some("/base/people".into()));
+    assert_eq!(file.auth.iam_region.as_deref(), Some("eu-west-1"));
+    let told = mistakes(&more("[auth]\niam_region = \"EU\"\n"));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(mistakes(&more("[auth]\niam_region = \"eu-west-1\"\n")).len(), 1);
+    let told = mistakes(&more("[tls]\nkey = \"\"\nca = \"a\"\n[auth]\ntoken = \"a\"\n"));
+    assert_eq!(told.len(), 4, "{told:#?}");
+    let unix = VARIANTS.replace("0.0.0.0:9000", "unix:/run/smrt.sock");
+    assert_eq!(read(&unix).unwrap().listener.address, "unix:/run/smrt.sock");
+}

@@ -35,22 +35,26 @@ pub struct Shadow {
     pub tolerance: f64,
 }
 
-pub(super) fn read_variants(table: &mut Cursor<'_>, base: &Path) -> Option<Vec<Variant>> {
+/// The variants, and the names of all that stand there, readable or not.
+pub(super) fn read_variants(
+    table: &mut Cursor<'_>,
+    base: &Path,
+) -> (Option<Vec<Variant>>, Vec<String>) {
     let mut variants = Vec::new();
-    let mut seen = 0;
+    let mut names = Vec::new();
     table.each_table("[variants.blue] with model = \"…\" below it", |key, table| {
-        seen += 1;
+        names.push(key.to_owned());
         variants.extend(read_variant(key, table, base, true));
     });
-    if seen > limit::VARIANTS_MAX {
+    if names.len() > limit::VARIANTS_MAX {
         let help = format!("at most {}", limit::VARIANTS_MAX);
-        table.itself_is_wrong(format!("{seen} variants are too many"), Some(help));
+        table.itself_is_wrong(format!("{} variants are too many", names.len()), Some(help));
     }
     if !variants.is_empty() && variants.iter().all(|variant| variant.weight == 0.0) {
         let help = "give one of them a weight above 0, e.g. weight = 1";
         table.itself_is_wrong("no variant has a weight".into(), Some(help.into()));
     }
-    (!variants.is_empty()).then_some(variants)
+    ((!variants.is_empty()).then_some(variants), names)
 }
 
 pub(super) fn read_shadow(table: &mut Cursor<'_>, base: &Path) -> Option<Shadow> {

@@ -4,11 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use base64::Engine;
 use serde_json::{Value, json};
-use smrt::seal::{
-    Context, DEFAULT_ALIAS, KeyService, LocalKeys, RawKey, Settings, open_file, seal_file,
-};
+use smrt::seal::{Context, RawKey, Settings, open_file, seal_file};
 
 use super::{KEY, content, key, open_under};
 
@@ -70,34 +67,6 @@ fn python_opens_what_smrt_sealed() {
                     .unwrap();
             }
         }
-    }
-    run(&python, "open", folder.path(), &cases);
-}
-
-#[test]
-fn python_opens_what_the_local_keys_sealed() {
-    let Some(python) = python() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let keys = LocalKeys::new(folder.path());
-    let mut cases = Vec::new();
-    for version in 1..=3 {
-        let name = format!("version-{version}");
-        let mut case = case(&name, "0478", 4096, &[("a", "1")], folder.path(), 5000);
-        let [plain, sealed] =
-            ["plain", "sealed"].map(|ending| folder.path().join(format!("{name}.{ending}")));
-        let context = Context::from_pairs([("a", "1")]).unwrap();
-        seal_file(&plain, &sealed, &keys, DEFAULT_ALIAS, &context, &Settings::default()).unwrap();
-        // What an operator would copy out of the key file.
-        let arn = keys.describe(DEFAULT_ALIAS).unwrap().arn;
-        let file = format!("keys/{}.json", arn.rsplit('/').next().unwrap());
-        let text = std::fs::read(folder.path().join(file)).unwrap();
-        let parsed: Value = serde_json::from_slice(&text).unwrap();
-        let material = parsed["versions"][version - 1]["material"].as_str().unwrap();
-        let bytes = base64::engine::general_purpose::STANDARD.decode(material).unwrap();
-        case["key_hex"] = hex::encode(bytes).into();
-        case["key_name"] = format!("{arn}/{version}").into();
-        cases.push(case);
-        keys.rotate(DEFAULT_ALIAS).unwrap();
     }
     run(&python, "open", folder.path(), &cases);
 }

@@ -41,7 +41,8 @@ fn the_default_key_is_made_at_first_use() {
     let about = keys.describe(DEFAULT_ALIAS).unwrap();
     assert_eq!((about.versions, &about.aliases[..]), (1, &[DEFAULT_ALIAS.to_owned()][..]));
     let info = inspect(&mut &sealed[..]).unwrap();
-    assert_eq!(info.keys[0].key_name(), format!("{}/1", about.arn));
+    assert_eq!((&*info.keys[0].provider, info.keys[0].key_name()), ("aws-kms", about.arn.clone()));
+    assert!(info.holders()[0].ends_with(&format!("{} (version 1)", about.arn)));
     // Another process with the same folder.
     assert_eq!(opens(&LocalKeys::new(&folder), &sealed).unwrap(), b"weights");
     assert_eq!(opens(&keys, &sealed_under(&keys, &about.arn)).unwrap(), b"weights");
@@ -87,13 +88,13 @@ fn threat_11_what_was_sealed_opens_after_every_rotation() {
     let keys = LocalKeys::new(home.path());
     let mut sealed = vec![sealed_under(&keys, DEFAULT_ALIAS)];
     for version in 2..=100 {
-        assert_eq!(keys.rotate(DEFAULT_ALIAS).unwrap().versions, version);
+        assert_eq!(keys.rotate(DEFAULT_ALIAS).unwrap().versions.len(), version);
         sealed.push(sealed_under(&keys, DEFAULT_ALIAS));
     }
     for (at, sealed) in sealed.iter().enumerate() {
         assert_eq!(opens(&keys, sealed).unwrap(), b"weights");
-        let name = inspect(&mut &sealed[..]).unwrap().keys[0].key_name();
-        assert!(name.ends_with(&format!("/{}", at + 1)), "{name}");
+        let holder = inspect(&mut &sealed[..]).unwrap().holders().remove(0);
+        assert!(holder.ends_with(&format!("(version {})", at + 1)), "{holder}");
     }
 }
 
@@ -141,7 +142,7 @@ fn a_damaged_key_file_is_refused_without_showing_it() {
         String::new(),
         whole[..whole.len() / 2].to_owned(),
         whole.replace(material, &material[..40]),
-        whole.replace("\"smrt_key\": 1", "\"smrt_key\": 2"),
+        whole.replace("\"smrt_key\": 2", "\"smrt_key\": 3"),
         whole.replace("\"state\"", "\"stat\""),
         whole.replace(material, &format!("{material}\", \"extra\": \"")),
         "{\"smrt_key\": 1, \"state\": \"enabled\", \"versions\": []}".into(),

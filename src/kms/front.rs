@@ -1,0 +1,125 @@
+//! The frame around every operation: its name, the caller's signature, and how a refusal is told.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::callers::Callers;
+use super::error::Refused;
+use super::operation;
+use super::wire::Answer;
+use crate::http::{Call, Coding, Denied, Handler, Reply, Stage, reply};
+use crate::iam::sigv4::{self, PathRule, Request, Rules, sha256};
+use crate::seal::LocalKeys;
+use crate::telemetry::log::ACCESS;
+
+/// Every operation's name begins so.
+const TARGET: &str = "TrentService.";
+const JSON: &str = "application/x-amz-json-1.1";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// What a caller must sign where it sends it: the operation, above all.
+const MUST_SIGN: &[&str] = &["x-amz-"];
+
+/// The key service on one thread.
+pub(super) struct Front {
+    pub(super) keys: LocalKeys,
+    pub(super) callers: Arc<Callers>,
+}
+
+impl Handler for Front {
+    async fn handle(&self, call: Call) -> Reply {
+        let id = Uuid::new_v4().to_string();
+        let (mut who, mut what) = (String::new(), String::new());
+        let head = call.head;
+        let mut reply = match (&head.method, head.uri.path()) {
+            (&Method::GET, "/ping") if call.stage == Stage::Open => reply::empty(StatusCode::OK),
+            (&Method::POST, "/") => match call.body.read(Coding::Identity).await {
+                Ok(body) => told(self.answer(&head, &body.bytes, &mut who, &mut what)),
+                Err(why) => told(Err(Refused::new("SerializationException", why.to_string()))),
+            },
+            _ => told(Err(Refused::new("UnknownOperationException", "POST / with X-Amz-Target"))),
+        };
+        let value = HeaderValue::from_str(&id).expect("a uuid is a header's value");
+        reply.headers_mut().insert(REQUEST_ID, value);
+        let status = reply.status().as_u16();
+        tracing::info!(
+            target: ACCESS, operation = what, access_key = who, remote = %call.caller.remote, status,
+            request_id = id, "request completed"
+        );
+        reply
+    }
+
+    // Callers sign; nobody is asked for a token.
+    fn denied(&self, _: &Parts, why: Denied) -> Reply {
+        told(Err(Refused::new("AccessDeniedException", why.message())))
+    }
+}
+
+impl Front {
+    fn answer(&self, head: &Parts, body: &[u8], who: &mut String, what: &mut String) -> Answer {
+        *who = self.caller(head, body)?;
+        let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
+        let name = target.and_then(|target| target.strip_prefix(TARGET)).ok_or_else(|| {
+            Refused::new("UnknownOperationException", "X-Amz-Target: TrentService.<operation>")
+        })?;
+        // Bounded: it goes into the log.
+        *what = name.chars().take(64).collect();
+        operation::run(&self.keys, name, body)
+    }
+
+    /// The access key that signed the request.
+    fn caller(&self, head: &Parts, body: &[u8]) -> Result<String, Refused> {
+        let headers: Vec<(&str, &[u8])> =
+            head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let request = Request {
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            query: head.uri.query().unwrap_or_default(),
+            headers: &headers,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let rules = Rules {
+            service: "kms",
+            // There is one region, under whatever name the client's settings give it.
+            region: region(head).unwrap_or("local"),
+            now_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            path: PathRule::Normalised,
+            private: false,
+            must_sign: MUST_SIGN,
+            token_unsigned: false,
+        };
+        let proof = sigv4::verify(&request, &rules, &sha256(body), |key| self.callers.secret(key));
+        proof.map(|proof| proof.access_key().to_owned()).map_err(|why| Refused {
+            code: why.code(),
+            message: why.to_string(),
+            status: why.status(),
+        })
+    }
+}
+
+/// The region in the credential's scope: `Credential=KEY/DAY/REGION/SERVICE/…`.
+fn region(head: &Parts) -> Option<&str> {
+    let text = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    text.split_once("Credential=")?.1.split('/').nth(2)
+}
+
+fn told(answer: Answer) -> Reply {
+    match answer {
+        Ok(body) => reply::full(StatusCode::OK, JSON, body.to_string().into()),
+        Err(Refused { code, message, status }) => {
+            let body = json!({ "__type": code, "message": message }).to_string();
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            let reply = reply::full(status, JSON, body.into());
+            reply::with(
+                reply,
+                HeaderName::from_static("x-amzn-errortype"),
+                HeaderValue::from_static(code),
+            )
+        }
+    }
+}

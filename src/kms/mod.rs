@@ -1,0 +1,28 @@
+//! The key service's door: AWS KMS's JSON API over HTTP, in front of [`crate::seal::LocalKeys`].
+//!
+//! ```text
+//! http::gate ─► front: target, SigV4 ─► operation ─► seal::LocalKeys ─► answer
+//! ```
+//! boto3's `kms` client, the AWS CLI and the AWS Encryption SDK's KMS keyrings talk to it with
+//! `endpoint_url` (or `AWS_ENDPOINT_URL_KMS`). Symmetric keys only: signing, HMAC and key-pair
+//! operations are refused by name, as are key stores and multi-region keys.
+//!
+//! Every request is signed ([`crate::iam::sigv4`]); who has no access key is told nothing. A caller
+//! with an access key may do everything: key policies and grants are kept and told, and not yet
+//! judged here.
+//!
+//! Source: AWS KMS API Reference; the protocol is AWS JSON 1.1.
+
+mod callers;
+mod error;
+mod front;
+mod keys;
+mod operation;
+mod policy;
+mod server;
+mod usage;
+mod wire;
+
+pub use callers::Callers;
+pub use error::Error;
+pub use server::{Builder, Running, Server};
