@@ -44,6 +44,8 @@ rooms! {
     Model(crate::model::Error),
     /// A training job did not finish.
     Train(crate::train::Error),
+    /// A batch transform did not finish.
+    Transform(crate::transform::Error),
     /// An endpoint could not be started.
     Serve(crate::serve::Error),
     /// The key service could not be started.

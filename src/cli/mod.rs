@@ -34,6 +34,7 @@ mod serve;
 mod signal;
 mod table;
 mod train;
+mod transform;
 
 pub use error::Error;
 use logging::Logging;
@@ -64,6 +65,7 @@ Examples:
   smrt train job.toml                     train a model and seal it
   smrt serve model.tar.gz                 answer predictions on http://127.0.0.1:8080
   smrt predict model.tar.gz rows.csv      answer predictions here and now
+  smrt transform job.toml                 answer whole objects of a folder or bucket
   smrt data describe train.csv test.csv   look through the data before training
   smrt keys list                          who can open what smrt sealed
 
@@ -81,6 +83,7 @@ enum Command {
     Train(train::Options),
     Serve(serve::Options),
     Predict(predict::Options),
+    Transform(transform::Options),
     Inspect(inspect::Options),
     Keys(keys::Options),
     Reseal(reseal::Options),
@@ -129,6 +132,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Train(options) => train::run(options, logging),
         Command::Serve(options) => serve::run(options, logging),
         Command::Predict(options) => predict::run(options),
+        Command::Transform(options) => transform::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Keys(options) => keys::run(options),
         Command::Reseal(options) => reseal::run(options),

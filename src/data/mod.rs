@@ -12,6 +12,7 @@ pub mod oip;
 pub mod pages;
 pub mod request;
 pub mod schema;
+pub mod split;
 pub mod write;
 
 mod block;
