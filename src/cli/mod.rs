@@ -30,6 +30,7 @@ mod predict;
 mod progress;
 mod report;
 mod reseal;
+mod series;
 mod serve;
 mod signal;
 mod table;

@@ -41,7 +41,7 @@ Examples:
 Environment:
   SMRT_HOME                    where keys are kept (default: $XDG_DATA_HOME/smrt)
   SAGEMAKER_BIND_TO_PORT       listen on this port of every address, where --listen is not given
-  SAGEMAKER_INFERENCE_OUTPUT   fields of each answer of a tree model, e.g. predicted_label,probability")]
+  SAGEMAKER_INFERENCE_OUTPUT   fields of each answer of trees and forests, e.g. predicted_label,probability")]
 pub(super) struct Options {
     /// The model: a path, or s3://bucket/key; a folder, or s3://bucket/prefix/, for many models; an
     /// endpoint.toml for all that the options below cannot say
