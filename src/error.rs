@@ -44,12 +44,16 @@ rooms! {
     Model(crate::model::Error),
     /// A training job did not finish.
     Train(crate::train::Error),
+    /// A batch transform did not finish.
+    Transform(crate::transform::Error),
     /// An endpoint could not be started.
     Serve(crate::serve::Error),
     /// The key service could not be started.
     Kms(crate::kms::Error),
     /// An endpoint could not be measured.
     Load(crate::load::Error),
+    /// The audit log could not be written or does not hold.
+    Audit(crate::telemetry::audit::Error),
     /// The process's log could not be set up.
     Log(crate::telemetry::log::Error),
 }

@@ -50,6 +50,7 @@ pub mod model;
 pub mod load;
 pub mod serve;
 pub mod train;
+pub mod transform;
 
 // The doors.
 pub mod cli;

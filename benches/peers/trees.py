@@ -4,15 +4,18 @@
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install xgboost==3.2.0 lightgbm scikit-learn
     cargo build --release --example boost
     /tmp/peers/bin/python benches/peers/trees.py [gen1000000 gen200000 nsl_kdd mnist] [--rounds 3]
-        [--leaves]
+        [--leaves] [--what fit,predict,shap,memory,threads] [--held 1000000]
 
 For each set the three take turns at fitting (100 rounds; depth 6 and eta 0.3, LightGBM with 31
 leaves; with --leaves all three grow 31 leaves, the one that saves most first), at answering the test rows and at SHAP values, with the same number of threads. The
 ratio of medians is the figure; seconds only hold for this machine at this hour. XGBoost's
 DMatrix and LightGBM's Dataset are made inside the clock, since smrt bins inside it too. On a
-busy machine compare the CPU seconds (`cpu`), which waiting does not touch.
+busy machine compare the CPU seconds (`cpu`), which waiting does not touch. `memory` fits once more,
+each library in a process of its own, and tells the most each held, training matrix included;
+`threads` lets smrt fit with one thread and with two.
 """
 import argparse
+import json
 import os
 import pathlib
 import resource
@@ -35,6 +38,9 @@ LIGHTGBM = {"binary:logistic": "binary", "multi:softprob": "multiclass"}
 def main():
     options = arguments()
     warnings.filterwarnings("ignore")
+    if options.fit_one:
+        fit_one(options.fit_one)
+        return
     with tempfile.TemporaryDirectory(prefix="smrt-trees-") as scratch:
         for name in options.sets:
             compare(options, name, pathlib.Path(scratch))
@@ -49,9 +55,13 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
     parser.add_argument("--trees", type=int, default=100, help="boosting rounds")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--held", type=int, help="generated rows to answer; a fifth of the others")
+    parser.add_argument("--what", default="fit,predict,shap", help="what is measured")
+    parser.add_argument("--fit-one", help=argparse.SUPPRESS)
     parser.add_argument("--leaves", action="store_true", help="31 leaves, grown leaf by leaf")
     options = parser.parse_args()
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    options.what = options.what.split(",")
     options.smrt = options.smrt or target / "release" / "examples" / "boost"
     return options
 
@@ -69,7 +79,7 @@ def generated(rows, columns=28, seed=3):
 def load(options, name):
     if name.startswith("gen"):
         rows = int(name[3:])
-        data = generated(rows + rows // 5)
+        data = generated(rows + (options.held or rows // 5))
         return data[:rows], data[rows:], {"objective": "binary:logistic"}
     folder = pathlib.Path(options.shared) / "data" / name
     train, test = (np.genfromtxt(next(folder.glob(f"{part}.csv*")), delimiter=",", dtype="<f4")
@@ -94,15 +104,16 @@ class Smrt:
         np.ascontiguousarray(test[:, 1:]).tofile(scratch / "test")
         self.columns = train.shape[1]
 
-    def call(self, command, data, columns, *rest):
+    def call(self, command, data, columns, *rest, threads=None):
         line = [self.options.smrt, command, self.scratch / data, str(columns),
-                self.scratch / "model", str(self.options.threads), *rest]
+                self.scratch / "model", str(threads or self.options.threads), *rest]
         out = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
         return out
 
-    def fit(self):
+    def fit(self, threads=None):
         given = [f"{name}={value}" for name, value in self.parameters.items()]
-        out = self.call("fit", "train", self.columns, f"num_round={self.options.trees}", *given)
+        out = self.call("fit", "train", self.columns, f"num_round={self.options.trees}", *given,
+                        threads=threads)
         self.peak_kib = out[2].split("=")[1]
         return float(out[0]), float(out[1].split("=")[1])
 
@@ -115,50 +126,101 @@ class Smrt:
         return float(self.call("shap", "few", self.columns - 1, self.scratch / "out")[0])
 
 
-def compare(options, name, scratch):
-    import lightgbm
-    import xgboost
-
-    train, test, parameters = load(options, name)
-    x, y, held = train[:, 1:].copy(), train[:, 0].copy(), np.ascontiguousarray(test[:, 1:])
+def parameters_of(options, given):
+    """Of smrt, of XGBoost and of LightGBM."""
     shape = {"max_depth": 6}
     if options.leaves:
         shape = {"max_depth": 0, "max_leaves": 31, "grow_policy": "lossguide"}
-    ours = Smrt(options, {**parameters, **shape, "eta": 0.3}, train, test, scratch)
+    theirs = {**given, **shape, "eta": 0.3, "nthread": options.threads, "seed": 7,
+              "tree_method": "hist"}
+    leaf = {"objective": LIGHTGBM[given["objective"]], "num_leaves": 31, "verbose": -1,
+            "num_threads": options.threads, "seed": 7}
+    if "num_class" in given:
+        leaf["num_class"] = given["num_class"]
+    return {**given, **shape, "eta": 0.3}, theirs, leaf
+
+
+def fit_xgboost(options, theirs, x, y):
+    import xgboost
+    return xgboost.train(theirs, xgboost.DMatrix(x, y, nthread=options.threads), options.trees)
+
+
+def fit_lightgbm(options, leaf, x, y):
+    import lightgbm
+    return lightgbm.train(leaf, lightgbm.Dataset(x, y, params={"verbose": -1}), options.trees)
+
+
+def held_by(options, library, given, scratch):
+    """MiB a fresh process holds at most when `library` fits the matrix that lies in `scratch`."""
+    line = [sys.executable, __file__, "--fit-one", json.dumps(
+        [library, given, str(scratch), options.leaves, options.threads, options.trees])]
+    return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+
+
+def fit_one(task):
+    library, given, scratch, leaves, threads, trees = json.loads(task)
+    options = argparse.Namespace(leaves=leaves, threads=threads, trees=trees)
+    _, theirs, leaf = parameters_of(options, given)
+    x, y = np.load(f"{scratch}/x.npy"), np.load(f"{scratch}/y.npy")
+    if library == "xgboost":
+        fit_xgboost(options, theirs, x, y)
+    elif library == "lightgbm":
+        fit_lightgbm(options, leaf, x, y)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+
+
+def compare(options, name, scratch):
+    import xgboost
+
+    train, test, given = load(options, name)
+    x, y, held = train[:, 1:].copy(), train[:, 0].copy(), np.ascontiguousarray(test[:, 1:])
+    own, theirs, leaf = parameters_of(options, given)
+    ours = Smrt(options, own, train, test, scratch)
     few = held[:1000].copy()
     few.tofile(scratch / "few")
-    theirs = {**parameters, **shape, "eta": 0.3, "nthread": options.threads, "seed": 7,
-              "tree_method": "hist"}
-    leaf = {"objective": LIGHTGBM[parameters["objective"]], "num_leaves": 31, "verbose": -1,
-            "num_threads": options.threads, "seed": 7}
-    if "num_class" in parameters:
-        leaf["num_class"] = parameters["num_class"]
-    took = {}
+    took, what = {}, options.what
 
     def note(who, what, wall, cpu=None):
         took.setdefault((who, what), []).append(wall)
         if cpu is not None:
             took.setdefault((who, what + " cpu"), []).append(cpu)
 
-    for _ in range(options.rounds):
-        note("smrt", "fit", *ours.fit())
-        xgb, wall, cpu = timed(lambda: xgboost.train(
-            theirs, xgboost.DMatrix(x, y, nthread=options.threads), options.trees))
-        note("xgboost", "fit", wall, cpu)
-        lgb, wall, cpu = timed(lambda: lightgbm.train(
-            leaf, lightgbm.Dataset(x, y, params={"verbose": -1}), options.trees))
-        note("lightgbm", "fit", wall, cpu)
-        answers = {}
-        answers["smrt"], wall = ours.predict()
-        note("smrt", "predict", wall)
-        answers["xgboost"], wall, _ = timed(lambda: xgb.inplace_predict(held))
-        note("xgboost", "predict", wall)
-        answers["lightgbm"], wall, _ = timed(lambda: lgb.predict(held, num_threads=options.threads))
-        note("lightgbm", "predict", wall)
-        note("smrt", "shap", ours.shap())
-        _, wall, _ = timed(lambda: xgb.predict(xgboost.DMatrix(few), pred_contribs=True))
-        note("xgboost", "shap", wall)
+    xgb = lgb = None
+    answers = {}
+    for turn in range(options.rounds):
+        if "fit" in what or turn == 0:
+            note("smrt", "fit", *ours.fit())
+        if "fit" in what or xgb is None and {"predict", "shap"} & set(what):
+            xgb, wall, cpu = timed(lambda: fit_xgboost(options, theirs, x, y))
+            note("xgboost", "fit", wall, cpu)
+            lgb, wall, cpu = timed(lambda: fit_lightgbm(options, leaf, x, y))
+            note("lightgbm", "fit", wall, cpu)
+        if "predict" in what:
+            answers["smrt"], wall = ours.predict()
+            note("smrt", "predict", wall)
+            answers["xgboost"], wall, _ = timed(lambda: xgb.inplace_predict(held))
+            note("xgboost", "predict", wall)
+            answers["lightgbm"], wall, _ = timed(
+                lambda: lgb.predict(held, num_threads=options.threads))
+            note("lightgbm", "predict", wall)
+        if "shap" in what:
+            note("smrt", "shap", ours.shap())
+            _, wall, _ = timed(lambda: xgb.predict(xgboost.DMatrix(few), pred_contribs=True))
+            note("xgboost", "shap", wall)
+        if "threads" in what:
+            note("smrt", "one thread", ours.fit(threads=1)[0])
+            note("smrt", "two threads", ours.fit(threads=2)[0])
     report(name, took, {who: quality(test[:, 0], out) for who, out in answers.items()}, ours)
+    if "threads" in what:
+        one, two = (statistics.median(took[("smrt", f"{count}")]) for count in
+                    ("one thread", "two threads"))
+        print(f"  one to two threads: {one:.3f} s to {two:.3f} s, {one / two:.2f} times as fast")
+    if "memory" in what:
+        np.save(scratch / "x.npy", x)
+        np.save(scratch / "y.npy", y)
+        told = ", ".join(f"{library} {held_by(options, library, given, scratch)} MiB"
+                         for library in ("xgboost", "lightgbm", "numpy alone"))
+        print(f"  memory: smrt {int(ours.peak_kib) >> 10} MiB, {told}")
 
 
 def quality(y, scores):
@@ -173,11 +235,13 @@ def quality(y, scores):
 def report(name, took, figures, ours):
     middle = {key: statistics.median(values) for key, values in took.items()}
     print(f"{name}: " + ", ".join(f"{who} {figure:.4f}" for who, figure in figures.items())
-          + f"; smrt holds {int(ours.peak_kib) >> 10} MiB, one row {ours.one_us:.1f} us")
+          + (f"; one row {ours.one_us:.1f} us" if figures else ""))
     for what in ("fit", "fit cpu", "predict", "shap"):
-        mine = middle[("smrt", what)]
         peers = {who: middle[(who, what)] for who in ("xgboost", "lightgbm")
                  if (who, what) in middle}
+        if not peers:
+            continue
+        mine = middle[("smrt", what)]
         print(f"  {what}: smrt {mine:.3f} s; " + ", ".join(
             f"{who} takes {seconds / mine:.2f} times as long" for who, seconds in peers.items()))
     sys.stdout.flush()

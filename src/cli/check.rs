@@ -11,6 +11,7 @@ use crate::spec::Mistakes;
 use crate::spec::endpoint::EndpointFile;
 use crate::spec::problem::Problems;
 use crate::spec::train::TrainingJob;
+use crate::spec::transform::TransformJob;
 use crate::spec::uri::Uri;
 use crate::store::Store;
 use crate::train;
@@ -38,6 +39,9 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    if options.job.is_transform() {
+        return run_transform(options);
+    }
     let path = options.job.path();
     if endpoint::bytes_of(path).is_ok_and(|bytes| EndpointFile::is_meant(&bytes)) {
         return endpoint::check(path, options.job.overrides(), options.format);
@@ -51,6 +55,45 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         output::Format::Json => output::write(&output::json(&job.effective())),
         output::Format::Text => output::write(&summary(&options.job.shown(), &job)),
     }
+}
+
+fn run_transform(options: &Options) -> Result<(), Failure> {
+    let job = options.job.read_transform()?;
+    let (store, mut problems) = (Store::new(&job.storage), Problems::default());
+    for (key, uri) in [("model.uri", &job.model), ("input.uri", &job.input.uri)] {
+        if let Uri::File(_) = uri
+            && let Err(error) = store.list(uri)
+        {
+            problems.add(key, None, error.to_string(), error.help());
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Mistakes::new(options.job.shown(), problems).into());
+    }
+    match options.format {
+        output::Format::Json => output::write(&output::json(&job.effective())),
+        output::Format::Text => output::write(&transform_summary(&options.job.shown(), &job)),
+    }
+}
+
+/// What a transform would do.
+fn transform_summary(file: &str, job: &TransformJob) -> String {
+    let mut facts = Table::new(&[]);
+    facts.row(["transform", job.name.as_str()]);
+    facts.row(["model", &job.model.to_string()]);
+    let (input, output) = (&job.input, &job.output);
+    facts.row(["input", &format!("{} ({}, split {})", input.uri, input.media, input.split)]);
+    facts.row(["output", &format!("{} ({})", output.uri, output.accept)]);
+    let processing = &job.processing;
+    if !processing.is_none() {
+        let text = format!(
+            "input {}, join {}, output {}",
+            processing.input_filter, processing.join, processing.output_filter
+        );
+        facts.row(["processing", &text]);
+    }
+    facts.row(["key", &output.key.to_string()]);
+    format!("{file}: no mistakes\n\n{}", facts.text("  "))
 }
 
 /// What this machine lacks for the job, as far as it can be known without asking a server.

@@ -1,4 +1,4 @@
-//! Which job, and what is changed in it: the options that `train` and `check` share.
+//! Which job, and what is changed in it: the options that `train`, `transform` and `check` share.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,10 @@ use clap::Args;
 use super::Failure;
 use super::report::for_shell;
 use crate::algorithm::Table;
+use crate::spec::limit::SPEC_BYTES_MAX;
 use crate::spec::train::TrainingJob;
-use crate::train;
+use crate::spec::transform::{TransformJob, is_meant};
+use crate::{train, transform};
 
 /// Which job, and what is changed in it.
 #[derive(Debug, Args)]
@@ -47,5 +49,17 @@ impl JobOptions {
     /// Reads the job; its own keys, the algorithm's name and every hyperparameter are checked.
     pub(super) fn read(&self, table: &Table) -> Result<TrainingJob, Failure> {
         Ok(train::read(&self.path, &self.overrides, table)?)
+    }
+
+    /// Whether the file is one of a batch transform. One that cannot be read is left to whoever
+    /// reads it.
+    pub(super) fn is_transform(&self) -> bool {
+        let small = std::fs::metadata(&self.path).is_ok_and(|file| file.len() <= SPEC_BYTES_MAX);
+        small && std::fs::read(&self.path).is_ok_and(|bytes| is_meant(&bytes))
+    }
+
+    /// Reads a batch transform.
+    pub(super) fn read_transform(&self) -> Result<TransformJob, Failure> {
+        Ok(transform::read(&self.path, &self.overrides)?)
     }
 }

@@ -12,6 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::fault::Fault;
 
 mod algorithms;
+mod audit;
 mod bench;
 mod check;
 mod completions;
@@ -29,10 +30,12 @@ mod predict;
 mod progress;
 mod report;
 mod reseal;
+mod series;
 mod serve;
 mod signal;
 mod table;
 mod train;
+mod transform;
 
 pub use error::Error;
 use logging::Logging;
@@ -63,6 +66,7 @@ Examples:
   smrt train job.toml                     train a model and seal it
   smrt serve model.tar.gz                 answer predictions on http://127.0.0.1:8080
   smrt predict model.tar.gz rows.csv      answer predictions here and now
+  smrt transform job.toml                 answer whole objects of a folder or bucket
   smrt data describe train.csv test.csv   look through the data before training
   smrt keys list                          who can open what smrt sealed
 
@@ -78,14 +82,16 @@ Environment:
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Options),
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     Predict(predict::Options),
+    Transform(transform::Options),
     Inspect(inspect::Options),
     Keys(keys::Options),
     Reseal(reseal::Options),
     Bench(bench::Options),
     Data(data::Options),
     Iam(iam::Options),
+    Audit(audit::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -128,12 +134,14 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Train(options) => train::run(options, logging),
         Command::Serve(options) => serve::run(options, logging),
         Command::Predict(options) => predict::run(options),
+        Command::Transform(options) => transform::run(options),
         Command::Inspect(options) => inspect::run(options),
         Command::Keys(options) => keys::run(options),
         Command::Reseal(options) => reseal::run(options),
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
         Command::Iam(options) => iam::run(options),
+        Command::Audit(options) => audit::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

@@ -18,6 +18,21 @@ pub struct Answer {
     pub fields: Vec<Field>,
 }
 
+impl Answer {
+    /// The first row that holds something that is not a number.
+    pub fn first_not_finite(&self) -> Option<usize> {
+        let bad = |number: &f32| !number.is_finite();
+        let first = |values: &Values| match values {
+            Values::Number(numbers) => numbers.iter().position(bad),
+            Values::Vector { width, values } | Values::Contributions { width, values, .. } => {
+                values.iter().position(bad).map(|at| at / (*width).max(1))
+            }
+            Values::Class { .. } | Values::Classes(_) => None,
+        };
+        self.fields.iter().filter_map(|field| first(&field.values)).min()
+    }
+}
+
 /// One named result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {

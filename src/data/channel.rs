@@ -94,7 +94,7 @@ impl Options {
         3 * ((self.threads() + 2) * self.block_bytes) as u64
     }
 
-    fn unspilled(&self, source: std::io::Error) -> Error {
+    pub(super) fn unspilled(&self, source: std::io::Error) -> Error {
         Error::Scratch { channel: self.channel.clone(), source }
     }
 
@@ -567,13 +567,20 @@ impl Stream {
             return Ok(());
         }
         let objects = self.sources.len();
+        // A file named on the command line is no channel.
+        let check = match self.options.channel.starts_with("channels.") {
+            true => "check the channel's uri",
+            false => "check the address",
+        };
         let (what, help) = match (&self.layout, objects) {
-            (Some(_), _) => ("holds a header and no rows".to_owned(), "put rows below the header"),
-            (None, 0) => ("holds no objects".to_owned(), "check the channel's uri"),
-            (None, 1) => ("is empty".to_owned(), "put rows into it, or check the channel's uri"),
+            (Some(_), _) => {
+                ("holds a header and no rows".to_owned(), "put rows below the header".into())
+            }
+            (None, 0) => ("holds no objects".to_owned(), check.to_owned()),
+            (None, 1) => ("is empty".to_owned(), format!("put rows into it, or {check}")),
             (None, _) => {
                 let what = format!("holds {objects} objects, all of them empty");
-                (what, "put rows into one, or check the channel's uri")
+                (what, format!("put rows into one, or {check}"))
             }
         };
         let uri = if objects == 1 { &self.sources[0].uri } else { &self.options.channel };

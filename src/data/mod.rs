@@ -12,6 +12,7 @@ pub mod oip;
 pub mod pages;
 pub mod request;
 pub mod schema;
+pub mod split;
 pub mod write;
 
 mod block;
@@ -20,6 +21,7 @@ mod group;
 mod jsonl;
 mod label;
 mod libsvm;
+mod nested;
 mod number;
 mod parquet;
 pub mod protobuf;

@@ -2,6 +2,8 @@
 //! and again (MXNet's format; the top three bits of the length say whether a record is whole or a
 //! part). What a record means is [`super::record`]'s matter.
 
+use std::ops::Range;
+
 use super::error::Broken;
 use super::record::{Record, Wrong};
 use super::roles::{Role, Roles};
@@ -79,6 +81,27 @@ pub(crate) fn border(text: &[u8]) -> usize {
         }
     }
     border
+}
+
+/// Where each record of a text begins and ends, by its frames alone; what is no frame is the last.
+pub(crate) fn spans(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        while let Some(header) = text.get(at..at + HEADER_BYTES) {
+            let (part, length) = part_and_length(header);
+            let end = at + HEADER_BYTES + length.next_multiple_of(4);
+            if header[..4] != MAGIC || end > text.len() {
+                break;
+            }
+            at = end;
+            if part == 0 || part == 3 {
+                return Some(start..at);
+            }
+        }
+        at = text.len();
+        (start < at).then_some(start..at)
+    })
 }
 
 fn part_and_length(header: &[u8]) -> (u32, usize) {

@@ -97,21 +97,6 @@ fn fits(answer: &Answer, rows: usize) -> bool {
         })
 }
 
-/// The first row of an answer that holds something that is not a number.
-pub(super) fn first_not_finite(answer: &Answer) -> Option<usize> {
-    answer
-        .fields
-        .iter()
-        .filter_map(|field| match &field.values {
-            Values::Number(numbers) => numbers.iter().position(|number| !number.is_finite()),
-            Values::Vector { width, values } | Values::Contributions { width, values, .. } => {
-                values.iter().position(|number| !number.is_finite()).map(|at| at / (*width).max(1))
-            }
-            Values::Class { .. } | Values::Classes(_) => None,
-        })
-        .min()
-}
-
 /// Rows `from..to` of an answer.
 pub(super) fn part(answer: &Answer, from: usize, to: usize) -> Answer {
     let values = |values: &Values| match values {
@@ -222,10 +207,10 @@ mod tests {
     #[test]
     fn the_first_row_that_is_not_a_number_is_found_in_any_field() {
         let mut odd = answer(4);
-        assert_eq!(first_not_finite(&odd), None);
+        assert_eq!(odd.first_not_finite(), None);
         if let Values::Vector { values, .. } = &mut odd.fields[1].values {
             values[5] = f32::NAN;
         }
-        assert_eq!(first_not_finite(&odd), Some(2));
+        assert_eq!(odd.first_not_finite(), Some(2));
     }
 }

@@ -10,7 +10,7 @@ use super::calibrate::{self, Cost};
 use super::codec::Refusal;
 use super::endpoint::Settings;
 use super::error::Error;
-use super::fence::{Failed, first_not_finite};
+use super::fence::Failed;
 use super::queue::{Bounds, Queue};
 use super::stats::Stats;
 use crate::algorithm::Predictor;
@@ -108,7 +108,7 @@ impl Served {
         answer: &Answer,
         values: &[f32],
     ) -> Result<(), Refusal> {
-        let Some(row) = first_not_finite(answer) else { return Ok(()) };
+        let Some(row) = answer.first_not_finite() else { return Ok(()) };
         let features = self.features();
         let given = values.get(row * features..(row + 1) * features).unwrap_or_default();
         let Some(column) = given.iter().position(|value| !value.is_finite()) else {

@@ -209,6 +209,18 @@ pub const REQUEST_FILE_BYTES_MAX: u64 = 1 << 30;
 pub const CATEGORIES_MAX: usize = 65_535;
 /// Bytes that the sets of categories of one model may take.
 pub const CATEGORY_BYTES_MAX: usize = 256 << 20;
+/// Megabytes of one request of a transform, and of those answered at once (SageMaker's).
+pub const TRANSFORM_PAYLOAD_MB_MAX: i64 = 100;
+/// Megabytes of one request of a transform unless `max_payload_in_mb` says otherwise (SageMaker's).
+pub const TRANSFORM_PAYLOAD_MB_DEFAULT: i64 = 6;
+/// Characters of a filter of a transform (SageMaker's).
+pub const JSON_PATH_CHARS_MAX: usize = 63;
+/// Bytes of records that a transform hands to a thread at once.
+pub const TRANSFORM_PIECE_BYTES: usize = 512 << 10;
+/// Objects that a transform reads and writes side by side.
+pub const TRANSFORM_OBJECTS_AT_ONCE: usize = 4;
+/// Failed objects that a transform tells of; more are counted.
+pub const TRANSFORM_FAILURES_MAX: usize = 20;
 /// Variants of one endpoint (SageMaker's quota).
 pub const VARIANTS_MAX: usize = 10;
 /// What all loaded models of an endpoint may take unless `models.memory_bytes_max` says otherwise.
@@ -243,3 +255,9 @@ pub const SESSIONS_MAX: usize = 20_000;
 pub const ACCESS_KEYS_MAX: usize = 2;
 /// Managed policies of one user or role (AWS's quota).
 pub const ATTACHED_POLICIES_MAX: usize = 20;
+/// Bytes of one line of an audit log.
+pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
+/// Characters of a stranger's text in an audit record.
+pub const AUDIT_TEXT_CHARS_MAX: usize = 512;
+/// Audit records that wait for the disk.
+pub const AUDIT_QUEUE_RECORDS_MAX: usize = 8_192;

@@ -9,6 +9,7 @@ mod document;
 pub mod endpoint;
 pub mod error;
 mod image;
+pub mod json_path;
 pub mod limit;
 pub mod manifest;
 mod media;
@@ -16,6 +17,7 @@ pub mod name;
 pub mod parameter;
 pub mod problem;
 pub mod train;
+pub mod transform;
 pub mod unit;
 pub mod uri;
 

@@ -15,10 +15,12 @@ mod storage;
 mod tests;
 
 pub use read::Reading;
+pub(in crate::spec) use read::{quoted, seal_key, writable};
+pub(in crate::spec) use selection::word;
 pub use selection::{
     Compression, DataType, Distribution, Hosts, InputMode, RecordWrapper, Selection,
 };
-pub(super) use storage::read_storage;
+pub(in crate::spec) use storage::read_storage;
 
 use super::name::{ChannelName, JobName};
 use super::parameter::RawParameters;

@@ -4,7 +4,8 @@
 //! Unicode, shows its drafts in the folder and does not wait for the disk. The contract is the
 //! same as a bucket's: whole objects, sorted listings, an error when an object changes.
 
-use std::ffi::OsString;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -250,6 +251,30 @@ pub(super) fn sweep(folder: &Path, begin: &str) {
     }
 }
 
+/// Removes the drafts of these files; each folder is looked through once.
+pub(super) fn sweep_each<'a>(paths: impl Iterator<Item = &'a Path>) {
+    let mut folders: HashMap<&Path, HashSet<&OsStr>> = HashMap::new();
+    for path in paths {
+        folders.entry(folder_of(path)).or_default().extend(path.file_name());
+    }
+    for (folder, names) in folders {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let middle = name.as_bytes().strip_prefix(b".").and_then(|name| {
+                // What makes a draft's name its own has a fixed length.
+                let name = name.strip_suffix(DRAFT_SUFFIX.as_bytes())?;
+                name.len().checked_sub(DRAFT_RANDOM_BYTES).map(|end| &name[..end])
+            });
+            if middle.is_some_and(|name| names.contains(OsStr::from_bytes(name))) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Letters of a draft's name that no other draft has.
+const DRAFT_RANDOM_BYTES: usize = 6;
 /// How the names of drafts end.
 const DRAFT_SUFFIX: &str = ".part";
 
@@ -267,6 +292,7 @@ fn draft_in(folder: &Path, prefix: &OsString) -> Result<NamedTempFile, Error> {
     tempfile::Builder::new()
         .prefix(prefix)
         .suffix(DRAFT_SUFFIX)
+        .rand_bytes(DRAFT_RANDOM_BYTES)
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(|e| Error::local("write into", folder, e))

@@ -233,6 +233,11 @@ impl Store {
         }
     }
 
+    /// As [`Store::sweep`], for the drafts of exactly these objects.
+    pub fn sweep_each<'a>(&self, uris: impl Iterator<Item = &'a Uri>) {
+        local::sweep_each(uris.filter_map(Uri::local_path));
+    }
+
     fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -19,8 +19,8 @@ use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 
-use super::Sealing;
 use super::error::Error;
+use crate::seal::Sealing;
 
 /// What the state belongs to, inside the checkpoint.
 const IDENTITY: &str = "job.json";

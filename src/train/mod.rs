@@ -13,7 +13,6 @@ mod read;
 mod report;
 mod run;
 mod scratch;
-mod seal_with;
 mod stop;
 
 pub use error::Error;
@@ -22,5 +21,3 @@ pub use read::read;
 pub use report::{ChannelReport, Report};
 pub use run::Job;
 pub use stop::{Reason, Stop};
-
-use seal_with::Sealing;

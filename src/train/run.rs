@@ -17,12 +17,12 @@ use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::{Object, Store};
 
-use super::Sealing;
 use super::channels;
 use super::checkpoint::Keeper;
 use super::error::Error;
 use super::report::Report;
 use super::stop::{Stop, Watch};
+use crate::seal::Sealing;
 
 /// A training job about to run. Components are handed in; what is left out has a default.
 pub struct Job<'a> {

@@ -269,6 +269,51 @@ fn a_wrong_cell_is_shown_with_its_place_and_the_way_out() {
 }
 
 #[test]
+fn values_within_objects_are_columns_named_with_a_dot() {
+    let text = "{\"customer\":{\"age\":31,\"plan\":{\"minutes\":2}},\"out\":{\"fraud\":1},\"amount\":5}\n\
+                {\"amount\":6,\"customer.age\":32,\"out\":{\"fraud\":0},\"customer\":{\"plan\":null}}\n\
+                {\"customer\":null,\"out\":{\"fraud\":1}}\n";
+    let format = json_lines(LabelColumn::Named("out.fraud".into()));
+    let data = load(text, &format);
+    assert_eq!(
+        *data.columns,
+        ["customer.age", "customer.plan.minutes", "amount"].map(str::to_owned)
+    );
+    assert_eq!(numbers(&data.label), [1.0, 0.0, 1.0]);
+    let shown: Vec<String> = data.features.iter().map(f32::to_string).collect();
+    assert_eq!(shown.join(" "), "31 2 5 32 NaN 6 NaN NaN NaN");
+    let ignoring = Format { ignore: vec!["customer".into()], ..format.clone() };
+    let first = text.lines().next().unwrap();
+    assert_eq!(*load(first, &ignoring).columns, ["amount".to_owned()]);
+
+    let row = "{\"a\":{\"b\":1},\"c\":2,\"label\":0}\n";
+    for (line, expected) in [
+        ("{\"a\":{\"bb\":1},\"label\":0}", "line 2: the key \"a.bb\" is not in the first line"),
+        (
+            "{\"a\":7,\"label\":0}",
+            "line 2: invalid type: integer `7`, expected an object under \"a\"",
+        ),
+        (
+            "{\"c\":{\"d\":1},\"label\":0}",
+            "line 2, column 2 (c): an object stands where the first line has one value",
+        ),
+        (
+            "{\"a\":{\"b\":\"x\"},\"label\":0}",
+            "line 2, column 1 (a.b): the text \"x\" stands where",
+        ),
+    ] {
+        let told = complaint(format!("{row}{line}\n").as_bytes(), &json_lines(LabelColumn::First));
+        assert!(told.starts_with(&format!("a.csv, {expected}")), "{line}\n says: {told}");
+    }
+    let twice = "{\"a\":{\"b\":1},\"a.b\":2,\"label\":0}\n";
+    let told = complaint(twice.as_bytes(), &json_lines(LabelColumn::First));
+    assert!(told.contains("the name \"a.b\" stands there twice"), "{told}");
+    let deep = format!("{}1{}\n", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    let told = complaint(deep.as_bytes(), &json_lines(LabelColumn::None));
+    assert!(told.contains("recursion limit"), "{told}");
+}
+
+#[test]
 fn a_wrong_json_line_is_shown_with_its_place_and_the_way_out() {
     let row = "{\"features\":[1,2],\"label\":0}\n";
     for (line, expected) in [

@@ -11,7 +11,7 @@ use smrt::spec::train::{Format, LabelColumn, Media};
 mod convert;
 mod libsvm;
 mod parquet;
-mod recordio;
+pub(crate) mod recordio;
 
 fn format(media: Media) -> Format {
     Format::new(media)

@@ -30,6 +30,7 @@ mod serve;
 mod store;
 mod streamed;
 mod train;
+mod transform;
 mod trees;
 mod unlabelled;
 mod xgboost;

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("algorithm", &["data", "telemetry", "spec", "fault"]),
     ("model", &["algorithm", "data", "seal", "telemetry", "spec", "fault"]),
     ("train", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
+    ("transform", &["model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
     ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",
@@ -40,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "kms",
             "train",
+            "transform",
             "serve",
             "load",
             "model",

@@ -3,6 +3,7 @@
 mod access;
 mod coding;
 mod door;
+mod formats;
 mod grpc;
 mod http2;
 mod many;

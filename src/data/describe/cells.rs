@@ -11,6 +11,7 @@ use super::Options;
 use crate::data::block::Block;
 use crate::data::csv;
 use crate::data::error::{Broken, shown};
+use crate::data::nested::{self, Flat};
 use crate::data::number;
 use crate::spec::limit::COLUMNS_MAX;
 use crate::spec::train::Media;
@@ -205,12 +206,13 @@ impl Reader {
         let Some(line) = text.split(|byte| *byte == b'\n').find(blank) else { return Ok(None) };
         let object = object(line, 0)?;
         let (mut names, mut keys) = (Vec::new(), HashMap::new());
-        for (key, value) in &object {
+        let flat = Flat::of(&object, &[]).map_err(|(what, help)| broken(0, what, &help))?;
+        for (key, value) in flat.values {
             let width = value.as_array().map_or(1, Vec::len);
             keys.insert(key.clone(), (names.len(), width));
             match value {
                 Value::Array(_) => names.extend((0..width).map(|at| format!("{key}[{at}]"))),
-                _ => names.push(key.clone()),
+                _ => names.push(key),
             }
         }
         if names.is_empty() || names.len() > COLUMNS_MAX {
@@ -266,25 +268,8 @@ impl Reader {
             if !line.iter().all(u8::is_ascii_whitespace) {
                 let object = object(line, cells.lines)?;
                 let mut row: Vec<&Value> = vec![&Value::Null; self.names.len()];
-                for (key, value) in &object {
-                    let Some((start, width)) = self.keys.get(key).copied() else { continue };
-                    match value {
-                        Value::Array(list) if list.len() == width => {
-                            for (at, value) in list.iter().enumerate() {
-                                row[start + at] = value;
-                            }
-                        }
-                        Value::Array(list) => {
-                            let what = format!(
-                                "the list {} has {} entries where the first line has {width}",
-                                shown(key.as_bytes()),
-                                list.len()
-                            );
-                            return Err(broken(cells.lines, what, "give every line the same list"));
-                        }
-                        value => row[start] = value,
-                    }
-                }
+                self.place(&object, &mut String::new(), &mut row)
+                    .map_err(|what| broken(cells.lines, what, "give every line the same list"))?;
                 for (column, value) in row.iter().enumerate() {
                     cells.push_value(column, value);
                 }
@@ -293,6 +278,36 @@ impl Reader {
             cells.lines += 1;
         }
         Ok(cells)
+    }
+
+    /// The values of an object, and of those within it, into their columns.
+    fn place<'a>(
+        &self,
+        object: &'a serde_json::Map<String, Value>,
+        path: &mut String,
+        row: &mut [&'a Value],
+    ) -> Result<(), String> {
+        for (key, value) in object {
+            let before = nested::enter(path, key);
+            match (self.keys.get(path.as_str()).copied(), value) {
+                (Some((start, width)), Value::Array(list)) if list.len() == width => {
+                    row[start..start + width].iter_mut().zip(list).for_each(|(to, it)| *to = it);
+                }
+                (Some((_, width)), Value::Array(list)) => {
+                    return Err(format!(
+                        "the list {} has {} entries where the first line has {width}",
+                        shown(path.as_bytes()),
+                        list.len()
+                    ));
+                }
+                // An empty list has no column, so nothing can stand in its place.
+                (Some((start, width)), value) => row[start..][..width.min(1)].fill(value),
+                (None, Value::Object(inner)) => self.place(inner, path, row)?,
+                (None, _) => {}
+            }
+            path.truncate(before);
+        }
+        Ok(())
     }
 }
 

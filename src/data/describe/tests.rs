@@ -204,3 +204,13 @@ fn memory_is_bounded_and_estimates_are_near() {
     assert!((median / rows as f64 - 0.5).abs() < 0.007, "{median}");
     assert!(has(&report, "id", &["w"]));
 }
+
+#[test]
+fn values_within_objects_are_columns_of_their_own() {
+    let options = Options { media: Media::JsonLines, ..Options::default() };
+    let text = "{\"a\":{\"b\":1,\"l\":[1,2]},\"label\":0,\"none\":[]}\n{\"a\":{\"b\":3},\"label\":1,\"none\":5}\n";
+    let report = report(&table(text, &options, None).unwrap(), None);
+    let names: Vec<&str> = report.table.columns.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["a.b", "a.l[0]", "a.l[1]", "label"]);
+    assert_eq!((report.table.label, report.table.columns[1].missing), (Some(3), 1));
+}

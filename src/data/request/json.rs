@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 
 use super::{placed, scan, wrong_length};
 use crate::data::error::{Broken, Error, shown};
+use crate::data::nested;
 use crate::data::schema::Signature;
 
 /// Rows of `{"instances": [..]}`.
@@ -64,6 +65,12 @@ struct State<'a> {
     values: Vec<f32>,
     rows: usize,
     column: Option<usize>,
+    /// Names of the objects around what is being read; empty outside them.
+    path: String,
+    /// Whether values stand under the columns' names.
+    by_name: bool,
+    /// The column that was named last.
+    named: Option<usize>,
     instances: bool,
     inside: bool,
     wrong: Option<Wrong>,
@@ -82,6 +89,9 @@ impl<'a> State<'a> {
             values: Vec::new(),
             rows: 0,
             column: None,
+            path: String::new(),
+            by_name: false,
+            named: None,
             instances: false,
             inside: false,
             wrong: None,
@@ -226,53 +236,127 @@ impl<'de> Visitor<'de> for Instance<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let state = self.0;
         let start = state.values.len();
-        let mut by_name = false;
+        state.by_name = false;
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            if !by_name && state.values.len() > start && matches!(key.as_ref(), "features" | "data")
-            {
+            let named = state.position(&key);
+            let whole = named.is_none()
+                && matches!(key.as_ref(), "features" | "data")
+                && !state.has_columns_within(&key);
+            if whole && !state.by_name && state.values.len() > start {
                 return Err(state.refuse("the row stands there twice", SHAPE));
             }
-            let named = state.signature.columns.iter().position(|name| *name == key);
-            match (key.as_ref(), named) {
-                ("features", None) => map.next_value_seed(List(state))?,
-                ("data", None) => {
-                    if state.signature.categories.is_empty() {
-                        let data: Data<f32> = map.next_value()?;
-                        state.take_tensor(&data.features)?;
-                    } else {
-                        let data: Data<Entry> = map.next_value()?;
-                        let tensor = state.numbers(data.features)?;
-                        state.take_tensor(&tensor)?;
-                    }
-                }
-                (_, Some(column)) => {
-                    if !std::mem::replace(&mut by_name, true) {
-                        state.values.truncate(start);
-                        state.values.resize(start + state.signature.features, f32::NAN);
-                    }
-                    state.column = Some(column);
-                    let value = map.next_value_seed(Cell(state, column))?;
-                    state.column = None;
-                    if let Some(slot) = state.values.get_mut(start + column) {
-                        *slot = value;
-                    }
-                }
-                (_, None) if state.signature.columns.is_empty() => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                (unknown, None) => {
-                    let what = format!("the model knows no column {}", shown(unknown.as_bytes()));
-                    let known = state.signature.columns.iter().map(String::as_str);
-                    let help = match crate::spec::problem::nearest(unknown, known) {
-                        Some(meant) => format!("did you mean {}?", shown(meant.as_bytes())),
-                        None => SHAPE.to_owned(),
-                    };
-                    return Err(state.refuse(what, help));
-                }
+            if whole && key == "features" {
+                map.next_value_seed(List(state))?;
+            } else if whole && state.signature.categories.is_empty() {
+                let data: Data<f32> = map.next_value()?;
+                state.take_tensor(&data.features)?;
+            } else if whole {
+                let data: Data<Entry> = map.next_value()?;
+                let tensor = state.numbers(data.features)?;
+                state.take_tensor(&tensor)?;
+            } else {
+                state.take_named(start, &key, named, &mut map)?;
             }
         }
         if state.values.len() == start {
             return Err(state.refuse("the row has no \"features\"", SHAPE));
+        }
+        Ok(())
+    }
+}
+
+/// Values under the columns' names.
+impl State<'_> {
+    /// The column of this name. Rows mostly name them in their order.
+    fn position(&self, name: &str) -> Option<usize> {
+        let columns = &self.signature.columns;
+        let next = self.named.map_or(0, |last| last + 1);
+        match columns.get(next) {
+            Some(column) if column == name => Some(next),
+            _ => columns.iter().position(|column| column == name),
+        }
+    }
+
+    /// Whether columns are named as values of the object `path`.
+    fn has_columns_within(&self, path: &str) -> bool {
+        self.signature.columns.iter().any(|column| nested::is_within(column, path))
+    }
+
+    /// A value of the row that begins at `start`, or an object of values; its key is not the row's
+    /// features as a whole.
+    fn take_named<'de, A: MapAccess<'de>>(
+        &mut self,
+        start: usize,
+        key: &str,
+        named: Option<usize>,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        if let Some(column) = named {
+            self.begin_names(start);
+            self.named = Some(column);
+            self.column = Some(column);
+            let value = map.next_value_seed(Cell(self, column))?;
+            self.column = None;
+            if let Some(slot) = self.values.get_mut(start + column) {
+                *slot = value;
+            }
+            return Ok(());
+        }
+        let before = nested::enter(&mut self.path, key);
+        if self.has_columns_within(&self.path) {
+            self.begin_names(start);
+            map.next_value_seed(Inner(self, start))?;
+        } else if self.signature.columns.is_empty() {
+            map.next_value::<IgnoredAny>()?;
+        } else {
+            let unknown = std::mem::take(&mut self.path);
+            let what = format!("the model knows no column {}", shown(unknown.as_bytes()));
+            let known = self.signature.columns.iter().map(String::as_str);
+            let help = match crate::spec::problem::nearest(&unknown, known) {
+                Some(meant) => format!("did you mean {}?", shown(meant.as_bytes())),
+                None => SHAPE.to_owned(),
+            };
+            return Err(self.refuse(what, help));
+        }
+        self.path.truncate(before);
+        Ok(())
+    }
+
+    /// At a row's first name: what it does not name is missing.
+    fn begin_names(&mut self, start: usize) {
+        if !std::mem::replace(&mut self.by_name, true) {
+            self.named = None;
+            self.values.truncate(start);
+            self.values.resize(start + self.signature.features, f32::NAN);
+        }
+    }
+}
+
+/// An object within a row, or `null` where all it would hold is missing.
+struct Inner<'a, 'b>(&'a mut State<'b>, usize);
+
+impl<'de> DeserializeSeed<'de> for Inner<'_, '_> {
+    type Value = ();
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Inner<'_, '_> {
+    type Value = ();
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "an object with the columns of {}", shown(self.0.path.as_bytes()))
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Inner(state, start) = self;
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            let before = nested::enter(&mut state.path, &key);
+            let named = state.position(&state.path);
+            state.path.truncate(before);
+            state.take_named(start, &key, named, &mut map)?;
         }
         Ok(())
     }

@@ -287,3 +287,39 @@ fn a_word_where_a_number_belongs_names_the_column() {
     assert!(read_for("text/csv", &long, &signature).unwrap_err().contains("2000 bytes"));
     assert!(read_for("text/csv", "\u{1b}[2J,2,NY\n", &signature).unwrap()[0].is_nan());
 }
+
+#[test]
+fn a_row_may_name_its_columns_within_objects() {
+    let signature = signature(3, &["customer.age", "data.minutes", "amount"]);
+    for row in [
+        r#"{"customer":{"age":31},"data":{"minutes":2},"amount":5}"#,
+        r#"{"amount":5,"customer.age":31,"data":{"minutes":2}}"#,
+        r#"{"features":[31,2,5]}"#,
+    ] {
+        let json = format!("{{\"instances\":[{row}]}}");
+        for (content, body) in [("application/json", &*json), ("application/jsonlines", row)] {
+            assert_eq!(read_for(content, body, &signature).unwrap(), [31.0, 2.0, 5.0], "{body}");
+        }
+    }
+    let missing = read_for(
+        "application/jsonlines",
+        "{\"customer\":null,\"amount\":1}\n{\"data\":{},\"customer\":{\"age\":7}}",
+        &signature,
+    );
+    let shown: Vec<String> = missing.unwrap().iter().map(f32::to_string).collect();
+    assert_eq!(shown.join(" "), "NaN NaN 1 7 NaN NaN");
+    for (row, expected) in [
+        (
+            r#"{"customer":{"agge":1}}"#,
+            "row 1: the model knows no column \"customer.agge\" | did you mean \"customer.age\"?",
+        ),
+        (
+            r#"{"customer":5}"#,
+            "row 1: invalid type: integer `5`, expected an object with the columns of \"customer\"",
+        ),
+        (r#"{"customer":{"age":"x"}}"#, "row 1, column 1 (customer.age): "),
+    ] {
+        let told = read_for("application/jsonlines", row, &signature).unwrap_err();
+        assert!(told.starts_with(expected), "{told}");
+    }
+}

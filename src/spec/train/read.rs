@@ -331,7 +331,7 @@ fn device_choice(text: &str) -> Result<DeviceChoice, Wrong> {
 }
 
 /// `none`, a key id, an alias, or the ARN of either.
-fn seal_key(text: &str) -> Result<SealKey, Wrong> {
+pub(in crate::spec) fn seal_key(text: &str) -> Result<SealKey, Wrong> {
     const HOW: &str = "write alias/NAME, a key id, a key's or alias's ARN, or \"none\" for a plain \
                        tar.gz";
     if text == "none" {
@@ -366,7 +366,7 @@ fn seal_key(text: &str) -> Result<SealKey, Wrong> {
 }
 
 /// An address that can be written to.
-fn writable(text: &str, base: &Path) -> Result<Uri, Wrong> {
+pub(in crate::spec) fn writable(text: &str, base: &Path) -> Result<Uri, Wrong> {
     match Uri::parse(text, base)? {
         Uri::Http(_) => Err((
             format!("{} cannot be written to", quoted(text)),
@@ -377,6 +377,6 @@ fn writable(text: &str, base: &Path) -> Result<Uri, Wrong> {
 }
 
 /// A user's text in quotes, of bounded length.
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::spec) fn quoted(text: &str) -> String {
     shortened(&format!("{text:?}"))
 }

@@ -127,7 +127,7 @@ const INPUT_MODES: [InputMode; 3] = [InputMode::File, InputMode::FastFile, Input
 const COMPRESSIONS: [Compression; 2] = [Compression::None, Compression::Gzip];
 const RECORD_WRAPPERS: [RecordWrapper; 2] = [RecordWrapper::None, RecordWrapper::RecordIO];
 
-fn word<T: Copy + Default + fmt::Display>(
+pub(in crate::spec) fn word<T: Copy + Default + fmt::Display>(
     table: &mut Cursor<'_>,
     key: &'static str,
     known: &[T],

@@ -20,7 +20,7 @@ fn unlabelled() -> Format {
     Format { label: LabelColumn::None, ..recordio() }
 }
 
-fn frame(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
     part(0, payload)
 }
 
@@ -47,7 +47,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A record by hand: 32-bit values, keys and shape where they are given, a label.
-fn record(values: &[f32], keys: &[u64], shape: &[u64], label: Option<f32>) -> Vec<u8> {
+pub(crate) fn record(values: &[f32], keys: &[u64], shape: &[u64], label: Option<f32>) -> Vec<u8> {
     let whole = |numbers: &[u64]| numbers.iter().flat_map(|n| varint(*n)).collect::<Vec<u8>>();
     let tensor = |values: &[f32]| {
         field(1, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
@@ -136,7 +136,7 @@ fn a_wrong_record_is_shown_with_its_number_and_the_way_out() {
             frame(&[10, 0xff, 0xff, 0xff, 0xff, 0x0f]),
             "the record is damaged: a field is longer than what is left",
         ),
-        (frame(&[11]), "the record is damaged: a field is of a kind that records do not have"),
+        (frame(&[11]), "the record is damaged: a field is of a kind that is not used any more"),
         (
             frame(&record(&[1.0], &[], &[], Some(0.0))),
             "the record has 1 features where the first one has 2",
