@@ -132,6 +132,25 @@ fn main() {
                 .expect("allowed");
         });
     });
+    // Both are refused as one, and must cost the same: only the secret differs from the case above.
+    let wrong = Secret::new("x".repeat(40));
+    let forged = Signer { secret: &wrong, ..signer };
+    let stranger = Signer { access_key: "AKIAAAAAAAAAAAAAAAAA", ..forged };
+    for (name, signer) in [("refuse a wrong secret", forged), ("refuse an unknown key", stranger)] {
+        let mut headers = headers[..5].to_vec();
+        let signed = Signed { method: "POST", path, query, headers: &headers };
+        let authorization = signer.authorization(&signed, &body);
+        headers.push(("authorization", authorization.as_bytes()));
+        let request = Signed { method: "POST", path, query, headers: &headers };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let source = std::net::IpAddr::from([10, 1, 2, 3]);
+                let arrival = Arrival { request, named: None, private: false, source };
+                let asked = door.ask(&arrival).expect("a good claim");
+                asked.prove(&door, &arrival, black_box(&body)).expect_err("a bad signature")
+            });
+        });
+    }
     group.finish();
     criterion.final_summary();
 }

@@ -52,6 +52,8 @@ rooms! {
     Kms(crate::kms::Error),
     /// An endpoint could not be measured.
     Load(crate::load::Error),
+    /// The audit log could not be written or does not hold.
+    Audit(crate::telemetry::audit::Error),
     /// The process's log could not be set up.
     Log(crate::telemetry::log::Error),
 }

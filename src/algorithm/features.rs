@@ -7,7 +7,9 @@
 //! Rows in memory give the same numbers as before there were pages; rows on disk are shuffled
 //! window by window, so the model is another one of the same quality.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, Slice};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, CowArray, Ix2, Slice};
 use rayon::prelude::*;
 
 use super::Error;
@@ -133,6 +135,23 @@ impl<'a> Features<'a> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// The rows `range`, in standard layout: those in memory where they are, if they lie so.
+    ///
+    /// # Errors
+    /// [`Error::Scratch`] when the disk fails.
+    pub fn stretch(&self, range: Range<usize>) -> Result<CowArray<'a, f32, Ix2>, Error> {
+        match self {
+            Features::Whole(all) => {
+                let rows = all.view().slice_axis_move(Axis(0), Slice::from(range));
+                Ok(match rows.is_standard_layout() {
+                    true => rows.into(),
+                    false => rows.as_standard_layout().into_owned().into(),
+                })
+            }
+            Features::Paged(pages) => Ok(pages.block(range).map_err(failed)?.into()),
         }
     }
 

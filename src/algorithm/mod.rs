@@ -229,7 +229,7 @@ pub trait Observer: Send {
 pub struct Progress {
     /// From 0.
     pub epoch: usize,
-    /// At most; early stopping may end before.
+    /// At most; early stopping may end before. 0 when the algorithm has none.
     pub epochs: usize,
     /// Rows learned from since the start, over all epochs.
     pub rows_done: u64,
@@ -268,7 +268,7 @@ pub struct Fitted {
     pub signature: Signature,
     /// Final metrics on each channel.
     pub metrics: Vec<Metric>,
-    /// Epochs (or rounds) that were run.
+    /// Epochs (or rounds) that were run; 0 when the algorithm has none.
     pub epochs: usize,
 }
 
@@ -280,6 +280,11 @@ pub trait Predictor: Send + Sync {
     /// # Errors
     /// When the model cannot answer for these rows.
     fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, Error>;
+
+    /// Rows of a series that make one row of [`predict`](Self::predict), the oldest first.
+    fn shingle(&self) -> usize {
+        1
+    }
 
     /// The same answers, and what was asked for besides; a model that does not know how to give
     /// it says so.

@@ -85,7 +85,9 @@ fn text(place: &str, inspection: &Inspection) -> String {
     match &inspection.contents {
         Ok(contents) => {
             signature_facts(&mut facts, &contents.manifest.signature);
-            facts.row(["epochs", &contents.manifest.epochs.to_string()]);
+            if contents.manifest.epochs > 0 {
+                facts.row(["epochs", &contents.manifest.epochs.to_string()]);
+            }
             text.push_str(&facts.text("  "));
             text.push_str(&sections(contents));
         }

@@ -12,6 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::fault::Fault;
 
 mod algorithms;
+mod audit;
 mod bench;
 mod check;
 mod completions;
@@ -29,6 +30,7 @@ mod predict;
 mod progress;
 mod report;
 mod reseal;
+mod series;
 mod serve;
 mod signal;
 mod table;
@@ -80,7 +82,7 @@ Environment:
 #[derive(Debug, Subcommand)]
 enum Command {
     Train(train::Options),
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     Predict(predict::Options),
     Transform(transform::Options),
     Inspect(inspect::Options),
@@ -89,6 +91,7 @@ enum Command {
     Bench(bench::Options),
     Data(data::Options),
     Iam(iam::Options),
+    Audit(audit::Options),
     Check(check::Options),
     Algorithms(algorithms::Options),
     Completions(completions::Options),
@@ -138,6 +141,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
         Command::Iam(options) => iam::run(options),
+        Command::Audit(options) => audit::run(options),
         Command::Check(options) => check::run(options),
         Command::Algorithms(options) => algorithms::run(options),
         Command::Completions(options) => completions::run(options),

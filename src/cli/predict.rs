@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use clap::{Args, ValueEnum};
 
 use super::open::{self, StorageOptions};
+use super::series::Series;
 use super::{Error, Failure, output};
 use crate::algorithm::Ask;
 use crate::data::channel::{self, batches};
@@ -29,6 +30,7 @@ use crate::store::{Store, Upload};
 Examples:
   smrt predict model.tar.gz rows.csv
   smrt predict --header --format jsonl model.tar.gz rows.csv.gz
+  smrt predict --series model.tar.gz series.csv
   smrt predict --explain 5 --format jsonl model.tar.gz rows.csv
   cut -d, -f2- train.csv | smrt predict model.tar.gz -
   smrt predict model.tar.gz s3://data/new/ --output s3://data/scores.csv
@@ -52,6 +54,11 @@ pub(super) struct Options {
     #[arg(long)]
     header: bool,
 
+    /// The rows are one series in order: each is answered with the rows before it, as many as a
+    /// shingle of the model has. The first answer is that of the first whole shingle
+    #[arg(long)]
+    series: bool,
+
     /// What stands between the columns of a CSV file
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
     delimiter: u8,
@@ -60,7 +67,7 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Answers,
 
-    /// Say which columns decided each answer, the COUNT strongest, or "all" (xgboost, lightgbm)
+    /// Say which columns decided each answer, the COUNT strongest, or "all" (trees and forests)
     #[arg(long, value_name = "COUNT", value_parser = explained_columns)]
     explain: Option<usize>,
 
@@ -147,6 +154,14 @@ impl Options {
             Content::Libsvm => Media::Libsvm,
             Content::Recordio => Media::RecordIo,
             Content::Parquet => Media::Parquet,
+            Content::Json if self.series => {
+                return Err(Error::Address {
+                    what: "--series reads rows one after the other, and JSON is one document"
+                        .into(),
+                    help: Some("give the series as CSV or JSON Lines".into()),
+                }
+                .into());
+            }
             Content::Json => return whole_documents(model, objects, &self.ask(), take),
         };
         let format = Format {
@@ -158,8 +173,11 @@ impl Options {
         if model.manifest.signature.cells == Cells::Login {
             return logins(model, objects, &format, take);
         }
+        let shingle = if self.series { model.predictor.shingle() } else { 1 };
+        let columns = model.manifest.signature.features / shingle;
+        let mut series = Series::new(shingle, columns);
         let options = channel::Options {
-            features: Some(model.manifest.signature.features),
+            features: Some(columns),
             categories: Some(model.manifest.signature.vocabulary().clone()),
             absent: model.manifest.signature.absent,
             fill: true,
@@ -171,7 +189,13 @@ impl Options {
             let batch = batch.map_err(explained)?;
             // A model reads row after row; a decoded batch stands column after column.
             let rows = batch.features.as_standard_layout();
-            if !take(&model.predict_with(rows.view(), &self.ask())?)? {
+            let go_on = match self.series {
+                true => series.each(rows.view(), |shingles| {
+                    take(&model.predict_with(shingles, &self.ask())?)
+                })?,
+                false => take(&model.predict_with(rows.view(), &self.ask())?)?,
+            };
+            if !go_on {
                 break;
             }
         }

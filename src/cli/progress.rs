@@ -63,14 +63,13 @@ impl Shown {
     fn say(&self, progress: &Progress) {
         let rows_per_s = self.rows_per_s(progress.rows_done).round() as u64;
         let left_s = self.left_s(progress).round() as u64;
-        info!(
-            epoch = progress.epoch + 1,
-            epochs = progress.epochs,
-            rows = progress.rows_done,
-            rows_per_s,
-            left_s,
-            "training"
-        );
+        let rows = progress.rows_done;
+        match progress.epochs {
+            0 => info!(rows, rows_per_s, left_s, "training"),
+            epochs => {
+                info!(epoch = progress.epoch + 1, epochs, rows, rows_per_s, left_s, "training");
+            }
+        }
     }
 }
 
@@ -92,7 +91,10 @@ impl Observer for Shown {
         let line_is_due = matches!(self.display, Display::Lines) && self.line_is_due();
         match &self.display {
             Display::Bar(bar) => {
-                bar.set_prefix(format!("epoch {}/{}", progress.epoch + 1, progress.epochs));
+                // A whole of one part is told by the bar alone.
+                if progress.epochs > 0 {
+                    bar.set_prefix(format!("epoch {}/{}", progress.epoch + 1, progress.epochs));
+                }
                 bar.set_position(progress.rows_done);
             }
             Display::Lines if line_is_due => self.say(&progress),
@@ -111,7 +113,10 @@ impl Observer for Shown {
             Display::Bar(bar) => bar.set_message(shown(BAR_METRICS_MAX)),
             Display::Lines if line_is_due || epoch + 1 >= epochs => {
                 let metrics = shown(metrics.len());
-                info!(epoch = epoch + 1, epochs, metrics, "epoch done");
+                match epochs {
+                    0 => info!(metrics, "measured"),
+                    epochs => info!(epoch = epoch + 1, epochs, metrics, "epoch done"),
+                }
             }
             Display::Lines | Display::Nothing => {}
         }

@@ -68,12 +68,15 @@ fn coloured(text: &str, calm: bool) -> String {
 /// What a finished training says.
 pub(super) fn training(report: &Report) -> String {
     let elapsed_s = report.read_s + report.fit_s + report.write_s;
+    let epochs = match report.epochs {
+        0 => String::new(),
+        epochs => plural(epochs as u64, "epoch") + " ",
+    };
     let mut text = format!(
-        "{}: {} trained in {} ({} on {}, {})\n\n",
+        "{}: {} trained in {} ({epochs}on {}, {})\n\n",
         report.job,
         report.algorithm,
         seconds(elapsed_s),
-        plural(report.epochs as u64, "epoch"),
         report.device,
         plural(report.threads as u64, "thread"),
     );
@@ -238,6 +241,8 @@ churn-demo: linear-learner trained in 1.2 s (15 epochs on cpu, 2 threads)
   next      smrt serve 'my models/churn-demo/output/model.tar.gz'
 ";
         assert_eq!(training(&report), expected);
+        let without = training(&Report { epochs: 0, ..report });
+        assert!(without.contains(" trained in 1.2 s (on cpu, 2 threads)\n"), "{without}");
     }
 
     #[test]

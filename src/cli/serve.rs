@@ -1,6 +1,7 @@
 //! `smrt serve`: one sealed model, or a folder of them, behind SageMaker's endpoint contract.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +19,7 @@ use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::endpoint::Variant;
 use crate::spec::name::JobName;
 use crate::spec::{limit, unit};
+use crate::telemetry::audit::Audit;
 
 /// Answer predictions over HTTP, as SageMaker's containers do
 ///
@@ -39,7 +41,7 @@ Examples:
 Environment:
   SMRT_HOME                    where keys are kept (default: $XDG_DATA_HOME/smrt)
   SAGEMAKER_BIND_TO_PORT       listen on this port of every address, where --listen is not given
-  SAGEMAKER_INFERENCE_OUTPUT   fields of each answer of a tree model, e.g. predicted_label,probability")]
+  SAGEMAKER_INFERENCE_OUTPUT   fields of each answer of trees and forests, e.g. predicted_label,probability")]
 pub(super) struct Options {
     /// The model: a path, or s3://bucket/key; a folder, or s3://bucket/prefix/, for many models; an
     /// endpoint.toml for all that the options below cannot say
@@ -134,6 +136,10 @@ struct Access {
     /// Region that callers sign for, and of the endpoint's ARN
     #[arg(long, value_name = "REGION", requires = "iam", default_value = DEFAULT_REGION)]
     iam_region: String,
+
+    /// Record every invocation in this file, each record chained to the one before
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit: Option<PathBuf>,
 }
 
 impl Access {
@@ -151,6 +157,9 @@ impl Access {
         if let Some(state) = &self.iam {
             let state = iam::state(Some(state))?;
             server = server.door(Door::open(state, &self.iam_region)?);
+        }
+        if let Some(file) = &self.audit {
+            server = server.audit(Arc::new(Audit::open(file)?));
         }
         Ok(server)
     }

@@ -138,6 +138,11 @@ impl Door {
         format!("arn:aws:sagemaker:{}:{}:endpoint/{name}", self.region, directory.account())
     }
 
+    /// The region that callers sign for.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
     fn directory(&self) -> Arc<Directory> {
         // A reader cannot leave it half-written.
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))

@@ -14,6 +14,7 @@ use super::traffic::Traffic;
 use crate::algorithm::Ask;
 use crate::http::Limits;
 use crate::iam::door::Door;
+use crate::telemetry::audit::Audit;
 
 /// Settings of an endpoint, all checked.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub(super) struct Endpoint {
     pub(super) settings: Settings,
     /// Where who calls must be known, and may only what policies allow.
     pub(super) door: Option<Arc<Door>>,
+    /// Where every invocation is recorded.
+    pub(super) audit: Option<Arc<Audit>>,
     pub(super) fleet: Fleet,
     pub(super) pool: Pool,
     pub(super) background: Arc<Background>,

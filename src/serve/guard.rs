@@ -31,6 +31,15 @@ impl Act {
         }
     }
 
+    /// As CloudTrail names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Act::Invoke => "InvokeEndpoint",
+            Act::Update => "UpdateEndpoint",
+            Act::Describe => "DescribeEndpoint",
+        }
+    }
+
     /// What managing models by `method` is.
     pub(super) fn managing(method: &Method) -> Act {
         match *method == Method::GET || *method == Method::HEAD {
@@ -123,8 +132,11 @@ pub(super) async fn admit(
     if let Some(variant) = text(&call.head.headers, &TARGET_VARIANT) {
         context.add("sagemaker:targetvariant", variant.to_owned());
     }
-    known.may(act.action(), &door.endpoint_arn(endpoint), &context).map_err(Out::Forbidden)?;
-    call.caller.principal = Some(known.arn());
+    // Its name is known now, whatever is decided.
+    let arn = known.arn();
+    let may = known.may(act.action(), &door.endpoint_arn(endpoint), &context);
+    call.caller.principal = Some(arn);
+    may.map_err(Out::Forbidden)?;
     Ok(())
 }
 

@@ -70,6 +70,7 @@ mod openapi;
 mod page;
 mod pool;
 mod queue;
+mod recorded;
 mod rollout;
 mod routes;
 mod served;

@@ -26,6 +26,7 @@ use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
 use super::openapi;
 use super::page;
+use super::recorded;
 use super::served::Served;
 use super::stats::Answers;
 use super::traffic::Tickets;
@@ -222,7 +223,7 @@ impl Handler for Front {
             let model = model.as_deref();
             let name = self.endpoint.name();
             if let Err(out) = guard::admit(door, name, act, model, &mut call).await {
-                return self.kept_out(call, &out, &id).await;
+                return self.kept_out(call, act, &out, &id).await;
             }
         }
         let route = Route::of(call.head.uri.path());
@@ -351,7 +352,7 @@ impl Front {
     }
 
     /// Tells a caller why it is not let in, in the form of what it asked for.
-    async fn kept_out(&self, call: Call, out: &Out, id: &[u8; 36]) -> Reply {
+    async fn kept_out(&self, call: Call, act: Act, out: &Out, id: &[u8; 36]) -> Reply {
         let refusal = match out {
             Out::Unread(why) => invoke::not_read(why),
             _ => {
@@ -372,6 +373,15 @@ impl Front {
         self.answers().answered(status);
         let (path, remote) = (call.head.uri.path(), call.caller.remote);
         tracing::info!(target: ACCESS, path, status, %remote, why = out.code(), "caller kept out");
+        self.endpoint.record(recorded::Act {
+            name: act.name(),
+            request: id,
+            caller: &call.caller,
+            status,
+            error: Some((out.code(), &refusal.message)),
+            parameters: Vec::new(),
+            more: Vec::new(),
+        });
         put_id(&mut reply, id);
         reply
     }
@@ -383,6 +393,7 @@ impl Front {
         whom: Whom<'_>,
         ticket: f64,
     ) -> Result<Arc<Served>, Refusal> {
+        self.endpoint.may_act()?;
         match &self.endpoint.fleet {
             Fleet::Variants(traffic) => {
                 match whom {
@@ -647,10 +658,29 @@ impl Drop for Line<'_> {
             500..=599 => stats.invocations_5xx.add(1),
             _ => {}
         }
+        let inference_id = self.inference_id.and_then(|id| id.to_str().ok());
+        if endpoint.audit.is_some() {
+            let served = self.served.as_ref().map(|served| &served.names);
+            endpoint.record(recorded::Act {
+                name: "InvokeEndpoint",
+                request: self.id,
+                caller: self.caller,
+                status: self.status,
+                error: None,
+                parameters: vec![
+                    ("inferenceId", inference_id.into()),
+                    ("targetModel", served.map(|names| names.model.as_ref()).into()),
+                ],
+                more: vec![
+                    ("rows", self.rows.into()),
+                    ("bytesTransferredIn", self.bytes_in.into()),
+                    ("bytesTransferredOut", self.bytes_out.into()),
+                ],
+            });
+        }
         if !endpoint.settings.access_log {
             return;
         }
-        let inference_id = self.inference_id.and_then(|id| id.to_str().ok());
         tracing::info!(
             target: ACCESS,
             request = std::str::from_utf8(self.id).unwrap_or_default(),

@@ -24,6 +24,7 @@ use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
 use crate::iam::door::Door;
 use crate::model::Model;
 use crate::spec::limit;
+use crate::telemetry::audit::Audit;
 
 /// Threads that load models: they mostly wait for the store, and one that does not answer must not
 /// keep the others from loading.
@@ -71,6 +72,7 @@ impl Server {
             tls: None,
             tokens: None,
             door: None,
+            audit: None,
         }
     }
 }
@@ -94,6 +96,7 @@ pub struct Builder {
     tls: Option<TlsFiles>,
     tokens: Option<PathBuf>,
     door: Option<Arc<Door>>,
+    audit: Option<Arc<Audit>>,
 }
 
 impl Builder {
@@ -171,6 +174,12 @@ impl Builder {
         self
     }
 
+    /// Records every invocation, answered or refused, and answers none that cannot be recorded.
+    pub fn audit(mut self, audit: Arc<Audit>) -> Builder {
+        self.audit = Some(audit);
+        self
+    }
+
     /// Lets in only callers whom this door knows, by an AWS signature, a token's name or a
     /// certificate's, and lets them do only what their policies allow.
     pub fn door(mut self, door: Arc<Door>) -> Builder {
@@ -218,6 +227,7 @@ impl Builder {
         let endpoint = Arc::new(Endpoint {
             settings,
             door: self.door,
+            audit: self.audit,
             fleet,
             pool: Pool::default(),
             background: Arc::clone(&background),
@@ -297,6 +307,10 @@ impl Running {
     fn finish(&mut self) {
         if let Some(gate) = self.gate.take() {
             gate.wait();
+        }
+        // Every request is answered: what was recorded of them has to reach the disk.
+        if let Some(audit) = &self.endpoint.audit {
+            audit.close();
         }
         self.endpoint.pool.close();
         self.endpoint.background.close();

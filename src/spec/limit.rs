@@ -255,3 +255,9 @@ pub const SESSIONS_MAX: usize = 20_000;
 pub const ACCESS_KEYS_MAX: usize = 2;
 /// Managed policies of one user or role (AWS's quota).
 pub const ATTACHED_POLICIES_MAX: usize = 20;
+/// Bytes of one line of an audit log.
+pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
+/// Characters of a stranger's text in an audit record.
+pub const AUDIT_TEXT_CHARS_MAX: usize = 512;
+/// Audit records that wait for the disk.
+pub const AUDIT_QUEUE_RECORDS_MAX: usize = 8_192;

@@ -201,6 +201,13 @@ fn stamp(out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
 }
 
+/// `2026-11-23T18:00:00Z` of a Unix time.
+pub(super) fn iso(unix_s: u64) -> String {
+    let mut text = String::from_utf8_lossy(&date_and_time(unix_s)).into_owned();
+    text.push('Z');
+    text
+}
+
 /// `2026-11-23T18:00:00` of a Unix time. Days to civil date after Howard Hinnant's `civil_from_days`.
 fn date_and_time(unix_s: u64) -> [u8; 19] {
     let (days, rest) = (unix_s / 86_400, unix_s % 86_400);

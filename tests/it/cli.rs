@@ -104,6 +104,34 @@ fn a_session_goes_from_data_to_predictions() {
 }
 
 #[test]
+fn a_series_is_answered_point_by_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    write_rows(&home.join("series.csv"), 400, false);
+    let job = "[job]\nname = \"demo\"\n[algorithm]\nname = \"random-cut-forest\"\n\
+               [hyperparameters]\nnum_trees = 50\nshingle_size = 3\n\
+               [channels.train]\nuri = \"series.csv\"\n\
+               content_type = \"text/csv;label_size=0\"\n[output]\nuri = \"out\"\n";
+    fs::write(home.join("job.toml"), job).unwrap();
+    let report = done(smrt(home, &["train", "job.toml"]));
+    assert!(report.contains("random-cut-forest trained in") && !report.contains("epoch"));
+    assert!(!done(smrt(home, &["inspect", ARTIFACT])).contains("epochs"));
+    let series = done(smrt(home, &["predict", "--series", ARTIFACT, "series.csv"]));
+    // The same as whole shingles, each on a line of its own.
+    let rows = fs::read_to_string(home.join("series.csv")).unwrap();
+    let rows: Vec<&str> = rows.lines().collect();
+    let shingles: Vec<String> = rows.windows(3).map(|rows| rows.join(",")).collect();
+    fs::write(home.join("shingles.csv"), shingles.join("\n")).unwrap();
+    assert_eq!(series, done(smrt(home, &["predict", ARTIFACT, "shingles.csv"])));
+    assert_eq!(series.lines().count(), 398);
+    let refused = smrt(home, &["predict", "--series", "--content-type", "json", ARTIFACT, "-"])
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("CSV or JSON Lines"));
+}
+
+#[test]
 fn without_its_key_an_artifact_shows_its_header_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();

@@ -165,6 +165,50 @@ fn a_training_killed_at_any_time_resumes_to_the_same_bits() {
 }
 
 #[test]
+fn a_forest_killed_at_any_time_resumes_to_the_same_bits() {
+    let home = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    let mut state = 1u64;
+    for row in 0..24_000 {
+        text.push(if row % 100 == 0 { '1' } else { '0' });
+        for _ in 0..10 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(&format!(",{}", (state >> 44) % 1_000));
+        }
+        text.push('\n');
+    }
+    std::fs::write(home.path().join("train.csv"), text).unwrap();
+    let mut bits = Vec::new();
+    for folder in ["whole", "parted"] {
+        let place = Place {
+            home: home.path().to_owned(),
+            output: home.path().join(folder).display().to_string(),
+            folder: home.path().join(folder),
+            server: None,
+        };
+        let name = "random-cut-forest";
+        let job = format!(
+            "[job]\nname = \"{name}\"\nseed = 7\n[algorithm]\nname = \"{name}\"\n\
+             [hyperparameters]\nnum_trees = 500\n[channels.train]\nuri = \"train.csv\"\n\
+             content_type = \"text/csv;label_size=1\"\n[output]\nuri = \"{}\"\n\
+             [resources]\nthreads = 2\n[checkpoint]\nkeep = 2\ninterval_s = 0\n",
+            place.output
+        );
+        std::fs::write(home.path().join(format!("{name}.toml")), job).unwrap();
+        let file = format!("{name}.toml");
+        if folder == "parted" {
+            killed(&place, name, &mut u64::from(std::process::id()));
+            finish(place.smrt(&["train", "--resume", &file]).spawn().unwrap());
+            assert!(place.checkpoints(name).is_empty(), "something is left behind");
+        } else {
+            finish(place.smrt(&["train", &file]).spawn().unwrap());
+        }
+        bits.push(place.inside(name));
+    }
+    assert!(bits[0] == bits[1], "the model differs after it was killed");
+}
+
+#[test]
 fn a_training_with_checkpoints_in_a_bucket_may_be_killed_as_well() {
     let home = tempfile::tempdir().unwrap();
     let server = Server::start();

@@ -511,8 +511,8 @@ fn a_manifest_whose_words_contradict_it_is_refused() {
     assert!(read(Categories::from([(0, many)])).unwrap_err().contains("65537 words"));
 }
 
-/// The test metric of a job under `examples/quality` on the shared data.
-fn quality(user: &crate::train::User, shared: &str, job: &str, metric: &str) -> f64 {
+/// A metric of a job under `examples/quality` on the shared data.
+pub(crate) fn quality(user: &crate::train::User, shared: &str, job: &str, metric: &str) -> f64 {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("examples/quality").join(job);
     let text = std::fs::read_to_string(&path).unwrap();

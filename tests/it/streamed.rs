@@ -240,6 +240,29 @@ fn what_cannot_stream_is_refused_with_what_it_needs() {
 }
 
 #[test]
+fn a_forest_of_rows_on_disk_is_the_forest_of_memory_bit_for_bit() {
+    let user = User::new();
+    // Shingles, so that points reach over the ends of pages.
+    let parameters =
+        "[hyperparameters]\nnum_trees = 50\nnum_samples_per_tree = 16\nshingle_size = 2\n";
+    let forest = |memory: u64| {
+        Job::new(job(&user, "random-cut-forest", parameters, memory), user.keys.clone())
+    };
+    let whole = forest(ENOUGH).run().unwrap();
+    assert!(!whole.channels[0].streamed);
+    let bits = inside(&user);
+    // On disk, and stopped while it gives scores to the rows.
+    let stop = Stop::new();
+    let observer = StopAfter { steps: 3, stop: stop.clone() };
+    let stopped = forest(TOO_LITTLE).stop(stop).observer(observer).run().unwrap_err();
+    assert!(matches!(stopped, train::Error::Stopped { .. }), "{stopped}");
+    let streamed = forest(TOO_LITTLE).resume(true).run().unwrap();
+    assert!(streamed.channels[0].streamed && streamed.channels[1].streamed);
+    assert_eq!(whole.metrics, streamed.metrics);
+    assert!(bits == inside(&user), "another model");
+}
+
+#[test]
 fn an_impossible_scratch_folder_and_an_impossible_memory_are_told() {
     let user = User::new();
     let mut bad = job(&user, "mlp", EPOCHS, TOO_LITTLE);

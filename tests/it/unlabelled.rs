@@ -79,11 +79,26 @@ impl<'a> Job<'a> {
         stop: &(dyn Fn() -> bool + Sync),
         kept: &mut Kept,
     ) -> Result<Fitted, Error> {
+        self.run_from(None, data, stop, kept)
+    }
+
+    /// The same, going on from an earlier model if there is one.
+    pub(crate) fn run_from(
+        &self,
+        earlier: Option<&Earlier>,
+        data: &Channels,
+        stop: &(dyn Fn() -> bool + Sync),
+        kept: &mut Kept,
+    ) -> Result<Fitted, Error> {
         let pool = rayon_pool(self.threads);
         let mut problems = Problems::default();
         let definition = Table::builtin().get(self.algorithm).unwrap();
         let trainer = definition.trainer(&raw(self.parameters), &mut problems);
-        let trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
+        let mut trainer = trainer.unwrap_or_else(|| panic!("{problems:?}"));
+        if let Some(earlier) = earlier {
+            assert!(trainer.goes_on());
+            trainer.go_on_from(earlier)?;
+        }
         let mut heard = Heard;
         let mut context = Context {
             device: device::open(DeviceChoice::Cpu).unwrap(),
@@ -107,21 +122,7 @@ impl<'a> Job<'a> {
 
     /// A training that goes on from an earlier model.
     pub(crate) fn fitted_from(&self, earlier: &Earlier, data: &Channels) -> Fitted {
-        let mut problems = Problems::default();
-        let definition = Table::builtin().get(self.algorithm).unwrap();
-        let mut trainer = definition.trainer(&raw(self.parameters), &mut problems).unwrap();
-        assert!(trainer.goes_on());
-        trainer.go_on_from(earlier).unwrap();
-        let (mut heard, mut kept) = (Heard, Kept::default());
-        let mut context = Context {
-            device: device::open(DeviceChoice::Cpu).unwrap(),
-            threads: self.threads,
-            seed: self.seed,
-            stop: &|| false,
-            observer: &mut heard,
-            checkpoints: &mut kept,
-        };
-        trainer.fit(data, &mut context).unwrap()
+        self.run_from(Some(earlier), data, &|| false, &mut Kept::default()).unwrap()
     }
 
     pub(crate) fn open(&self, fitted: &Fitted) -> Box<dyn Predictor> {

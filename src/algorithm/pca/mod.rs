@@ -99,7 +99,7 @@ impl Trainer for Retelling {
             }
         }
         context.observer.epoch(0, &metrics);
-        Ok(Fitted { files: model.files(), signature, metrics, epochs: 1 })
+        Ok(Fitted { files: model.files(), signature, metrics, epochs: 0 })
     }
 }
 

@@ -1,81 +1,252 @@
 //! One training: the forest, its threshold, and how it does on the channels that have labels.
+//!
+//! Rows are passed over, not held: once for the sample of the trees (or row by row, to go on from
+//! an earlier forest), once for the points the threshold is fitted to, and once for the scores of
+//! channels that have labels. They may lie on disk. Between any two stretches of rows it can be
+//! stopped and keep its state.
 
-use super::forest::{Forest, Plan};
+use super::forest::{Forest, Plan, refuse_infinite};
+use super::progress;
 use super::sample::reservoir;
 use super::score::{PointsOf, Scorer};
 use super::settings::Settings;
 use crate::algorithm::metric::{Confusion, roc_auc};
 use crate::algorithm::net::random::{Purpose, Stream};
-use crate::algorithm::{Channels, Context, Error, Fitted, Metric, Progress, unsupervised};
+use crate::algorithm::{
+    Channels, Context, Error, Features, Fitted, Metric, Progress, unsupervised,
+};
+use crate::data::pages::BLOCK_ROWS;
 use crate::data::{Dataset, Labels, Signature, Task};
 
 /// Points the threshold is fitted to, at most: drawn from all, so that fitting does not take as
-/// long as scoring everything. The mean of so many is known to 0.4 % of a deviation.
-const THRESHOLD_POINTS: usize = 1 << 16;
+/// long as scoring everything. The mean of so many is known to 0.6 % of a deviation.
+const THRESHOLD_POINTS: usize = 1 << 15;
+/// Numbers of these points, at most, if 4,096 points have fewer.
+const THRESHOLD_VALUES: usize = 1 << 24;
+/// Work of a stretch of rows, in rows × numbers of a point × trees, and its rows.
+const STRETCH_WORK: usize = 1 << 24;
+const STRETCH_ROWS: std::ops::RangeInclusive<usize> = 256..=1 << 15;
 
+/// Goes on from `earlier`, if there is one.
+///
 /// # Errors
 /// `Error::Data` when the rows are no points for a forest or the labels are not 0 and 1;
 /// `Error::Stopped`.
 pub(super) fn fit(
     settings: &Settings,
+    earlier: Option<&Forest>,
     data: &Channels,
     context: &mut Context<'_>,
 ) -> Result<Fitted, Error> {
-    unsupervised::width(data, settings.feature_dim)?;
-    let channels: Vec<(&str, &Dataset)> = unsupervised::named(data).collect();
+    let width = unsupervised::width(data, settings.feature_dim)?;
     // All labels are looked at before any work.
-    let mut truths = Vec::new();
-    for (name, dataset) in &channels {
-        let truth = truth(name, dataset)?;
-        if truth.is_none() && *name != "train" {
-            return Err(Error::Data {
-                what: format!("the channel {name} has no labels to measure the forest against"),
-                help: "give it a first column of 0 (normal) and 1 (anomalous) and the content type text/csv;label_size=1, or leave the channel out".into(),
+    let mut labelled = Vec::new();
+    for (name, dataset) in unsupervised::named(data) {
+        match truth(name, dataset)? {
+            Some(truth) => labelled.push((name, dataset, truth)),
+            None if name == "train" => {}
+            None => {
+                return Err(Error::Data {
+                    what: format!("the channel {name} has no labels to measure the forest against"),
+                    help: "give it a first column of 0 (normal) and 1 (anomalous) and the content type text/csv;label_size=1, or leave the channel out".into(),
+                });
+            }
+        }
+    }
+    let train = Rows::of(&data.train, settings.shingle);
+    if let Some(earlier) = earlier.filter(|forest| forest.width() != width * settings.shingle) {
+        let columns = earlier.width() / settings.shingle;
+        return Err(Error::Data {
+            what: format!("channel train has {width} features and the earlier forest {columns}"),
+            help: "give it the columns of the earlier training, in the same order".into(),
+        });
+    }
+    let own = earlier.map_or(0, Forest::seen);
+    let labelled_points: usize =
+        labelled.iter().map(|(_, data, _)| Rows::of(data, settings.shingle).points()).sum();
+    let mut run = Run {
+        total: (train.points() + labelled_points) as u64,
+        done: 0,
+        forest: None,
+        scores: Vec::new(),
+    };
+    if let Some(files) = context.checkpoints.take() {
+        let (forest, scores) = progress::read(&files)?;
+        let fits = forest.width() == width * settings.shingle
+            && forest.seen().checked_sub(own).is_some_and(|seen| seen <= train.points() as u64)
+            && scores.len() <= labelled_points;
+        if !fits {
+            return Err(Error::Checkpoint {
+                what: "the checkpoint is that of another job or other data".into(),
+                help: "train without --resume, or with the job and data it was made by".into(),
             });
         }
-        truths.push(truth);
+        (run.forest, run.scores) = (Some(forest), scores);
     }
-    let plan = Plan {
-        trees: settings.trees,
-        samples: settings.samples,
-        shingle: settings.shingle,
-        normalize: settings.normalize,
-        seed: context.seed,
-    };
-    stop(context)?;
-    let forest = Forest::fit(&data.train.features.view(), &plan)?;
-    stop(context)?;
-    let scorer = forest.scorer();
-    let scores = threshold_scores(&scorer, &data.train, context.seed);
+    run.grow(settings, earlier, &train, context)?;
+    let scorer = run.forest()?.scorer();
+    let scores = threshold_scores(&scorer, &train, context)?;
     let (threshold, mut metrics) = threshold(settings, &scores);
-    stop(context)?;
-    for ((name, dataset), truth) in channels.iter().zip(&truths) {
-        if let Some(truth) = truth {
-            // A point of a series is judged by its newest row.
-            let truth = &truth[settings.shingle.min(truth.len() + 1) - 1..];
-            metrics.extend(measured(
-                settings,
-                name,
-                &score_all(&scorer, dataset),
-                truth,
-                threshold,
-            ));
-            stop(context)?;
-        }
+    let mut before = 0;
+    for (name, dataset, truth) in &labelled {
+        let rows = Rows::of(dataset, settings.shingle);
+        run.score(&scorer, &rows, before, context)?;
+        // A point of a series is judged by its newest row.
+        let truth = &truth[settings.shingle.min(truth.len() + 1) - 1..];
+        let scores = &run.scores[before..before + rows.points()];
+        metrics.extend(measured(settings, name, scores, truth, threshold));
+        before += rows.points();
     }
-    let rows_total = data.train.rows() as u64;
-    context.observer.step(Progress { epoch: 0, epochs: 1, rows_done: rows_total, rows_total });
     context.observer.epoch(0, &metrics);
+    let forest = run.forest()?;
     let signature = Signature {
         columns: names(&data.train, settings.shingle),
         threshold: Some(threshold),
         ..Signature::of(forest.width(), Task::AnomalyDetection)
     };
-    Ok(Fitted { files: forest.files(), signature, metrics, epochs: 1 })
+    Ok(Fitted { files: forest.files(), signature, metrics, epochs: 0 })
 }
 
-fn stop(context: &Context<'_>) -> Result<(), Error> {
-    if (context.stop)() { Err(Error::Stopped) } else { Ok(()) }
+/// What a training has so far.
+struct Run {
+    forest: Option<Forest>,
+    /// Of the points of the labelled channels, one channel after the other.
+    scores: Vec<f32>,
+    done: u64,
+    total: u64,
+}
+
+impl Run {
+    fn forest(&self) -> Result<&Forest, Error> {
+        self.forest.as_ref().ok_or(Error::Stopped)
+    }
+
+    /// The forest of the training rows.
+    fn grow(
+        &mut self,
+        settings: &Settings,
+        earlier: Option<&Forest>,
+        train: &Rows<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        let own = earlier.map_or(0, Forest::seen);
+        match (&self.forest, earlier) {
+            (Some(_), _) => {}
+            (None, Some(earlier)) => self.forest = Some(earlier.clone()),
+            (None, None) => {
+                let plan = Plan {
+                    trees: settings.trees,
+                    samples: settings.samples,
+                    shingle: settings.shingle,
+                    normalize: settings.normalize,
+                    seed: context.seed,
+                };
+                let shape = (train.features.rows(), train.columns);
+                let stop = context.stop;
+                let mut pick = |wanted: &[usize]| train.pick(wanted, stop);
+                self.forest = Some(Forest::grow(shape, &plan, &mut pick)?);
+            }
+        }
+        // Of an earlier forest that goes on; one made anew has seen all.
+        while let Some(forest) = &mut self.forest {
+            let from = (forest.seen() - own) as usize;
+            self.done = from as u64;
+            if from >= train.points() {
+                break;
+            }
+            let to = train.points().min(from + train.step(settings.trees));
+            train.points_of(from..to, |points| forest.learn(points))?;
+            self.pass(to - from, context)?;
+        }
+        self.done += self.scores.len() as u64;
+        self.pass(0, context)
+    }
+
+    /// Scores of a channel, whose first has the number `before`.
+    fn score(
+        &mut self,
+        scorer: &Scorer,
+        rows: &Rows<'_>,
+        before: usize,
+        context: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        while self.scores.len() < before + rows.points() {
+            let from = self.scores.len() - before;
+            let to = rows.points().min(from + rows.step(scorer.trees.len()));
+            let scores = rows.points_of(from..to, |points| Ok(scorer.scores(points)))?;
+            self.scores.extend(scores);
+            self.pass(to - from, context)?;
+        }
+        Ok(())
+    }
+
+    /// Some points more are done: says so, and keeps the state when it is time or the end.
+    fn pass(&mut self, points: usize, context: &mut Context<'_>) -> Result<(), Error> {
+        self.done = (self.done + points as u64).min(self.total);
+        let (rows_done, rows_total) = (self.done, self.total);
+        context.observer.step(Progress { epoch: 0, epochs: 0, rows_done, rows_total });
+        let ends = (context.stop)();
+        if ends || context.checkpoints.due() {
+            context.checkpoints.save(&progress::write(self.forest()?, &self.scores))?;
+        }
+        if ends { Err(Error::Stopped) } else { Ok(()) }
+    }
+}
+
+/// The points of a channel, in memory or on disk.
+struct Rows<'a> {
+    features: Features<'a>,
+    columns: usize,
+    shingle: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn of(data: &'a Dataset, shingle: usize) -> Rows<'a> {
+        let features = Features::of(data);
+        Rows { features, columns: features.width(), shingle }
+    }
+
+    fn points(&self) -> usize {
+        (self.features.rows() + 1).saturating_sub(self.shingle)
+    }
+
+    /// Points to do at a time, so that it is not long until it can be stopped.
+    fn step(&self, trees: usize) -> usize {
+        let width = (self.columns * self.shingle).max(1);
+        (STRETCH_WORK / trees / width).clamp(*STRETCH_ROWS.start(), *STRETCH_ROWS.end())
+    }
+
+    /// Hands over the points of that range.
+    fn points_of<T>(
+        &self,
+        range: std::ops::Range<usize>,
+        take: impl FnOnce(&PointsOf<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let rows = self.features.stretch(range.start..range.end + self.shingle - 1)?;
+        let values = rows.as_slice().expect("a stretch has standard layout");
+        take(&PointsOf::series(values, self.columns, self.shingle))
+    }
+
+    /// The rows `wanted`, which ascend, in one pass that looks at all rows.
+    fn pick(&self, wanted: &[usize], stop: &(dyn Fn() -> bool + Sync)) -> Result<Vec<f32>, Error> {
+        let mut picked = Vec::with_capacity(wanted.len() * self.columns);
+        let mut wanted = wanted.iter().copied().peekable();
+        // Whole pages are read, each once.
+        let step = self.step(1).next_multiple_of(BLOCK_ROWS);
+        for from in (0..self.features.rows()).step_by(step) {
+            if stop() {
+                return Err(Error::Stopped);
+            }
+            let to = self.features.rows().min(from + step);
+            let rows = self.features.stretch(from..to)?;
+            let values = rows.as_slice().expect("a stretch has standard layout");
+            refuse_infinite(values, self.columns, from)?;
+            while let Some(row) = wanted.next_if(|row| *row < to) {
+                picked.extend_from_slice(&values[(row - from) * self.columns..][..self.columns]);
+            }
+        }
+        Ok(picked)
+    }
 }
 
 /// Whether each row is anomalous, when the channel says so.
@@ -102,30 +273,30 @@ fn truth(channel: &str, dataset: &Dataset) -> Result<Option<Vec<bool>>, Error> {
     }
 }
 
-/// Scores of the points of a channel, each by its newest row.
-fn score_all(scorer: &Scorer, dataset: &Dataset) -> Vec<f32> {
-    let rows = dataset.features.as_standard_layout();
-    let values = rows.as_slice().expect("the layout is standard");
-    scorer.scores(&PointsOf::series(values, rows.ncols(), scorer.shingle()))
-}
-
 /// Scores of training points, of all or of a uniform draw.
-fn threshold_scores(scorer: &Scorer, train: &Dataset, seed: u64) -> Vec<f32> {
-    let points = train.rows() + 1 - scorer.shingle();
-    if points <= THRESHOLD_POINTS {
-        return score_all(scorer, train);
+fn threshold_scores(
+    scorer: &Scorer,
+    train: &Rows<'_>,
+    context: &Context<'_>,
+) -> Result<Vec<f32>, Error> {
+    let (points, width) = (train.points(), scorer.width());
+    let most = (THRESHOLD_VALUES / width).clamp(4_096, THRESHOLD_POINTS);
+    if points <= most && !train.features.paged() {
+        return train.points_of(0..points, |all| Ok(scorer.scores(all)));
     }
-    let mut random = Stream::new(seed, Purpose::Sample, u64::MAX - 1);
-    let mut drawn = reservoir(points, THRESHOLD_POINTS, &mut random);
+    let mut random = Stream::new(context.seed, Purpose::Sample, u64::MAX - 1);
+    let mut drawn = reservoir(points, most, &mut random);
     drawn.sort_unstable();
-    let rows = train.features.as_standard_layout();
-    let values = rows.as_slice().expect("the layout is standard");
-    let mut picked = Vec::with_capacity(drawn.len() * scorer.width());
+    let mut wanted: Vec<usize> = drawn.iter().flat_map(|at| *at..at + train.shingle).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let values = train.pick(&wanted, context.stop)?;
+    let mut picked = Vec::with_capacity(drawn.len() * width);
     for at in drawn {
-        let start = at * rows.ncols();
-        picked.extend_from_slice(&values[start..start + scorer.width()]);
+        let start = wanted.binary_search(&at).expect("it was asked for") * train.columns;
+        picked.extend_from_slice(&values[start..start + width]);
     }
-    scorer.scores(&PointsOf::whole(&picked, scorer.width()))
+    Ok(scorer.scores(&PointsOf::whole(&picked, width)))
 }
 
 /// The threshold, from which on a point is anomalous, and what it was made of.

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::points::Points;
 use super::sample::reservoir;
 use super::scale::Scale;
-use super::score::Scorer;
+use super::score::{PointsOf, Scorer};
 use super::settings::FEATURES_MAX;
 use super::state;
 use super::tree::Tree;
@@ -55,22 +55,26 @@ impl Forest {
     /// `Error::Data` when there is no point, a value is infinite, or the forest would hold more
     /// numbers than it may.
     pub fn fit(rows: &ArrayView2<'_, f32>, plan: &Plan) -> Result<Forest, Error> {
-        let rows = rows.as_standard_layout();
         let (count, columns) = rows.dim();
+        Forest::grow((count, columns), plan, &mut |wanted| {
+            let standard = rows.as_standard_layout();
+            refuse_infinite(standard.as_slice().expect("the layout is standard"), columns, 0)?;
+            Ok(wanted.iter().flat_map(|row| rows.row(*row)).copied().collect())
+        })
+    }
+
+    /// The same of `count` rows of `columns` numbers, wherever they are. `pick` is asked once, for
+    /// rows by ascending number, and gives them one after the other.
+    pub(super) fn grow(
+        (count, columns): (usize, usize),
+        plan: &Plan,
+        pick: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, Error>,
+    ) -> Result<Forest, Error> {
         let width = columns * plan.shingle;
         check(count, columns, plan)?;
-        let values = rows.as_slice().expect("the layout is standard");
-        if let Some(at) = values.iter().position(|value| value.is_infinite()) {
-            return Err(Error::Data {
-                what: format!("row {}, feature {} is infinite", at / columns + 1, at % columns + 1),
-                help: "use numbers between -3.4e38 and 3.4e38, or leave the cell empty".into(),
-            });
-        }
-        let scale = {
+        let scaling = {
             let mut random = Stream::new(plan.seed, Purpose::Sample, u64::MAX);
-            let mut drawn = reservoir(count, SCALE_ROWS, &mut random);
-            drawn.sort_unstable();
-            Scale::learn(&rows.select(ndarray::Axis(0), &drawn).view(), plan.normalize)
+            reservoir(count, SCALE_ROWS, &mut random)
         };
         let count = count + 1 - plan.shingle;
         let samples: Vec<Vec<usize>> = (0..plan.trees as u64)
@@ -80,14 +84,24 @@ impl Forest {
                 reservoir(count, plan.samples, &mut random)
             })
             .collect();
-        let mut drawn: Vec<usize> = samples.iter().flatten().copied().collect();
-        drawn.sort_unstable();
-        drawn.dedup();
+        let drawn = in_order(samples.iter().flatten().copied().collect());
+        let of_points = drawn.iter().flat_map(|at| *at..at + plan.shingle);
+        let wanted = in_order(of_points.chain(scaling.iter().copied()).collect());
+        let values = pick(&wanted)?;
+        let start = |row: &usize| {
+            wanted.binary_search(row).expect("a row that was drawn was asked for") * columns
+        };
+        let scale = {
+            let rows = in_order(scaling);
+            let values = rows.iter().flat_map(|row| &values[start(row)..][..columns]).copied();
+            let values = Array2::from_shape_vec((rows.len(), columns), values.collect());
+            Scale::learn(&values.expect("so many rows were drawn").view(), plan.normalize)
+        };
         let mut points = Points::new(width);
         let mut row = vec![0.0; width];
         let mut number = HashMap::with_capacity(drawn.len());
         for at in drawn {
-            scale.apply(&values[at * columns..at * columns + width], &mut row);
+            scale.apply(&values[start(&at)..][..width], &mut row);
             number.insert(at, points.add(&row));
         }
         let trees: Vec<Tree> = samples
@@ -151,16 +165,7 @@ impl Forest {
     /// `Error::Data` when the number of values is another or one is infinite; the forest is then
     /// as it was.
     pub fn update(&mut self, row: &[f32]) -> Result<(), Error> {
-        if row.len() != self.width() || row.iter().any(|value| value.is_infinite()) {
-            return Err(Error::Data {
-                what: format!(
-                    "a point of {} values where the forest takes {} finite ones",
-                    row.len(),
-                    self.width()
-                ),
-                help: "send a whole shingle, oldest row first; NaN is a missing value".into(),
-            });
-        }
+        self.check_point(row)?;
         let mut scaled = vec![0.0; row.len()];
         self.scale.apply(row, &mut scaled);
         let mut point = None;
@@ -185,6 +190,49 @@ impl Forest {
         }
         self.seen += 1;
         Ok(())
+    }
+
+    /// Learns many points, with the result of [`update`](Self::update) for each in turn. Which of
+    /// them some tree keeps is found on all threads.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); the forest is then as it was.
+    pub fn learn(&mut self, points: &PointsOf<'_>) -> Result<(), Error> {
+        for at in 0..points.len() {
+            self.check_point(points.raw(at, self.width()))?;
+        }
+        let first = self.seen;
+        let is_kept = |at: usize| {
+            let seen = first + at as u64;
+            let mut random = Stream::new(self.seed, Purpose::Update, seen);
+            let is_for_tree = |lane: usize| {
+                random.seek(lane as u64, 0);
+                random.below(seen + 1) < self.samples as u64
+            };
+            seen < self.samples as u64 || (0..self.trees.len()).any(is_for_tree)
+        };
+        let kept: Vec<bool> = (0..points.len()).into_par_iter().map(is_kept).collect();
+        for (at, is_kept) in kept.into_iter().enumerate() {
+            match is_kept {
+                true => self.update(points.raw(at, self.width()))?,
+                false => self.seen += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn check_point(&self, row: &[f32]) -> Result<(), Error> {
+        if row.len() == self.width() && !row.iter().any(|value| value.is_infinite()) {
+            return Ok(());
+        }
+        Err(Error::Data {
+            what: format!(
+                "a point of {} values where the forest takes {} finite ones",
+                row.len(),
+                self.width()
+            ),
+            help: "send a whole shingle, oldest row first; NaN is a missing value".into(),
+        })
     }
 
     /// What answers for rows, as the forest is now.
@@ -222,6 +270,28 @@ impl Forest {
         let held = |tree: &Tree| tree.members.iter().all(|point| self.points.is_held(*point));
         masses && self.trees.iter().all(|tree| held(tree) && tree.is_sound(&self.points))
     }
+}
+
+/// # Errors
+/// `Error::Data` naming the first infinite value; `first` is the number of the first row.
+pub(super) fn refuse_infinite(values: &[f32], columns: usize, first: usize) -> Result<(), Error> {
+    // Without a branch a block is looked through at the speed of memory.
+    let is_infinite = |block: &[f32]| block.iter().fold(false, |any, v| any | v.is_infinite());
+    if !values.par_chunks(1 << 14).any(is_infinite) {
+        return Ok(());
+    }
+    let at = values.iter().position(|value| value.is_infinite()).unwrap_or(0);
+    Err(Error::Data {
+        what: format!("row {}, feature {} is infinite", first + at / columns + 1, at % columns + 1),
+        help: "use numbers between -3.4e38 and 3.4e38, or leave the cell empty".into(),
+    })
+}
+
+/// Numbers in ascending order, each once.
+fn in_order(mut numbers: Vec<usize>) -> Vec<usize> {
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 fn check(count: usize, columns: usize, plan: &Plan) -> Result<(), Error> {

@@ -12,25 +12,29 @@
 //! column's median. Trees are grown on the CPU whatever `resources.device` says.
 
 use super::parameter::Parameter;
-use super::{Channels, Context, Definition, Error, Files, Fitted, Predictor, Trainer};
+use super::{Channels, Context, Definition, Earlier, Error, Files, Fitted, Predictor, Trainer};
 use crate::data::Signature;
 use crate::spec::parameter::RawParameters;
 use crate::spec::problem::Problems;
 
+mod boxes;
 mod explain;
 mod fit;
 mod forest;
 mod points;
 mod predict;
+mod progress;
 mod sample;
 mod scale;
 mod score;
 mod settings;
 mod state;
 mod tree;
+mod walk;
 
 pub use forest::{Forest, Plan};
 pub use score::{PointsOf, Scorer};
+use settings::Settings;
 
 /// The algorithm, for the table.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +54,7 @@ impl Definition for RandomCutForest {
     }
 
     fn trainer(&self, raw: &RawParameters, problems: &mut Problems) -> Option<Box<dyn Trainer>> {
-        Some(Box::new(Grower { settings: settings::Settings::read(raw, problems)? }))
+        Some(Box::new(Grower { settings: Settings::read(raw, problems)?, earlier: None }))
     }
 
     fn open(&self, signature: &Signature, files: &Files) -> Result<Box<dyn Predictor>, Error> {
@@ -59,7 +63,8 @@ impl Definition for RandomCutForest {
 }
 
 struct Grower {
-    settings: settings::Settings,
+    settings: Settings,
+    earlier: Option<Forest>,
 }
 
 impl Trainer for Grower {
@@ -68,6 +73,43 @@ impl Trainer for Grower {
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
-        fit::fit(&self.settings, data, context)
+        fit::fit(&self.settings, self.earlier.as_ref(), data, context)
+    }
+
+    fn streams(&self) -> bool {
+        true
+    }
+
+    fn goes_on(&self) -> bool {
+        true
+    }
+
+    fn go_on_from(&mut self, earlier: &Earlier) -> Result<(), Error> {
+        if earlier.algorithm != RandomCutForest.name() {
+            return Err(Error::Data {
+                what: format!(
+                    "the earlier model was made by {}, and a forest goes on from a forest",
+                    earlier.algorithm
+                ),
+                help: "let channels.model.uri name an artifact of random-cut-forest".into(),
+            });
+        }
+        let forest = Forest::open(&earlier.files)?;
+        let Settings { trees, samples, shingle, .. } = self.settings;
+        let differs = [
+            ("num_trees", forest.trees(), trees),
+            ("num_samples_per_tree", forest.samples, samples),
+            ("shingle_size", forest.shingle(), shingle),
+        ];
+        for (name, has, wanted) in differs {
+            if has != wanted {
+                return Err(Error::Data {
+                    what: format!("the earlier forest has {name} {has} and this job says {wanted}"),
+                    help: format!("set {name} = {has}"),
+                });
+            }
+        }
+        self.earlier = Some(forest);
+        Ok(())
     }
 }

@@ -6,11 +6,12 @@ use ndarray::ArrayView2;
 
 use super::forest::Forest;
 use super::score::{PointsOf, Scorer};
-use crate::algorithm::{Ask, Error, Files, Predictor};
+use crate::algorithm::{Ask, Error, Files, Predictor, Selected};
 use crate::data::{Answer, Field, LabelNames, Signature, Task, Values};
 
 /// Answers SageMaker's `{"scores":[{"score":0.02}]}`; `verbose=true` adds `predicted_label`, 1 from
-/// the threshold on, and `explain=` the contributions.
+/// the threshold on, and `explain=` the contributions. Of SageMaker's selected fields it has those
+/// of a score and of a label.
 pub(super) struct Opened {
     scorer: Scorer,
     threshold: Option<f32>,
@@ -35,6 +36,26 @@ impl Opened {
         })
     }
 
+    /// A field that SageMaker's variable selects. There are no probabilities.
+    fn selected(&self, field: Selected, scores: &[f32]) -> Result<Field, Error> {
+        let values = match (field, self.threshold) {
+            (Selected::RawScore | Selected::PredictedScore, _) => Values::Number(scores.to_vec()),
+            (Selected::PredictedLabel, Some(threshold)) => {
+                let codes = scores.iter().map(|score| u32::from(*score >= threshold)).collect();
+                Values::Class { codes, names: self.labels.clone() }
+            }
+            (Selected::Labels, Some(_)) => Values::Classes(self.labels.clone()),
+            _ => {
+                return Err(Error::Data {
+                    what: format!("a random cut forest has no {}", field.name()),
+                    help: "choose among predicted_label, labels, raw_score and predicted_score"
+                        .into(),
+                });
+            }
+        };
+        Ok(Field { name: field.name(), values })
+    }
+
     /// The `count` strongest contributions of each row, the strongest first.
     fn explained(&self, points: &PointsOf<'_>, scores: &[f32], count: usize) -> Values {
         let width = self.scorer.width();
@@ -56,6 +77,10 @@ impl Opened {
 }
 
 impl Predictor for Opened {
+    fn shingle(&self) -> usize {
+        self.scorer.shingle()
+    }
+
     fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Answer, Error> {
         self.predict_with(rows, &Ask::default())
     }
@@ -66,18 +91,19 @@ impl Predictor for Opened {
         let values = rows.as_slice().expect("the layout is standard");
         let points = PointsOf::whole(values, self.scorer.width());
         let scores = self.scorer.scores(&points);
-        let mut more = Vec::new();
-        if let (true, Some(threshold)) = (ask.verbose, self.threshold) {
-            let codes = scores.iter().map(|score| u32::from(*score >= threshold)).collect();
-            let values = Values::Class { codes, names: self.labels.clone() };
-            more.push(Field { name: "predicted_label", values });
+        let selected = ask.fields.iter().map(|field| self.selected(*field, &scores));
+        let mut fields = selected.collect::<Result<Vec<Field>, Error>>()?;
+        if fields.is_empty() {
+            fields.push(Field { name: "score", values: Values::Number(scores.clone()) });
+        }
+        let is_there = fields.iter().any(|field| field.name == Selected::PredictedLabel.name());
+        if ask.verbose && self.threshold.is_some() && !is_there {
+            fields.push(self.selected(Selected::PredictedLabel, &scores)?);
         }
         if let Some(kept) = ask.explain {
             let values = self.explained(&points, &scores, kept);
-            more.push(Field { name: "contributions", values });
+            fields.push(Field { name: "contributions", values });
         }
-        let mut fields = vec![Field { name: "score", values: Values::Number(scores) }];
-        fields.extend(more);
         Ok(Answer { key: "scores", rows: count, fields })
     }
 }

@@ -14,32 +14,30 @@
 //! about 1 for a point as deep as in a balanced tree, less inside dense data, at most log2(n + 1)
 //! for one that every tree cuts off at its root.
 //!
-//! **How it is computed.** A block of rows goes down one tree after the other, so that the tree
-//! stays in the cache: first the row numbers are parted by the cuts, which brings the rows of each
-//! node side by side; then the boxes are met from the bottom up, eight rows at a time for narrow
+//! **How it is computed.** S + e is the sum of the sides of the node's box widened to hold x, so one
+//! pass over the numbers gives the quotient, and gives exactly 1 inside of the box. A block of rows
+//! goes down one tree after the other, so that tree and rows stay in the cache: first the row
+//! numbers are parted by the cuts ([`super::walk`]), which brings the rows of each node side by
+//! side; then the boxes are met from the bottom up ([`super::boxes`]), many rows abreast for narrow
 //! points. A row's arithmetic is the same in every block: its answer does not depend on the others.
 
 use rayon::prelude::*;
 
+use super::boxes;
 use super::points::Points;
 use super::scale::Scale;
 use super::tree::{At, Tree};
-use crate::algorithm::net::simd;
+use super::walk::Scratch;
 
 /// `dimension` of a leaf.
 pub(super) const LEAF: u32 = u32::MAX;
 /// Points up to so many numbers are worked through rows abreast, wider ones numbers abreast.
-const NARROW_MAX: usize = 48;
-/// Rows abreast.
-const ROWS: usize = 8;
-/// Sums in flight for each row of a narrow point; its numbers are padded to a multiple.
-const SUMS: usize = 4;
-/// Numbers abreast of a wide point.
-const LANES: usize = 16;
-/// Numbers of a block of rows: it and its copy stay in the second-level cache.
-const BLOCK_VALUES: usize = 24 << 10;
+pub(super) const NARROW_MAX: usize = 48;
+/// Numbers of a block of rows: it and its two copies stay in the second-level cache.
+const BLOCK_VALUES: usize = 80 << 10;
 const BLOCK_ROWS_MIN: usize = 16;
-const BLOCK_ROWS_MAX: usize = 2_048;
+/// Also what 16 bits can count.
+const BLOCK_ROWS_MAX: usize = 8_192;
 /// Below so many rows × trees × numbers a call stays on its thread.
 const PARALLEL_WORK: usize = 1 << 20;
 
@@ -53,7 +51,7 @@ pub(super) struct Step {
     pub(super) of: u32,
     /// Rows below.
     pub(super) mass: u32,
-    /// Sum of the sides of its box, above 0.
+    /// Sum of the sides of its box as [`boxes::widened`] adds them, above 0.
     pub(super) sides: f32,
 }
 
@@ -61,7 +59,7 @@ pub(super) struct Step {
 #[derive(Debug, Clone)]
 pub(super) struct Laid {
     pub(super) steps: Vec<Step>,
-    /// Lower and upper corner, `padded` numbers each.
+    /// Lower and upper corner, `width` numbers each.
     corners: Vec<f32>,
 }
 
@@ -71,7 +69,6 @@ pub struct Scorer {
     scale: Scale,
     shingle: usize,
     width: usize,
-    padded: usize,
     /// log2(n + 1).
     full: f32,
     /// The rows of the leaves.
@@ -99,6 +96,11 @@ impl<'a> PointsOf<'a> {
         PointsOf { values, stride: columns, count: (rows + 1).saturating_sub(shingle) }
     }
 
+    /// The `width` numbers of one point.
+    pub(super) fn raw(&self, at: usize, width: usize) -> &'a [f32] {
+        &self.values[at * self.stride..][..width]
+    }
+
     /// Number of points.
     pub fn len(&self) -> usize {
         self.count
@@ -114,10 +116,9 @@ impl Scorer {
     /// Lays a forest out.
     pub(super) fn new(scale: Scale, shingle: usize, points: Points, trees: &[Tree]) -> Scorer {
         let width = points.width();
-        let padded = if width <= NARROW_MAX { width.next_multiple_of(SUMS) } else { width };
         let mass = trees.first().map_or(0, Tree::mass);
-        let trees = trees.par_iter().map(|tree| lay(tree, &points, padded)).collect();
-        Scorer { scale, shingle, width, padded, full: ((mass + 1) as f32).log2(), points, trees }
+        let trees = trees.par_iter().map(|tree| lay(tree, &points)).collect();
+        Scorer { scale, shingle, width, full: ((mass + 1) as f32).log2(), points, trees }
     }
 
     /// Numbers of a point.
@@ -139,7 +140,7 @@ impl Scorer {
     pub fn scores(&self, points: &PointsOf<'_>) -> Vec<f32> {
         let mut scores = vec![0.0; points.count];
         let work = points.count.saturating_mul(self.trees.len()).saturating_mul(self.width);
-        let fitting = (BLOCK_VALUES / self.padded).clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX);
+        let fitting = (BLOCK_VALUES / self.width).clamp(BLOCK_ROWS_MIN, BLOCK_ROWS_MAX);
         if work < PARALLEL_WORK || points.count <= BLOCK_ROWS_MIN {
             let mut scratch = Scratch::default();
             for (at, scores) in scores.chunks_mut(fitting).enumerate() {
@@ -166,19 +167,13 @@ impl Scorer {
         scores: &mut [f32],
         scratch: &mut Scratch,
     ) {
-        let count = scores.len();
-        scratch.fit(count, self);
-        for (at, scaled) in
-            scratch.rows[..count * self.width].chunks_exact_mut(self.width).enumerate()
-        {
-            self.scaled(points, first + at, scaled);
-        }
+        scratch.load(self, points, first, scores.len());
         scores.fill(0.0);
         for tree in &self.trees {
-            scratch.part(tree, self, count);
-            simd::run(Boxes { tree, scorer: self, scratch });
-            for (id, depth) in scratch.ids[..count].iter().zip(&scratch.depths) {
-                scores[*id as usize] += *depth;
+            scratch.part(tree, self);
+            boxes::meet(tree, self, scratch);
+            for (id, depth) in scratch.order().zip(&scratch.depths) {
+                scores[id] += *depth;
             }
         }
         let most = self.full * self.trees.len() as f32;
@@ -187,14 +182,13 @@ impl Scorer {
 
     /// A point on the forest's scale.
     pub(super) fn scaled(&self, points: &PointsOf<'_>, at: usize, scaled: &mut [f32]) {
-        let start = at * points.stride;
-        self.scale.apply(&points.values[start..start + self.width], scaled);
+        self.scale.apply(points.raw(at, self.width), scaled);
     }
 
     /// Lower and upper corner of an inner node's box.
     pub(super) fn corners<'a>(&self, tree: &'a Laid, inner: &Step) -> (&'a [f32], &'a [f32]) {
-        let start = inner.of as usize * 2 * self.padded;
-        tree.corners[start..start + 2 * self.padded].split_at(self.padded)
+        let start = inner.of as usize * 2 * self.width;
+        tree.corners[start..start + 2 * self.width].split_at(self.width)
     }
 
     /// The row that those of a leaf are.
@@ -203,7 +197,7 @@ impl Scorer {
     }
 
     /// Depth still to come at a leaf. One row has no depth below it, whichever it is.
-    fn at_leaf(&self, leaf: &Step, row: &[f32]) -> f32 {
+    pub(super) fn at_leaf(&self, leaf: &Step, row: &[f32]) -> f32 {
         if leaf.mass > 1 && self.leaf_row(leaf) == row {
             ((leaf.mass + 1) as f32).log2()
         } else {
@@ -212,7 +206,7 @@ impl Scorer {
     }
 }
 
-fn lay(tree: &Tree, points: &Points, padded: usize) -> Laid {
+fn lay(tree: &Tree, points: &Points) -> Laid {
     let mut laid = Laid { steps: Vec::with_capacity(2 * tree.mass()), corners: Vec::new() };
     // A node, and the step whose right child it is.
     let mut waiting: Vec<(At, Option<usize>)> =
@@ -228,211 +222,74 @@ fn lay(tree: &Tree, points: &Points, padded: usize) -> Laid {
             At::Leaf(leaf) => (LEAF, 0.0, tree.leaf(leaf).point, 0.0),
             At::Inner(inner) => {
                 let (low, high) = tree.corners(points, at);
-                let sides =
-                    low.iter().zip(high).map(|(l, h)| f64::from(*h) - f64::from(*l)).sum::<f64>();
-                for side in [low, high] {
-                    laid.corners.extend_from_slice(side);
-                    laid.corners.resize(laid.corners.len() + padded - side.len(), 0.0);
-                }
+                let sides = boxes::widened(low, high, low);
+                laid.corners.extend_from_slice(low);
+                laid.corners.extend_from_slice(high);
                 let inner = tree.inner(inner);
                 waiting.extend([(inner.right, Some(number)), (inner.left, None)]);
                 boxes += 1;
                 (inner.dimension, inner.cut, boxes - 1, sides)
             }
         };
-        let sides = (sides as f32).max(f32::MIN_POSITIVE);
         laid.steps.push(Step { dimension, cut, right: 0, of, mass, sides });
     }
     laid.corners.shrink_to_fit();
     laid
 }
 
-/// What a thread uses for one block after the other.
-#[derive(Default)]
-struct Scratch {
-    /// count × width: the scaled rows.
-    rows: Vec<f32>,
-    /// padded × stride: the same in the order of `ids`, number by number.
-    columns: Vec<f32>,
-    stride: usize,
-    ids: Vec<u32>,
-    spare: Vec<u32>,
-    /// Depth still to come below the node last met, in the order of `ids`.
-    depths: Vec<f32>,
-    waiting: Vec<(u32, u32, u32)>,
-    /// Inner nodes that rows came to, with their rows' places; children behind their parents.
-    met: Vec<(u32, u32, u32)>,
-}
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
 
-impl Scratch {
-    fn fit(&mut self, count: usize, scorer: &Scorer) {
-        self.stride = count + ROWS;
-        self.rows.resize(count * scorer.width, 0.0);
-        self.ids.resize(count, 0);
-        self.spare.resize(count, 0);
-        self.depths.resize(count, 0.0);
-        if scorer.width <= NARROW_MAX {
-            // Padding must be 0 and what is behind the last row any number.
-            self.columns.clear();
-            self.columns.resize(scorer.padded * self.stride, 0.0);
-        }
+    use super::*;
+    use crate::algorithm::net::random::{Purpose, Stream};
+    use crate::algorithm::random_cut_forest::{Forest, Plan};
+
+    /// The formula as it stands above.
+    fn depth(tree: &Tree, points: &Points, at: At, row: &[f32]) -> f64 {
+        let (low, high) = tree.corners(points, at);
+        let corners = || low.iter().zip(high).map(|(l, h)| (f64::from(*l), f64::from(*h)));
+        let inner = match at {
+            At::Leaf(_) if tree.mass_of(at) > 1 && low == row => {
+                return f64::from(tree.mass_of(at) + 1).log2();
+            }
+            At::Leaf(_) => return 1.0,
+            At::Inner(inner) => inner,
+        };
+        let sides: f64 = corners().map(|(low, high)| high - low).sum();
+        let outside = |((low, high), value): ((f64, f64), &f32)| {
+            (low - f64::from(*value)).max(f64::from(*value) - high).max(0.0)
+        };
+        let outside: f64 = corners().zip(row).map(outside).sum();
+        1.0 + sides / (sides + outside) * depth(tree, points, tree.side(inner, row), row)
     }
 
-    /// Parts the rows by the cuts of `tree`.
-    fn part(&mut self, tree: &Laid, scorer: &Scorer, count: usize) {
-        let width = scorer.width;
-        for (at, id) in self.ids.iter_mut().enumerate() {
-            *id = at as u32;
-        }
-        self.met.clear();
-        self.waiting.clear();
-        self.waiting.push((0, 0, count as u32));
-        while let Some((number, from, to)) = self.waiting.pop() {
-            let step = &tree.steps[number as usize];
-            let range = from as usize..to as usize;
-            if step.dimension == LEAF {
-                self.arrive(step, scorer, range);
-                continue;
-            }
-            self.met.push((number, from, to));
-            let ids = &mut self.ids[range];
-            let (dimension, cut) = (step.dimension as usize, step.cut);
-            let (mut left, mut right) = (0, 0);
-            for at in 0..ids.len() {
-                let id = ids[at];
-                let is_left = self.rows[id as usize * width + dimension] <= cut;
-                // Both are written and one counts: which side is chance, and a guess costs more.
-                ids[left] = id;
-                self.spare[right] = id;
-                left += usize::from(is_left);
-                right += usize::from(!is_left);
-            }
-            ids[left..].copy_from_slice(&self.spare[..right]);
-            let middle = from + left as u32;
-            if middle < to {
-                self.waiting.push((step.right, middle, to));
-            }
-            if from < middle {
-                self.waiting.push((number + 1, from, middle));
+    #[test]
+    fn a_block_is_scored_as_the_formula_says_row_by_row() {
+        // Narrow and wide points, and counts that do not fill the last registers and blocks.
+        for (width, rows) in [(1, 500), (3, 9_001), (10, 3_333), (48, 300), (49, 300), (77, 129)] {
+            let mut random = Stream::new(5, Purpose::Sample, width as u64);
+            // A grid has equal rows, and values on the corners of boxes.
+            let values = Array2::from_shape_simple_fn((rows, width), || {
+                let value = 10.0 * random.normal();
+                if rows % 2 == 0 { value.round() } else { value }
+            });
+            let plan = Plan { trees: 9, samples: 64, shingle: 1, normalize: true, seed: 3 };
+            let forest = Forest::fit(&values.view(), &plan).unwrap();
+            let scorer = forest.scorer();
+            let flat = values.as_slice().unwrap();
+            let scores = scorer.scores(&PointsOf::whole(flat, width));
+            let mut scaled = vec![0.0; width];
+            for (row, score) in values.rows().into_iter().zip(scores) {
+                forest.scale.apply(row.as_slice().unwrap(), &mut scaled);
+                let depths = forest
+                    .trees
+                    .iter()
+                    .map(|tree| depth(tree, &forest.points, tree.root().unwrap(), &scaled));
+                let expected = 65f64.log2() * 9.0 / depths.sum::<f64>();
+                let error = (f64::from(score) / expected - 1.0).abs();
+                assert!(error < 2e-6, "{width} numbers: {score} is not {expected}");
             }
         }
     }
-
-    /// Rows at their leaf: their order is final.
-    fn arrive(&mut self, leaf: &Step, scorer: &Scorer, range: std::ops::Range<usize>) {
-        let width = scorer.width;
-        for place in range {
-            let id = self.ids[place] as usize;
-            let row = &self.rows[id * width..(id + 1) * width];
-            self.depths[place] = scorer.at_leaf(leaf, row);
-            if width <= NARROW_MAX {
-                for (number, value) in row.iter().enumerate() {
-                    self.columns[number * self.stride + place] = *value;
-                }
-            }
-        }
-    }
-}
-
-/// Meets the boxes from the bottom up.
-struct Boxes<'a> {
-    tree: &'a Laid,
-    scorer: &'a Scorer,
-    scratch: &'a mut Scratch,
-}
-
-impl pulp::WithSimd for Boxes<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        let Boxes { tree, scorer, scratch } = self;
-        let narrow = scorer.width <= NARROW_MAX;
-        for (number, from, to) in scratch.met.iter().rev() {
-            let step = &tree.steps[*number as usize];
-            let (low, high) = scorer.corners(tree, step);
-            let (from, to) = (*from as usize, *to as usize);
-            if narrow {
-                narrow_box(
-                    low,
-                    high,
-                    step.sides,
-                    &scratch.columns,
-                    scratch.stride,
-                    from,
-                    &mut scratch.depths[from..to],
-                );
-            } else {
-                let ids = &scratch.ids[from..to];
-                for (id, depth) in ids.iter().zip(&mut scratch.depths[from..to]) {
-                    let start = *id as usize * scorer.width;
-                    let outside =
-                        wide_outside(low, high, &scratch.rows[start..start + scorer.width]);
-                    *depth = 1.0 + step.sides / (step.sides + outside) * *depth;
-                }
-            }
-        }
-    }
-}
-
-/// How far a number lies outside of a side of a box. Without the rules of `f32::max` for NaN,
-/// which none of them is, this is two instructions.
-#[inline(always)]
-fn outside(low: f32, high: f32, value: f32) -> f32 {
-    let (below, above) = (low - value, value - high);
-    let most = if below > above { below } else { above };
-    if most > 0.0 { most } else { 0.0 }
-}
-
-#[inline(always)]
-fn narrow_box(
-    low: &[f32],
-    high: &[f32],
-    sides: f32,
-    columns: &[f32],
-    stride: usize,
-    from: usize,
-    depths: &mut [f32],
-) {
-    for (chunk, depths) in depths.chunks_mut(ROWS).enumerate() {
-        let place = from + chunk * ROWS;
-        let mut sums = [[0.0f32; ROWS]; SUMS];
-        let mut start = place;
-        for (low, high) in low.as_chunks::<SUMS>().0.iter().zip(high.as_chunks::<SUMS>().0) {
-            for at in 0..SUMS {
-                let values: &[f32; ROWS] =
-                    columns[start..].first_chunk().expect("a row's place leaves room for eight");
-                for lane in 0..ROWS {
-                    sums[at][lane] += outside(low[at], high[at], values[lane]);
-                }
-                start += stride;
-            }
-        }
-        let mut after = [0.0f32; ROWS];
-        for lane in 0..ROWS {
-            let outside = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
-            after[lane] = sides / (sides + outside);
-        }
-        for (depth, stay) in depths.iter_mut().zip(after) {
-            *depth = 1.0 + stay * *depth;
-        }
-    }
-}
-
-#[inline(always)]
-fn wide_outside(low: &[f32], high: &[f32], row: &[f32]) -> f32 {
-    let mut sums = [0.0f32; LANES];
-    let (lows, low_rest) = low.as_chunks::<LANES>();
-    let (highs, high_rest) = high.as_chunks::<LANES>();
-    let (rows, row_rest) = row.as_chunks::<LANES>();
-    for ((low, high), row) in lows.iter().zip(highs).zip(rows) {
-        for lane in 0..LANES {
-            sums[lane] += outside(low[lane], high[lane], row[lane]);
-        }
-    }
-    let mut sum = 0.0;
-    for ((low, high), row) in low_rest.iter().zip(high_rest).zip(row_rest) {
-        sum += outside(*low, *high, *row);
-    }
-    sums.iter().fold(sum, |sum, part| sum + part)
 }

@@ -273,6 +273,67 @@ fn a_token_stands_for_the_user_of_its_name_beside_signatures() {
 }
 
 #[test]
+fn every_invocation_is_recorded_with_who_and_what_came_of_it_and_without_its_payload() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = state(folder.path());
+    let keys = people(&state);
+    let door = Guarded::open(state.clone(), "us-east-1").unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let audit = Arc::new(smrt::telemetry::audit::Audit::open(&file).unwrap());
+    let running = builder(Linear::default()).door(Arc::clone(&door)).audit(audit).start().unwrap();
+    let guard = Guard { running, keys, state, door, _folder: folder };
+    let body = "1.25,2.5,0.123456";
+    for (name, status) in [("allowed", 200), ("denied", 403), ("nobody", 403), ("session", 200)] {
+        assert_eq!(guard.asked(name, RUNTIME, body, |_| ()).status, status);
+    }
+    assert_eq!(guard.asked("allowed", RUNTIME, "1,2", |_| ()).status, 424);
+    guard.running.stop();
+    let Guard { running, _folder, .. } = guard;
+    running.wait();
+    let mut records = Vec::new();
+    let chain =
+        smrt::telemetry::audit::read(&file, |line| records.push(line.record.clone())).unwrap();
+    assert_eq!(chain.records, 5);
+    let told = |record: &Value| {
+        let who = record["userIdentity"]["arn"].as_str().unwrap_or("nobody").to_owned();
+        let who = who.rsplit(':').next().unwrap().to_owned();
+        (who, record["errorCode"].as_str().unwrap_or("").to_owned())
+    };
+    let told: Vec<(String, String)> = records.iter().map(told).collect();
+    let expected = [
+        ("user/allowed", ""),
+        ("user/denied", "AccessDeniedException"),
+        ("nobody", "InvalidSignatureException"),
+        ("assumed-role/Batch/job-1", ""),
+        ("user/allowed", "ModelError"),
+    ];
+    let told: Vec<(&str, &str)> = told.iter().map(|(who, why)| (&**who, &**why)).collect();
+    assert_eq!(told, expected);
+    assert_eq!(records[0]["eventName"], "InvokeEndpoint");
+    assert_eq!(records[0]["additionalEventData"]["rows"], 1);
+    assert_eq!(
+        records[0]["resources"][0]["ARN"],
+        "arn:aws:sagemaker:us-east-1:000000000000:endpoint/churn-demo"
+    );
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("0.123456"), "the payload was recorded");
+
+    let smrt = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_smrt"));
+        let output = command.arg("audit").args(arguments).arg(&file).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (whole, shown) = smrt(&["verify", "--head", &chain.head]);
+    assert!(whole && shown.contains("5 records, the chain holds"), "{shown}");
+    let (_, denied) = smrt(&["query", "--error-code", "AccessDeniedException"]);
+    assert_eq!(denied.lines().count(), 1);
+    assert_eq!(smrt(&["query", "--principal", "allowed"]).1.lines().count(), 2);
+    assert_eq!(smrt(&["tail", "-n", "2"]).1.lines().count(), 2);
+    std::fs::write(&file, text.replacen("user/denied", "user/allowed", 1)).unwrap();
+    assert!(!smrt(&["verify"]).0);
+}
+
+#[test]
 fn a_state_without_anybody_opens_no_door() {
     let folder = tempfile::tempdir().unwrap();
     let why = Guarded::open(state(folder.path()), "us-east-1").unwrap_err();
