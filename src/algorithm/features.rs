@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::Error;
 use super::net::order;
+use super::net::random::Stream;
 use super::standardise::Standardiser;
 use crate::data::pages::BLOCK_ROWS;
 use crate::data::{Dataset, Pages};
@@ -88,6 +89,25 @@ impl<'a> Features<'a> {
         if let Features::Paged(pages) = self {
             pages.rest();
         }
+    }
+
+    /// The rows with these numbers, which rise; rows × columns.
+    ///
+    /// # Errors
+    /// [`Error::Scratch`] when the disk fails.
+    pub fn picked(&self, rows: &[u32]) -> Result<Array2<f32>, Error> {
+        let mut values = Vec::with_capacity(rows.len() * self.width());
+        let mut left = rows;
+        self.each_block(|first, block| {
+            let here = left.partition_point(|row| (*row as usize) < first + block.nrows());
+            for row in &left[..here] {
+                values.extend(block.row(*row as usize - first));
+            }
+            left = &left[here..];
+            Ok(())
+        })?;
+        Ok(Array2::from_shape_vec((rows.len(), self.width()), values)
+            .expect("every row was found once"))
     }
 
     /// Writes `rows`, standardised, into `out` one after the other. Rows on disk have to be
@@ -216,6 +236,30 @@ impl<'a> Features<'a> {
         };
         starts.into_par_iter().map(stretch).collect()
     }
+}
+
+/// `count` of the numbers below `rows` that are `eligible`, drawn without replacement and in order
+/// (Knuth, vol. 2, 3.4.2, algorithm S); all of them when there are no more.
+pub fn sample(
+    rows: usize,
+    count: usize,
+    stream: &mut Stream,
+    eligible: impl Fn(usize) -> bool,
+) -> Vec<u32> {
+    let mut left = (0..rows).filter(|row| eligible(*row)).count();
+    let mut wanted = count.min(left);
+    let mut taken = Vec::with_capacity(wanted);
+    for row in (0..rows).filter(|row| eligible(*row)) {
+        if wanted == 0 {
+            break;
+        }
+        if stream.below(left as u64) < wanted as u64 {
+            taken.push(u32::try_from(row).expect("a channel has fewer than 2^32 rows"));
+            wanted -= 1;
+        }
+        left -= 1;
+    }
+    taken
 }
 
 fn failed(source: std::io::Error) -> Error {

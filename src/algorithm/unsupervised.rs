@@ -7,8 +7,8 @@ use ndarray::Axis;
 use rayon::prelude::*;
 
 use super::net::simd;
-use super::standardise::refuse_infinite;
-use super::{Channels, Error};
+use super::standardise::refuse_infinite_in;
+use super::{Channels, Error, Features};
 use crate::data::{Dataset, Signature, Task};
 
 /// Rows summed as one block. Fixed, so that the sums do not depend on the number of threads.
@@ -76,37 +76,42 @@ pub fn weights<'a>(data: &'a Dataset, channel: &str) -> Result<Option<&'a [f32]>
 /// without a value has mean 0.
 ///
 /// # Errors
-/// `Error::Data` naming channel, row and column of an infinite value.
+/// `Error::Data` naming channel, row and column of an infinite value, and `Error::Scratch`.
 pub fn means(data: &Dataset, weights: Option<&[f32]>, channel: &str) -> Result<Vec<f64>, Error> {
-    let width = data.features.ncols();
-    let blocks = data.features.axis_chunks_iter(Axis(0), BLOCK_ROWS).into_par_iter().enumerate();
-    let sums: Vec<Vec<[f64; 2]>> = blocks
-        .map(|(block, rows)| {
-            let mut sums = vec![[0.0; 2]; width];
-            simd::run(|| {
-                for (at, row) in rows.rows().into_iter().enumerate() {
-                    let weight = weights.map_or(1.0, |all| f64::from(all[block * BLOCK_ROWS + at]));
-                    for (value, sum) in row.iter().zip(&mut sums) {
-                        let there = if value.is_nan() { 0.0 } else { weight };
-                        let value = if value.is_nan() { 0.0 } else { f64::from(*value) };
-                        sum[0] += there * value;
-                        sum[1] += there;
-                    }
-                }
-            });
-            sums
-        })
-        .collect();
+    let features = Features::of(data);
+    let width = features.width();
     let mut total = vec![[0.0; 2]; width];
-    for block in &sums {
-        for (total, sum) in total.iter_mut().zip(block) {
-            total[0] += sum[0];
-            total[1] += sum[1];
+    features.each_block(|first, rows| {
+        let blocks = rows.axis_chunks_iter(Axis(0), BLOCK_ROWS).into_par_iter().enumerate();
+        let sums: Vec<Vec<[f64; 2]>> = blocks
+            .map(|(block, rows)| {
+                let mut sums = vec![[0.0; 2]; width];
+                simd::run(|| {
+                    for (at, row) in rows.rows().into_iter().enumerate() {
+                        let at = first + block * BLOCK_ROWS + at;
+                        let weight = weights.map_or(1.0, |all| f64::from(all[at]));
+                        for (value, sum) in row.iter().zip(&mut sums) {
+                            let there = if value.is_nan() { 0.0 } else { weight };
+                            let value = if value.is_nan() { 0.0 } else { f64::from(*value) };
+                            sum[0] += there * value;
+                            sum[1] += there;
+                        }
+                    }
+                });
+                sums
+            })
+            .collect();
+        for block in &sums {
+            for (total, sum) in total.iter_mut().zip(block) {
+                total[0] += sum[0];
+                total[1] += sum[1];
+            }
         }
-    }
+        Ok(())
+    })?;
     // A sum of finite f32 values is finite in f64, and an infinite value never leaves the sum.
     if total.iter().any(|[sum, _]| !sum.is_finite()) {
-        refuse_infinite(&data.features, channel)?;
+        refuse_infinite_in(features, channel)?;
     }
     Ok(total.iter().map(|[sum, count]| if *count > 0.0 { sum / count } else { 0.0 }).collect())
 }

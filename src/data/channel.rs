@@ -94,7 +94,7 @@ impl Options {
         3 * ((self.threads() + 2) * self.block_bytes) as u64
     }
 
-    fn unspilled(&self, source: std::io::Error) -> Error {
+    pub(super) fn unspilled(&self, source: std::io::Error) -> Error {
         Error::Scratch { channel: self.channel.clone(), source }
     }
 

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use memchr::memchr;
 use ndarray::Array2;
@@ -18,6 +19,7 @@ use super::block::BOM;
 use super::channel::Options;
 use super::error::{Error, Place, shown};
 use super::media::ContentType;
+use super::pages::PageWriter;
 use super::request::Limits;
 use super::stored::{Object, Stored};
 use crate::spec::limit::LINE_BYTES_MAX;
@@ -338,32 +340,51 @@ impl Open {
     }
 }
 
-/// Reads a whole channel: rows × [`WIDTH`].
+/// Reads a whole channel: rows × [`WIDTH`]. What does not fit goes to disk where that is allowed.
 ///
 /// # Errors
 /// As [`pieces`] and [`Pieces::next_rows`]; [`Error::Memory`] when the rows do not fit;
-/// [`Error::Bad`] when there are none.
+/// [`Error::Scratch`] when the disk fails; [`Error::Bad`] when there are none.
 pub fn read(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Dataset, Error> {
     let mut pieces = pieces(objects, format, &options.channel)?;
     let mut values = Vec::new();
+    let (mut count, mut spilled) = (0, None);
     while let Some(mut rows) = pieces.next_rows()? {
+        count += rows.len() / WIDTH;
         let needed_bytes = 4 * (values.len() + rows.len()) as u64 + 2 * PIECE_BYTES as u64;
-        if needed_bytes > options.memory_bytes_max {
-            return Err(Error::Memory {
-                channel: options.channel.clone(),
-                needed_bytes,
-                limit_bytes: options.memory_bytes_max,
-            });
+        if needed_bytes > options.memory_bytes_max && spilled.is_none() {
+            let Some(spill) = &options.spill else {
+                return Err(Error::Memory {
+                    channel: options.channel.clone(),
+                    needed_bytes,
+                    limit_bytes: options.memory_bytes_max,
+                });
+            };
+            let mut writer = PageWriter::new(spill.scratches.clone(), WIDTH)
+                .map_err(|source| options.unspilled(source))?;
+            let held = std::mem::take(&mut values);
+            writer.push(&held).map_err(|source| options.unspilled(source))?;
+            spilled = Some((writer, spill.room_bytes));
         }
-        values.append(&mut rows);
+        match &mut spilled {
+            Some((writer, _)) => {
+                writer.push(&rows).map_err(|source| options.unspilled(source))?;
+            }
+            None => values.append(&mut rows),
+        }
     }
-    if values.is_empty() {
+    if count == 0 {
         let help = "put rows into it, or check the channel's uri";
         return Err(Error::whole(options.channel.clone(), "has no rows", help));
     }
-    let features = Array2::from_shape_vec((values.len() / WIDTH, WIDTH), values)
-        .expect("every row was appended whole");
-    Ok(Dataset { sources: pieces.sources, ..Dataset::of(features) })
+    let pages = spilled
+        .map(|(writer, room_bytes)| writer.finish(room_bytes))
+        .transpose()
+        .map_err(|source| options.unspilled(source))?;
+    let width = if pages.is_some() { 0 } else { WIDTH };
+    let features =
+        Array2::from_shape_vec((count, width), values).expect("every row was appended whole");
+    Ok(Dataset { sources: pieces.sources, pages: pages.map(Arc::new), ..Dataset::of(features) })
 }
 
 #[cfg(test)]

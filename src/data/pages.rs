@@ -219,9 +219,10 @@ impl Pages {
         let mut values = Vec::with_capacity(count * self.width);
         if count > 0 {
             let numbers = range.start / self.page_rows..(range.end - 1) / self.page_rows + 1;
-            for number in numbers {
-                let first = number * self.page_rows;
-                let page = self.fetch(number)?;
+            let pages: Vec<io::Result<Vec<f32>>> =
+                numbers.clone().into_par_iter().map(|number| self.fetch(number)).collect();
+            for (number, page) in numbers.zip(pages) {
+                let (first, page) = (number * self.page_rows, page?);
                 let from = range.start.saturating_sub(first) * self.width;
                 let to = (range.end - first).min(self.page_rows) * self.width;
                 values.extend_from_slice(&page[from..to.min(page.len())]);

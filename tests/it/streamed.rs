@@ -59,8 +59,12 @@ const EPOCHS: &str = "[hyperparameters]\npredictor_type = \"binary_classifier\"\
                       mini_batch_size = 500\n";
 
 fn auc(metrics: &[Metric]) -> f64 {
-    let name = "validation:roc_auc_score";
-    metrics.iter().find(|metric| metric.name == name).unwrap().value
+    figure(metrics, "validation:roc_auc_score")
+}
+
+fn figure(metrics: &[Metric], name: &str) -> f64 {
+    let found = metrics.iter().find(|metric| metric.name == name);
+    found.unwrap_or_else(|| panic!("no {name} in {metrics:?}")).value
 }
 
 #[test]
@@ -102,6 +106,88 @@ fn a_stopped_job_that_streams_resumes_to_the_same_model() {
         job.resume(true).run().unwrap();
         assert!(inside(&whole) == inside(&parted), "{algorithm} differs after resuming");
     }
+}
+
+/// The job with all in memory, and twice from disk: how far `name` is apart, in parts of itself.
+fn apart(algorithm: &str, parameters: &str, name: &str) -> f64 {
+    let user = User::new();
+    let parameters = format!("[hyperparameters]\n{parameters}");
+    let whole = user.run(job(&user, algorithm, &parameters, ENOUGH)).unwrap();
+    assert!(!whole.channels[0].streamed);
+    let streamed = user.run(job(&user, algorithm, &parameters, TOO_LITTLE)).unwrap();
+    assert!(streamed.channels[0].streamed, "{algorithm} did not stream");
+    let bits = inside(&user);
+    user.run(job(&user, algorithm, &parameters, TOO_LITTLE)).unwrap();
+    assert!(bits == inside(&user), "{algorithm} does not repeat itself: {parameters}");
+    let left = std::fs::read_dir(user.folder.path().join("scratch")).unwrap().count();
+    assert_eq!(left, 0, "{algorithm} leaves files behind");
+    let (whole, streamed) = (figure(&whole.metrics, name), figure(&streamed.metrics, name));
+    (whole - streamed).abs() / whole
+}
+
+#[test]
+fn centres_learned_from_disk_are_as_near_to_the_rows() {
+    for parameters in [
+        "k = 6\nlocal_lloyd_max_iter = 20\n",
+        "k = 6\nnormalize_data = true\nlocal_lloyd_max_iter = 20\nlocal_lloyd_init_method = \"random\"\n",
+        "k = 6\nalgorithm_mode = \"mini-batch\"\nepochs = 2\nmini_batch_size = 1000\n",
+    ] {
+        let apart = apart("kmeans", parameters, "validation:msd");
+        assert!(apart < 0.01, "{parameters}: {apart}");
+    }
+}
+
+#[test]
+fn components_learned_from_disk_are_those_of_memory() {
+    let name = "train:explained_variance_ratio";
+    for (parameters, bound) in [
+        ("num_components = 4\n", 1e-9),
+        ("num_components = 4\nnormalize_data = true\n", 1e-9),
+        ("num_components = 4\nalgorithm_mode = \"randomized\"\n", 1e-9),
+    ] {
+        let apart = apart("pca", parameters, name);
+        assert!(apart < bound, "{parameters}: {apart}");
+    }
+    let score = "num_components = 4\noutput = \"score\"\n";
+    let apart = apart("pca", score, "validation:reconstruction_error");
+    assert!(apart < 1e-6, "{apart}");
+}
+
+#[test]
+fn logins_on_disk_teach_as_well_as_logins_in_memory() {
+    // 300,000 logins of 48 bytes; every user comes from one network of its own.
+    let user = User::new();
+    let table = |rows: std::ops::Range<u64>| -> String {
+        rows.map(|at| {
+            let draw = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+            let (name, host) = (draw % 300, draw / 300 % 250);
+            match name % 3 {
+                0 => format!("user-{name},2001:db8:{:x}::{host:x}\n", name * 37),
+                _ => format!("user-{name},10.{}.{}.{host}\n", name % 7 * 31, name / 2),
+            }
+        })
+        .collect()
+    };
+    let parameters = "[hyperparameters]\nnum_entity_vectors = 1000\nvector_dim = 16\nepochs = 1\n\
+                      mini_batch_size = 2000\nlearning_rate = 0.02\n";
+    let run = |memory_bytes_max: u64| {
+        let mut job = job(&user, "ip-insights", parameters, memory_bytes_max);
+        for channel in job.channels.values_mut() {
+            channel.format.label = LabelColumn::None;
+        }
+        user.run(job).unwrap()
+    };
+    // Writes the tables of other algorithms first, which ours replace.
+    job(&user, "ip-insights", parameters, ENOUGH);
+    let folder = user.folder.path();
+    std::fs::write(folder.join("train.csv"), table(0..300_000)).unwrap();
+    std::fs::write(folder.join("validation.csv"), table(300_000..303_000)).unwrap();
+    let name = "validation:discriminator_auc";
+    let whole = run(ENOUGH);
+    let streamed = run(TOO_LITTLE);
+    assert!(!whole.channels[0].streamed && streamed.channels[0].streamed);
+    let (whole, streamed) = (figure(&whole.metrics, name), figure(&streamed.metrics, name));
+    assert!(whole > 0.9 && (whole - streamed).abs() < 0.01, "{whole} {streamed}");
 }
 
 /// Trains in memory and on disk; the models have to be the same bytes.

@@ -64,6 +64,10 @@ impl Trainer for Learning {
         self.settings.effective.clone()
     }
 
+    fn streams(&self) -> bool {
+        true
+    }
+
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
         train::fit(&self.settings, data, context)
     }

@@ -115,6 +115,11 @@ impl Settings {
         })
     }
 
+    /// Pairs that are made up beside each row.
+    pub(super) fn made_up(&self) -> usize {
+        self.random + self.shuffled
+    }
+
     /// Rows of a step.
     pub(super) fn batch_rows(&self, rows: usize) -> usize {
         const WANTED_STEPS: usize = 100;

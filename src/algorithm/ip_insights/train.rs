@@ -3,12 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::logins::{self, Login, Negatives};
+use super::logins::{Login, Logins, Negatives};
 use super::model::Model;
 use super::settings::Settings;
 use super::step::Learner;
 use crate::algorithm::metric::roc_auc;
-use crate::algorithm::net::order::shuffled;
 use crate::algorithm::net::random::{Purpose, Stream};
 use crate::algorithm::weights::{Reader, Writer};
 use crate::algorithm::{Channels, Context, Error, Files, Fitted, Metric, Progress, unsupervised};
@@ -44,10 +43,8 @@ pub(super) fn fit(
     data: &Channels,
     context: &mut Context<'_>,
 ) -> Result<Fitted, Error> {
-    let train = logins::read(&data.train, "train", settings.buckets)?;
-    let mut entities: Vec<u64> = train.iter().map(|login| login.entity).collect();
-    entities.sort_unstable();
-    entities.dedup();
+    let train = Logins::of(&data.train, "train", settings.buckets)?;
+    let entities = train.entities()?;
     if entities.len() < 2 && settings.random == 0 {
         return Err(Error::Data {
             what: "channel train has one entity, and every pair of the batch is its own".into(),
@@ -58,7 +55,6 @@ pub(super) fn fit(
     let number = |login: &Login| {
         entities.binary_search(&login.entity).expect("every login's entity was listed") as u32
     };
-    let rows: Vec<u32> = train.iter().map(number).collect();
     let mut learner = Learner::new(
         entities.len(),
         settings.dim,
@@ -72,26 +68,30 @@ pub(super) fn fit(
         "{} seed {} rows {} entities {}",
         serde_json::Value::Object(settings.effective.clone()),
         context.seed,
-        train.len(),
+        train.count(),
         entities.len()
     );
     let mut stands = Stands { job, epoch: 0, position: 0, step: 0, loss: 0.0 };
     if let Some(files) = context.checkpoints.take() {
         stands = resume(&files, &stands.job, &mut learner)?;
     }
-    let batch_rows = settings.batch_rows(train.len());
+    let batch_rows = settings.batch_rows(train.count());
     let validation = data.validation.as_ref();
-    let validation =
-        validation.map(|v| logins::read(v, "validation", settings.buckets)).transpose()?;
+    let validation = validation
+        .map(|v| {
+            let logins = Logins::of(v, "validation", settings.buckets)?;
+            logins.measured(settings.made_up(), context.seed)
+        })
+        .transpose()?;
     while stands.epoch < settings.epochs {
-        let order = shuffled(context.seed, stands.epoch, train.len());
+        let order = train.order(context.seed, stands.epoch);
         for batch in order[stands.position..].chunks(batch_rows) {
             if (context.stop)() {
                 context.checkpoints.save(&checkpoint(&stands, &learner))?;
                 return Err(Error::Stopped);
             }
-            let some: Vec<Login> = batch.iter().map(|row| train[*row as usize]).collect();
-            let numbers: Vec<u32> = batch.iter().map(|row| rows[*row as usize]).collect();
+            let some = train.batch(batch)?;
+            let numbers: Vec<u32> = some.iter().map(number).collect();
             let mut stream = Stream::new(context.seed, Purpose::Negatives, stands.step);
             let negatives = Negatives::draw(&some, settings.random, settings.shuffled, &mut stream);
             let loss = learner.step(&some, &numbers, &negatives);
@@ -110,13 +110,13 @@ pub(super) fn fit(
             context.observer.step(Progress {
                 epoch: stands.epoch,
                 epochs: settings.epochs,
-                rows_done: (stands.epoch * train.len() + stands.position) as u64,
-                rows_total: (settings.epochs * train.len()) as u64,
+                rows_done: (stands.epoch * train.count() + stands.position) as u64,
+                rows_total: (settings.epochs * train.count()) as u64,
             });
         }
         let mut metrics = vec![Metric {
             name: "train:objective_loss".into(),
-            value: stands.loss / train.len() as f64,
+            value: stands.loss / train.count() as f64,
         }];
         if let Some(validation) = &validation {
             let model = model(settings, &entities, &learner);
@@ -133,7 +133,8 @@ pub(super) fn fit(
     let mut metrics = Vec::new();
     let mut threshold = None;
     for (name, channel) in unsupervised::named(data) {
-        let logins = logins::read(channel, name, settings.buckets)?;
+        let logins = Logins::of(channel, name, settings.buckets)?;
+        let logins = logins.measured(settings.made_up(), context.seed)?;
         let measured = Measured::of(&model, &logins, settings, context.seed);
         metrics.extend(measured.metric(name));
         // The training rows first, then better ones: those it has not learned.

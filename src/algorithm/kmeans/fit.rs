@@ -7,9 +7,12 @@ use super::model::Model;
 use super::nearest::Panels;
 use super::seeding::first_centres;
 use super::settings::{Lloyd, Settings};
+use super::streamed::{Source, squares};
 use crate::algorithm::net::random::{Purpose, Stream};
 use crate::algorithm::standardise::Standardiser;
-use crate::algorithm::{Channels, Context, Error, Fitted, Metric, Progress, unsupervised};
+use crate::algorithm::{
+    Channels, Context, Error, Features, Fitted, Metric, Progress, unsupervised,
+};
 use crate::data::Task;
 
 /// Streams of the last grouping of mini-batch's centres begin here: those before it are of the
@@ -28,10 +31,11 @@ pub(super) fn fit(
 ) -> Result<Fitted, Error> {
     let width = unsupervised::width(data, settings.feature_dim)?;
     let train = &data.train;
+    let features = Features::of(train);
     let weights = unsupervised::weights(train, "train")?;
     enough_rows(settings.k, train.rows(), weights)?;
     let standardiser = if settings.normalize {
-        Standardiser::learn(&train.features, "train")?
+        Standardiser::learn_from(features, "train")?
     } else {
         let means = unsupervised::means(train, weights, "train")?;
         let means = means.iter().map(|mean| *mean as f32).collect();
@@ -62,16 +66,12 @@ pub(super) fn fit(
     };
     let (centres, weight, epochs) = match &settings.batches {
         None => {
-            let panels = Panels::new(train.features.view(), &standardiser);
-            training.lloyd(&panels, context)?
+            let source = Source::of(features, weights, &standardiser);
+            training.lloyd(&source, context)?
         }
         Some(plan) => {
-            let data = Data {
-                features: train.features.view(),
-                weights,
-                standardiser: &standardiser,
-                seed: context.seed,
-            };
+            let seed = context.seed;
+            let data = Data { features, weights, standardiser: &standardiser, seed };
             training.mini_batch(&data, plan, context)?
         }
     };
@@ -79,7 +79,13 @@ pub(super) fn fit(
     let mut metrics = Vec::new();
     for (name, channel) in unsupervised::named(data) {
         let weights = unsupervised::weights(channel, name)?;
-        let (sum, weight) = model.squared_distances(channel.features.view(), weights);
+        let (mut sum, mut weight) = (0.0, 0.0);
+        Features::of(channel).each_block(|first, rows| {
+            let weights = weights.map(|all| &all[first..first + rows.nrows()]);
+            let here = model.squared_distances(rows, weights);
+            (sum, weight) = (sum + here.0, weight + here.1);
+            Ok(())
+        })?;
         metrics.extend(settings.metrics.iter().map(|metric| Metric {
             name: format!("{name}:{metric}"),
             value: if *metric == "msd" { sum / weight } else { sum },
@@ -118,23 +124,23 @@ struct Training<'a> {
 type Found = (Vec<f32>, Vec<f64>, usize);
 
 impl Training<'_> {
-    fn lloyd(&self, panels: &Panels, context: &mut Context<'_>) -> Result<Found, Error> {
-        let (lloyd, k) = (&self.settings.lloyd, self.settings.k);
-        let rows = Rows { panels, weights: self.weights };
+    fn lloyd(&self, source: &Source<'_>, context: &mut Context<'_>) -> Result<Found, Error> {
+        let (lloyd, k, rows) = (&self.settings.lloyd, self.settings.k, source.rows());
         // From given centres every trial would be the same.
-        let trials = self.earlier.as_ref().map_or_else(|| lloyd.trials(panels.rows), |_| 1);
-        let end = end(lloyd, &rows);
+        let trials = self.earlier.as_ref().map_or_else(|| lloyd.trials(rows), |_| 1);
         let total: f64 =
-            self.weights.map_or(panels.rows as f64, |all| all.iter().map(|w| f64::from(*w)).sum());
+            self.weights.map_or(rows as f64, |all| all.iter().map(|w| f64::from(*w)).sum());
+        let end = end(lloyd, source.squares()? / total, self.width);
+        let stop = context.stop;
         let first = |trial: usize, seed: u64| {
             if let Some((centres, _)) = &self.earlier {
-                return Run::new(centres.clone(), self.width);
+                return Ok(Run::new(centres.clone(), self.width));
             }
-            let mut stream = Stream::new(seed, Purpose::Centres, trial as u64);
-            Run::new(first_centres(lloyd.init, panels, self.weights, k, &mut stream), self.width)
+            let centres = source.first_centres(lloyd.init, k, seed, trial as u64, end, stop)?;
+            Ok::<Run, Error>(Run::new(centres, self.width))
         };
         let (mut trial, mut run, mut best) = match context.checkpoints.take() {
-            None => (0, first(0, context.seed), None),
+            None => (0, first(0, context.seed)?, None),
             Some(files) => match checkpoint::read(&files, &self.job, self.width, k)? {
                 State::Lloyd { trial, run, best } => (trial, run, best),
                 State::MiniBatch(_) => return Err(other_mode()),
@@ -146,9 +152,9 @@ impl Training<'_> {
                 let state = || State::Lloyd { trial, run: run.clone(), best: best.clone() };
                 let msd = Metric { name: "train:msd".into(), value: run.inertia / total };
                 let done = trial * end.iterations + run.iteration;
-                self.after(context, done, trials * end.iterations, panels.rows, Some(msd), state)
+                self.after(context, done, trials * end.iterations, rows, Some(msd), state)
             };
-            run.go(&rows, end, &mut each)?;
+            source.go(&mut run, end, &mut each)?;
             iterations = iterations.max(run.iteration);
             if best.as_ref().is_none_or(|best| run.inertia < best.inertia) {
                 best = Some(run);
@@ -157,7 +163,7 @@ impl Training<'_> {
             if trial >= trials {
                 break;
             }
-            run = first(trial, context.seed);
+            run = first(trial, context.seed)?;
         }
         let best = best.expect("at least one trial ran");
         Ok((best.centres, best.weight, best.iteration))
@@ -169,7 +175,7 @@ impl Training<'_> {
         plan: &Plan,
         context: &mut Context<'_>,
     ) -> Result<Found, Error> {
-        let rows = data.features.nrows();
+        let rows = data.features.rows();
         let centres = match &self.earlier {
             Some(_) => self.settings.k,
             None => plan.centres.min(rows).max(self.settings.k),
@@ -178,7 +184,7 @@ impl Training<'_> {
         let mut passes = match context.checkpoints.take() {
             None => match &self.earlier {
                 Some((centres, weight)) => Passes::go_on(centres, weight),
-                None => Passes::begin(data, plan),
+                None => Passes::begin(data, plan)?,
             },
             Some(files) => match checkpoint::read(&files, &self.job, self.width, plan.centres)? {
                 State::MiniBatch(passes) => passes,
@@ -219,7 +225,8 @@ impl Training<'_> {
         let panels = Panels::new(view, &Standardiser::identity(self.width));
         let weights: Vec<f32> = weight.iter().map(|weight| *weight as f32).collect();
         let rows = Rows { panels: &panels, weights: Some(&weights) };
-        let end = end(lloyd, &rows);
+        let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+        let end = end(lloyd, squares(&rows) / total, self.width);
         let runs = (0..lloyd.trials(count) as u64).map(|trial| {
             let mut stream = Stream::new(seed, Purpose::Centres, REDUCE_STREAMS + trial);
             let k = self.settings.k;
@@ -266,18 +273,9 @@ impl Training<'_> {
     }
 }
 
-/// The rows are centred, so a column's variance is the mean of its squares.
-fn end(lloyd: &Lloyd, rows: &Rows<'_>) -> End {
-    let squares = rows.panels.squares();
-    let squares = squares[..rows.panels.rows].iter().map(|square| f64::from(*square));
-    let variance = match rows.weights {
-        None => squares.sum::<f64>() / rows.panels.rows as f64,
-        Some(weights) => {
-            let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
-            squares.zip(weights).map(|(square, w)| square * f64::from(*w)).sum::<f64>() / total
-        }
-    };
-    let moved = lloyd.tolerance * variance / rows.panels.width as f64;
+/// `variance` of all columns together: the rows are centred, so it is the mean of their squares.
+fn end(lloyd: &Lloyd, variance: f64, width: usize) -> End {
+    let moved = lloyd.tolerance * variance / width as f64;
     End { iterations: lloyd.iterations, moved }
 }
 

@@ -93,7 +93,13 @@ impl Run {
         let width = rows.panels.width;
         let centres = Centres::new(width, std::mem::take(&mut self.centres));
         self.assign(rows, squares, &centres, codes);
-        let next = self.means(rows, &centres, codes);
+        let far = farthest(rows, &centres, codes, self.empty().len());
+        self.move_to_means(centres, &far, end);
+    }
+
+    /// Every centre to the mean of its rows; ends when they rest.
+    pub(super) fn move_to_means(&mut self, centres: Centres, far: &[Far], end: End) {
+        let next = self.means(&centres, far);
         let moved: f64 = centres
             .values
             .iter()
@@ -139,25 +145,31 @@ impl Run {
         }
     }
 
-    /// The mean of each centre's rows.
-    fn means(&self, rows: &Rows<'_>, centres: &Centres, codes: &[u32]) -> Vec<f32> {
-        let width = centres.width;
-        // Weights that are not whole numbers leave a rest where all was taken away.
-        let total: f64 = self.weight.iter().sum();
-        let is_empty = |weight: &f64| *weight <= total * 1e-12;
-        let empty: Vec<usize> =
-            (0..centres.count).filter(|at| is_empty(&self.weight[*at])).collect();
+    /// The weight that is none: weights that are not whole numbers leave a rest where all was
+    /// taken away.
+    fn nothing(&self) -> f64 {
+        self.weight.iter().sum::<f64>() * 1e-12
+    }
+
+    /// The centres that have no rows.
+    pub(super) fn empty(&self) -> Vec<usize> {
+        let nothing = self.nothing();
+        (0..self.weight.len()).filter(|at| self.weight[*at] <= nothing).collect()
+    }
+
+    /// The mean of each centre's rows; those without rows go to the rows that are `far`.
+    fn means(&self, centres: &Centres, far: &[Far]) -> Vec<f32> {
+        let (width, nothing) = (centres.width, self.nothing());
         let (mut sums, mut weight) = (self.sums.clone(), self.weight.clone());
-        for (at, row) in empty.iter().zip(farthest(rows, centres, codes, empty.len())) {
-            let own = codes[row] as usize;
-            let share = rows.weights.map_or(1.0, |all| f64::from(all[row]));
-            if weight[own] - share <= total * 1e-12 {
+        for (at, far) in self.empty().into_iter().zip(far) {
+            let Far { own, share, .. } = *far;
+            if weight[own] - share <= nothing {
                 continue;
             }
             weight[own] -= share;
-            weight[*at] = share;
-            for (column, value) in rows.panels.row(row).enumerate() {
-                let value = share * f64::from(value);
+            weight[at] = share;
+            for (column, value) in far.values.iter().enumerate() {
+                let value = share * f64::from(*value);
                 sums[own * width + column] -= value;
                 sums[at * width + column] = value;
             }
@@ -166,7 +178,7 @@ impl Run {
         for ((mean, sum), weight) in
             means.chunks_exact_mut(width).zip(sums.chunks_exact(width)).zip(&weight)
         {
-            if !is_empty(weight) {
+            if *weight > nothing {
                 mean.iter_mut().zip(sum).for_each(|(mean, sum)| *mean = (sum / weight) as f32);
             }
         }
@@ -174,8 +186,26 @@ impl Run {
     }
 }
 
+/// A row that is far from its centre.
+#[derive(Debug, Clone)]
+pub(super) struct Far {
+    /// Squared.
+    pub(super) distance: f32,
+    pub(super) row: usize,
+    /// Its centre.
+    pub(super) own: usize,
+    /// Its weight.
+    pub(super) share: f64,
+    pub(super) values: Vec<f32>,
+}
+
 /// The `count` rows farthest from their centres, farthest first; none that lie on theirs.
-fn farthest(rows: &Rows<'_>, centres: &Centres, codes: &[u32], count: usize) -> Vec<usize> {
+pub(super) fn farthest(
+    rows: &Rows<'_>,
+    centres: &Centres,
+    codes: &[u32],
+    count: usize,
+) -> Vec<Far> {
     if count == 0 {
         return Vec::new();
     }
@@ -191,7 +221,14 @@ fn farthest(rows: &Rows<'_>, centres: &Centres, codes: &[u32], count: usize) -> 
         .filter(|(distance, _)| *distance > 0.0)
         .collect();
     far.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    far.into_iter().take(count).map(|(_, row)| row).collect()
+    let whole = |(distance, row): (f32, usize)| Far {
+        distance,
+        row,
+        own: codes[row] as usize,
+        share: f64::from(weight(row)),
+        values: panels.row(row).collect(),
+    };
+    far.into_iter().take(count).map(whole).collect()
 }
 
 /// What one part of the rows changes.

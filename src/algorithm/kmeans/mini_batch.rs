@@ -1,15 +1,13 @@
 //! One pass (or a few) over the rows in batches, as SageMaker's k-means learns: more centres than
 //! wanted follow the rows (Sculley, WWW 2010), and are then grouped themselves into the k wanted.
 
-use ndarray::ArrayView2;
-
 use super::lloyd::{NONE, Rows, Run};
 use super::nearest::{Centres, Panels};
 use super::seeding::{Init, first_centres};
-use crate::algorithm::Error;
-use crate::algorithm::net::order::shuffled;
+use super::streamed::Disk;
 use crate::algorithm::net::random::{Purpose, Stream};
 use crate::algorithm::standardise::Standardiser;
+use crate::algorithm::{Error, Features};
 
 /// How to pass over the rows.
 #[derive(Debug, Clone, Copy)]
@@ -42,44 +40,57 @@ pub(super) struct Passes {
 
 /// The rows and how they are read.
 pub(super) struct Data<'a> {
-    pub(super) features: ArrayView2<'a, f32>,
+    pub(super) features: Features<'a>,
     pub(super) weights: Option<&'a [f32]>,
     pub(super) standardiser: &'a Standardiser,
     pub(super) seed: u64,
 }
 
 impl Data<'_> {
-    fn gather(&self, numbers: &[u32]) -> (Panels, Option<Vec<f32>>) {
-        let panels = Panels::gather(self.features, numbers, self.standardiser);
+    fn gather(&self, numbers: &[u32]) -> Result<(Panels, Option<Vec<f32>>), Error> {
+        let panels = Panels::gather(self.features, numbers, self.standardiser)?;
         let weights =
             self.weights.map(|all| numbers.iter().map(|row| all[*row as usize]).collect());
-        (panels, weights)
+        Ok((panels, weights))
     }
-}
 
-impl Passes {
-    /// Before the first batch: centres on some of the first rows.
-    pub(super) fn begin(data: &Data<'_>, plan: &Plan) -> Passes {
-        let order = shuffled(data.seed, 0, data.features.nrows());
-        let wanted = plan.batch_rows.max(SEED_ROWS_PER_CENTRE * plan.centres).min(order.len());
-        let mut sample = order[..wanted].to_vec();
-        if let Some(weights) = data.weights
+    /// Some rows to choose first centres from: the first of the order in memory, and of all alike
+    /// on disk, where the first of the order lie in few pages.
+    fn some(&self, plan: &Plan) -> Result<(Panels, Option<Vec<f32>>), Error> {
+        let wanted = plan.batch_rows.max(SEED_ROWS_PER_CENTRE * plan.centres);
+        if let Features::Paged(pages) = self.features {
+            let Data { weights, standardiser, seed, .. } = *self;
+            return Disk { pages, weights, standardiser }.sample(wanted, plan.centres, seed);
+        }
+        let order = self.features.order(self.seed, 0);
+        let mut sample = order[..wanted.min(order.len())].to_vec();
+        if let Some(weights) = self.weights
             && sample.iter().filter(|row| weights[**row as usize] > 0.0).count() < plan.centres
         {
             // Most weights are 0: choose from all rows instead.
             sample = order;
         }
-        let (panels, weights) = data.gather(&sample);
+        self.gather(&sample)
+    }
+}
+
+impl Passes {
+    /// Before the first batch: centres on some of the rows.
+    ///
+    /// # Errors
+    /// `Error::Scratch` when rows on disk cannot be read.
+    pub(super) fn begin(data: &Data<'_>, plan: &Plan) -> Result<Passes, Error> {
+        let (panels, weights) = data.some(plan)?;
         let mut stream = Stream::new(data.seed, Purpose::Centres, 0);
         let first =
             first_centres(plan.init, &panels, weights.as_deref(), plan.centres, &mut stream);
-        Passes {
+        Ok(Passes {
             epoch: 0,
             batch: 0,
             centres: first.into_iter().map(f64::from).collect(),
             weight: vec![0.0; plan.centres],
             seen: [0.0; 2],
-        }
+        })
     }
 
     /// From the centres of an earlier model, and what their rows weighed.
@@ -96,7 +107,7 @@ impl Passes {
     /// Passes over the rows to the end, asking `each` after every batch whether to go on.
     ///
     /// # Errors
-    /// What `each` says.
+    /// What `each` says, and `Error::Scratch`.
     pub(super) fn go(
         &mut self,
         data: &Data<'_>,
@@ -104,11 +115,11 @@ impl Passes {
         each: &mut dyn FnMut(&Passes) -> Result<(), Error>,
     ) -> Result<(), Error> {
         while self.epoch < plan.epochs {
-            let order = shuffled(data.seed, self.epoch, data.features.nrows());
+            let order = data.features.order(data.seed, self.epoch);
             let batches = order.chunks(plan.batch_rows);
             let last = batches.len();
             for numbers in batches.skip(self.batch) {
-                self.learn(data, plan, numbers);
+                self.learn(data, plan, numbers)?;
                 self.batch += 1;
                 if self.batch == last {
                     (self.epoch, self.batch) = (self.epoch + 1, 0);
@@ -119,11 +130,12 @@ impl Passes {
                 }
             }
         }
+        data.features.rest();
         Ok(())
     }
 
-    fn learn(&mut self, data: &Data<'_>, plan: &Plan, numbers: &[u32]) {
-        let (panels, weights) = data.gather(numbers);
+    fn learn(&mut self, data: &Data<'_>, plan: &Plan, numbers: &[u32]) -> Result<(), Error> {
+        let (panels, weights) = data.gather(numbers)?;
         let width = panels.width;
         let squares = panels.squares();
         let centres = Centres::new(width, self.centres.iter().map(|x| *x as f32).collect());
@@ -145,5 +157,6 @@ impl Passes {
                 }
             }
         }
+        Ok(())
     }
 }

@@ -21,6 +21,7 @@ pub mod model;
 mod nearest;
 mod seeding;
 mod settings;
+mod streamed;
 
 use super::xgboost::foreign;
 use model::Model;
@@ -65,6 +66,10 @@ struct Grouping {
 impl Trainer for Grouping {
     fn effective(&self) -> serde_json::Map<String, serde_json::Value> {
         self.settings.effective.clone()
+    }
+
+    fn streams(&self) -> bool {
+        true
     }
 
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::algorithm::net::simd;
 use crate::algorithm::standardise::Standardiser;
+use crate::algorithm::{Error, Features};
 
 /// Rows of a panel; two AVX2 registers.
 pub(super) const LANES: usize = 16;
@@ -45,24 +46,32 @@ impl Panels {
     }
 
     /// The rows with these numbers, standardised, on all threads of the current pool.
-    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
+    ///
+    /// # Errors
+    /// `Error::Scratch` when rows on disk cannot be read.
     pub(super) fn gather(
-        rows: ArrayView2<'_, f32>,
+        features: Features<'_>,
         numbers: &[u32],
         standardiser: &Standardiser,
-    ) -> Panels {
-        let width = rows.ncols();
+    ) -> Result<Panels, Error> {
+        features.ready(numbers)?;
+        let width = features.width();
         let mut values = vec![0.0; numbers.len().div_ceil(LANES) * width * LANES];
         values
             .par_chunks_exact_mut(width * LANES)
             .zip(numbers.par_chunks(LANES))
             .with_min_len(64)
-            .for_each(|(panel, numbers)| {
-                for (lane, number) in numbers.iter().enumerate() {
-                    put(standardiser, rows.row(*number as usize), panel, lane);
+            .for_each(|(panel, numbers)| match features {
+                Features::Whole(rows) => {
+                    for (lane, number) in numbers.iter().enumerate() {
+                        put(standardiser, rows.row(*number as usize), panel, lane);
+                    }
                 }
+                Features::Paged(pages) => pages.gather(numbers, |lane, row| {
+                    put(standardiser, row.into(), panel, lane);
+                }),
             });
-        Panels { width, rows: numbers.len(), values }
+        Ok(Panels { width, rows: numbers.len(), values })
     }
 
     /// Floats of one panel.

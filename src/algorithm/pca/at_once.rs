@@ -9,8 +9,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::scatter::add_scatter;
-use crate::algorithm::Error;
 use crate::algorithm::net::simd;
+use crate::algorithm::{Error, Features};
 
 /// Rows that are shifted together.
 const BLOCK_ROWS: usize = 128;
@@ -26,50 +26,36 @@ const PART_NUMBERS_MAX: usize = 1 << 23;
 /// The weighted means, and `Σ w (x − mean)(x − mean)ᵀ`.
 pub(super) type Moments = (Vec<f64>, Array2<f64>);
 
-/// Means and scatter matrix; `None` when a value is missing or infinite, or the rows do not stand
-/// one after the other.
+/// Means and scatter matrix, in one pass over the rows; `None` when a value is missing or infinite,
+/// or the rows do not stand one after the other.
 ///
 /// # Errors
-/// `Error::Stopped` when that was asked for.
-#[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
+/// `Error::Stopped` when that was asked for; `Error::Scratch`.
 pub(super) fn moments(
-    features: ArrayView2<'_, f32>,
+    features: Features<'_>,
     weights: Option<&[f32]>,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Moments>, Error> {
-    let (rows, width) = features.dim();
-    let Some(values) = features.as_slice() else { return Ok(None) };
-    let shift = first_mean(&values[..width * rows.min(SHIFT_ROWS)], width);
-    let stride = width.next_multiple_of(TILE);
-    let parts = (PART_NUMBERS_MAX / (stride * stride)).clamp(1, 64);
-    let part_rows = rows.div_ceil(BLOCK_ROWS).div_ceil(parts).max(1) * BLOCK_ROWS;
-    let sums: Vec<Sums> = values
-        .par_chunks(part_rows * width)
-        .enumerate()
-        .map(|(part, values)| {
-            let mut sums = Sums::new(stride);
-            let mut block = Vec::new();
-            for (at, values) in values.chunks(BLOCK_ROWS * width).enumerate() {
-                if stop() {
-                    break;
-                }
-                let first = part * part_rows + at * BLOCK_ROWS;
-                let weights = weights.map(|all| &all[first..first + values.len() / width]);
-                sums.add(values, weights, &shift, &mut block);
-            }
-            sums
-        })
-        .collect();
-    if stop() {
-        return Err(Error::Stopped);
-    }
-    let mut total = Sums::new(stride);
-    for sums in &sums {
-        total.weight += sums.weight;
-        total.first.iter_mut().zip(&sums.first).for_each(|(total, sum)| *total += sum);
-        total.scatter += &sums.scatter;
-    }
-    Ok(total.first[..width].iter().all(|sum| sum.is_finite()).then(|| total.finish(&shift)))
+    let stride = features.width().next_multiple_of(TILE);
+    // The shift and the sums; `None` before the first row, and after one that does not go in.
+    let (mut sums, mut fits) = (None, true);
+    features.each_block(|first, block| {
+        // Rows on disk are still read to their end where a value is missing: that is rare, and
+        // the two passes that follow cost more.
+        let Some(values) = block.as_slice().filter(|_| fits) else {
+            fits = false;
+            return Ok(());
+        };
+        let weights = weights.map(|all| &all[first..first + block.nrows()]);
+        let (shift, total) = sums.get_or_insert_with(|| {
+            let head = features.width() * block.nrows().min(SHIFT_ROWS);
+            (first_mean(&values[..head], features.width()), Sums::new(stride))
+        });
+        total.add_all(values, weights, shift, stop)?;
+        fits = total.first.iter().all(|sum| sum.is_finite());
+        Ok(())
+    })?;
+    Ok(sums.filter(|_| fits).map(|(shift, total)| total.finish(&shift)))
 }
 
 /// The mean of some rows; what is not finite makes it so.
@@ -95,6 +81,47 @@ struct Sums {
 impl Sums {
     fn new(stride: usize) -> Sums {
         Sums { weight: 0.0, first: vec![0.0; stride], scatter: Array2::zeros((stride, stride)) }
+    }
+
+    /// Adds rows that stand one after the other, on all threads of the current pool, in parts that
+    /// depend on their number alone.
+    fn add_all(
+        &mut self,
+        values: &[f32],
+        weights: Option<&[f32]>,
+        shift: &[f64],
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), Error> {
+        let (width, stride) = (shift.len(), self.first.len());
+        let rows = values.len() / width;
+        let parts = (PART_NUMBERS_MAX / (stride * stride)).clamp(1, 64);
+        let part_rows = rows.div_ceil(BLOCK_ROWS).div_ceil(parts).max(1) * BLOCK_ROWS;
+        let parts: Vec<Sums> = values
+            .par_chunks(part_rows * width)
+            .enumerate()
+            .map(|(part, values)| {
+                let mut sums = Sums::new(stride);
+                let mut block = Vec::new();
+                for (at, values) in values.chunks(BLOCK_ROWS * width).enumerate() {
+                    if stop() {
+                        break;
+                    }
+                    let first = part * part_rows + at * BLOCK_ROWS;
+                    let weights = weights.map(|all| &all[first..first + values.len() / width]);
+                    sums.add(values, weights, shift, &mut block);
+                }
+                sums
+            })
+            .collect();
+        if stop() {
+            return Err(Error::Stopped);
+        }
+        for part in &parts {
+            self.weight += part.weight;
+            self.first.iter_mut().zip(&part.first).for_each(|(total, sum)| *total += sum);
+            self.scatter += &part.scatter;
+        }
+        Ok(())
     }
 
     fn add(
@@ -210,7 +237,7 @@ mod tests {
             let features = Array2::from_shape_fn((rows, width), value);
             let weights: Vec<f32> = (0..rows).map(|row| (row % 3 + 1) as f32).collect();
             for weights in [None, Some(&weights[..])] {
-                let found = moments(features.view(), weights, &|| false).unwrap();
+                let found = moments(Features::Whole(&features), weights, &|| false).unwrap();
                 let (mean, scatter) = found.unwrap();
                 let weight = |row: usize| weights.map_or(1.0, |all| f64::from(all[row]));
                 let total: f64 = (0..rows).map(weight).sum();
@@ -241,7 +268,7 @@ mod tests {
             for row in [0, 4_999] {
                 let mut features = Array2::zeros((5_000, 3));
                 features[[row, 1]] = odd;
-                assert!(moments(features.view(), None, &|| false).unwrap().is_none());
+                assert!(moments(Features::Whole(&features), None, &|| false).unwrap().is_none());
             }
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn randomized(
     extra: usize,
     seed: u64,
 ) -> Result<Components, Error> {
-    let width = rows.features.ncols();
+    let width = rows.features.width();
     let taken = count.saturating_add(extra).min(width);
     let mut stream = Stream::new(seed, Purpose::Sketch, 0);
     let mut directions =

@@ -7,8 +7,8 @@
 use super::parameter::Parameter;
 use super::standardise::Standardiser;
 use super::{
-    Channels, Context, Definition, Error, Files, Fitted, Metric, Predictor, Trainer, metric,
-    unsupervised,
+    Channels, Context, Definition, Error, Features, Files, Fitted, Metric, Predictor, Trainer,
+    metric, unsupervised,
 };
 use crate::data::{Dataset, Labels, Signature, Task};
 use crate::spec::parameter::RawParameters;
@@ -61,6 +61,10 @@ impl Trainer for Retelling {
         self.settings.effective.clone()
     }
 
+    fn streams(&self) -> bool {
+        true
+    }
+
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
         let settings = &self.settings;
         let width = unsupervised::width(data, settings.feature_dim)?;
@@ -88,7 +92,7 @@ impl Trainer for Retelling {
                 continue;
             }
             let weights = unsupervised::weights(channel, name)?;
-            let errors = model.errors(channel.features.view());
+            let errors = Features::of(channel).map(|rows| model.errors(rows.view()))?;
             let moments = moments(&errors, weights);
             metrics.push(Metric { name: format!("{name}:reconstruction_error"), value: moments.0 });
             if settings.output == Output::Score {
@@ -135,7 +139,7 @@ impl Retelling {
         context: &Context<'_>,
     ) -> Result<(Standardiser, Components), Error> {
         let settings = &self.settings;
-        let features = train.features.view();
+        let features = Features::of(train);
         if settings.extra.is_none()
             && settings.centre
             && !settings.normalize
@@ -164,7 +168,7 @@ impl Retelling {
         let Settings { centre, normalize, .. } = self.settings;
         let means = unsupervised::means(train, weights, "train")?;
         let scale = match normalize {
-            true => Standardiser::learn(&train.features, "train")?.scale().to_vec(),
+            true => Standardiser::learn_from(Features::of(train), "train")?.scale().to_vec(),
             false => vec![1.0; means.len()],
         };
         let mean = |mean: &f64| if centre { *mean as f32 } else { 0.0 };

@@ -5,9 +5,9 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, Slice, linalg::general_mat_mul};
 use rayon::prelude::*;
 
-use crate::algorithm::Error;
 use crate::algorithm::net::simd;
 use crate::algorithm::standardise::Standardiser;
+use crate::algorithm::{Error, Features};
 
 /// Rows that are centred together: with 100 columns they fit into a core's second-level cache.
 const BLOCK_ROWS: usize = 256;
@@ -18,7 +18,7 @@ const PART_NUMBERS_MAX: usize = 1 << 23;
 
 /// The rows and how they are read.
 pub(super) struct Rows<'a> {
-    pub(super) features: ArrayView2<'a, f32>,
+    pub(super) features: Features<'a>,
     pub(super) weights: Option<&'a [f32]>,
     pub(super) standardiser: &'a Standardiser,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
@@ -28,9 +28,9 @@ impl Rows<'_> {
     /// `Σ w x xᵀ`, columns × columns.
     ///
     /// # Errors
-    /// `Error::Stopped` when that was asked for.
+    /// `Error::Stopped` when that was asked for; `Error::Scratch`.
     pub(super) fn scatter(&self) -> Result<Array2<f64>, Error> {
-        let width = self.features.ncols();
+        let width = self.features.width();
         let mut sum = self.sum(width, width, |block, sum| {
             add_scatter(&block, sum);
         })?;
@@ -45,7 +45,7 @@ impl Rows<'_> {
     /// `Σ w x xᵀ V` for directions V, columns × directions.
     ///
     /// # Errors
-    /// `Error::Stopped` when that was asked for.
+    /// `Error::Stopped` when that was asked for; `Error::Scratch`.
     pub(super) fn scatter_times(&self, directions: &Array2<f64>) -> Result<Array2<f64>, Error> {
         let (width, count) = directions.dim();
         self.sum(width, count, |block, mut sum| {
@@ -57,7 +57,7 @@ impl Rows<'_> {
     /// `Σ w |x|²`
     ///
     /// # Errors
-    /// `Error::Stopped` when that was asked for.
+    /// `Error::Stopped` when that was asked for; `Error::Scratch`.
     pub(super) fn squares(&self) -> Result<f64, Error> {
         let sum = self.sum(1, 1, |block, mut sum| {
             let block = block.as_slice().unwrap_or(&[]);
@@ -82,46 +82,51 @@ impl Rows<'_> {
         width: usize,
         add: impl Fn(ArrayView2<'_, f64>, ArrayViewMut2<'_, f64>) + Sync,
     ) -> Result<Array2<f64>, Error> {
-        let rows = self.features.nrows();
-        let parts = (PART_NUMBERS_MAX / (height * width).max(1)).clamp(1, 64);
-        let part_rows = rows.div_ceil(BLOCK_ROWS).div_ceil(parts).max(1) * BLOCK_ROWS;
-        let sums: Vec<Array2<f64>> = (0..rows.div_ceil(part_rows))
-            .into_par_iter()
-            .map(|part| {
-                let end = rows.min((part + 1) * part_rows);
-                let mut sum = Array2::zeros((height, width));
-                let mut buffer = Vec::new();
-                for first in (part * part_rows..end).step_by(BLOCK_ROWS) {
-                    if (self.stop)() {
-                        break;
-                    }
-                    let block = self.centred(first..end.min(first + BLOCK_ROWS), &mut buffer);
-                    add(block, sum.view_mut());
-                }
-                sum
-            })
-            .collect();
-        if (self.stop)() {
-            return Err(Error::Stopped);
-        }
         let mut total = Array2::zeros((height, width));
-        for sum in &sums {
-            total += sum;
-        }
+        self.features.each_block(|first, block| {
+            let rows = block.nrows();
+            let parts = (PART_NUMBERS_MAX / (height * width).max(1)).clamp(1, 64);
+            let part_rows = rows.div_ceil(BLOCK_ROWS).div_ceil(parts).max(1) * BLOCK_ROWS;
+            let sums: Vec<Array2<f64>> = (0..rows.div_ceil(part_rows))
+                .into_par_iter()
+                .map(|part| {
+                    let end = rows.min((part + 1) * part_rows);
+                    let mut sum = Array2::zeros((height, width));
+                    let mut buffer = Vec::new();
+                    for from in (part * part_rows..end).step_by(BLOCK_ROWS) {
+                        if (self.stop)() {
+                            break;
+                        }
+                        let some = Slice::from(from..end.min(from + BLOCK_ROWS));
+                        let some = block.slice_axis(Axis(0), some);
+                        add(self.centred(first + from, &some, &mut buffer), sum.view_mut());
+                    }
+                    sum
+                })
+                .collect();
+            if (self.stop)() {
+                return Err(Error::Stopped);
+            }
+            for sum in &sums {
+                total += sum;
+            }
+            Ok(())
+        })?;
         Ok(total)
     }
 
+    /// Some rows, the first of which has the number `first`.
     fn centred<'b>(
         &self,
-        rows: std::ops::Range<usize>,
+        first: usize,
+        rows: &ArrayView2<'_, f32>,
         buffer: &'b mut Vec<f64>,
     ) -> ArrayView2<'b, f64> {
-        let width = self.features.ncols();
-        buffer.resize(rows.len() * width, 0.0);
+        let (count, width) = rows.dim();
+        buffer.resize(count * width, 0.0);
         let (mean, scale) = (self.standardiser.mean(), self.standardiser.scale());
         let outs = buffer.chunks_exact_mut(width);
-        let features = self.features.slice_axis(Axis(0), Slice::from(rows.clone()));
-        for ((out, row), at) in outs.zip(features.rows()).zip(rows.clone()) {
+        for ((out, row), at) in outs.zip(rows.rows()).zip(first..) {
             let root = self.weights.map_or(1.0, |all| f64::from(all[at]).sqrt());
             let columns = mean.iter().zip(scale);
             match row.as_slice() {
@@ -137,7 +142,7 @@ impl Rows<'_> {
                 }
             }
         }
-        ArrayView2::from_shape((rows.len(), width), buffer).expect("the buffer was sized for it")
+        ArrayView2::from_shape((count, width), buffer).expect("the buffer was sized for it")
     }
 }
 
