@@ -31,7 +31,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// When the bytes are no message.
-    pub fn next(&mut self) -> Result<Option<(u64, Field<'a>)>, Damaged> {
+    pub fn next_field(&mut self) -> Result<Option<(u64, Field<'a>)>, Damaged> {
         if self.bytes.is_empty() {
             return Ok(None);
         }
@@ -85,7 +85,7 @@ impl<'a> Fields<'a> {
     /// When the bytes are no message or the field is no text.
     pub fn text(mut self, number: u64) -> Result<&'a str, Damaged> {
         let mut found = "";
-        while let Some((known, field)) = self.next()? {
+        while let Some((known, field)) = self.next_field()? {
             if known == number {
                 found = text(field)?;
             }

@@ -57,7 +57,7 @@ impl Record {
         self.features.clear();
         self.label.clear();
         let mut wire = Wire { bytes };
-        while let Some((number, field)) = wire.next()? {
+        while let Some((number, field)) = wire.next_field()? {
             match (number, field) {
                 (1, Field::Bytes(entry)) => read_entry(entry, &mut self.features, "features")?,
                 (2, Field::Bytes(entry)) => read_entry(entry, &mut self.label, "label")?,
@@ -73,7 +73,7 @@ impl Record {
 fn read_entry(bytes: &[u8], tensor: &mut Tensor, which: &str) -> Result<(), Wrong> {
     let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
     let mut wire = Wire { bytes };
-    while let Some((number, field)) = wire.next()? {
+    while let Some((number, field)) = wire.next_field()? {
         match (number, field) {
             (1, Field::Bytes(found)) => key = found,
             (2, Field::Bytes(found)) => value = found,
@@ -103,7 +103,7 @@ impl Tensor {
     fn read_value(&mut self, bytes: &[u8], which: &str) -> Result<(), Wrong> {
         let mut wire = Wire { bytes };
         let mut before = None;
-        while let Some((number, field)) = wire.next()? {
+        while let Some((number, field)) = wire.next_field()? {
             let kind = match number {
                 2 => Kind::Float32,
                 3 => Kind::Float64,
@@ -134,7 +134,7 @@ impl Tensor {
 
     fn read_tensor(&mut self, bytes: &[u8], kind: Kind) -> Result<(), Wrong> {
         let mut wire = Wire { bytes };
-        while let Some((number, field)) = wire.next()? {
+        while let Some((number, field)) = wire.next_field()? {
             match number {
                 1 => self.read_values(field, kind)?,
                 2 => read_whole(&field, &mut self.keys)?,

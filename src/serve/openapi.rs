@@ -80,7 +80,8 @@ fn reference(name: &str) -> Value {
 }
 
 fn body(content_type: &str, schema: Value) -> Value {
-    json!({content_type: {"schema": schema}})
+    let kind = Map::from_iter([("schema".to_owned(), schema)]);
+    Map::from_iter([(content_type.to_owned(), kind.into())]).into()
 }
 
 /// The model that examples are for: its columns are told where there is one.
@@ -250,7 +251,9 @@ fn bare(description: &str) -> Value {
 }
 
 fn header(name: &str, description: &str, schema: Value) -> Value {
-    json!({"name": name, "in": "header", "description": description, "schema": schema})
+    let mut parameter = json!({"name": name, "in": "header", "description": description});
+    parameter["schema"] = schema;
+    parameter
 }
 
 /// An invocation, at whichever of SageMaker's doors.

@@ -48,7 +48,7 @@ pub fn decode_message(
     let mut fields = Fields { bytes: message };
     // An empty one takes two bytes to send and many to hold.
     let inputs_max = signature.features.max(1);
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.next_field()? {
         match (number, field) {
             (3, field) => wanted.id = Some(text(field)?.to_owned()).filter(|id| !id.is_empty()),
             (5 | 7, _) if inputs.len() > inputs_max || raw.len() > inputs_max => {
@@ -85,7 +85,7 @@ pub fn decode_message(
 fn input(bytes: &[u8]) -> Result<Input<'_>, Error> {
     let (mut name, mut datatype, mut shape, mut contents) = ("", "", Vec::new(), None);
     let mut fields = Fields { bytes };
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.next_field()? {
         match (number, field) {
             (1, field) => name = text(field)?,
             (2, field) => datatype = text(field)?,
@@ -127,7 +127,7 @@ fn elements(name: &str, datatype: &str, bytes: &[u8]) -> Result<Elements, Error>
     };
     let mut elements = Elements::default();
     let mut fields = Fields { bytes };
-    while let Some((number, field)) = fields.next()? {
+    while let Some((number, field)) = fields.next_field()? {
         if number != own {
             let what = format!("input {name} is {datatype} and its contents are of another type");
             return Err(wrong(what, "put them into the list of their type"));
