@@ -24,6 +24,7 @@ impl Series {
 
     /// The shingles that end with one of `rows`, oldest row first; as many as are wanted until
     /// `take` says that it has enough.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a reference")]
     pub(super) fn each<E>(
         &mut self,
         rows: ArrayView2<'_, f32>,

@@ -99,7 +99,7 @@ impl Splitter {
     ///
     /// # Errors
     /// When the bytes cannot be read or are no records, with their place.
-    pub fn next(&mut self) -> Result<Option<Piece>, Error> {
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Error> {
         loop {
             let (bytes, start, end) = match &mut self.source {
                 Source::Ended => return Ok(None),
@@ -272,7 +272,7 @@ mod tests {
         let split = Split::Lines { header };
         let mut splitter = Splitter::open(object(text.as_bytes()), split, piece_bytes, 40).unwrap();
         let mut pieces = Vec::new();
-        while let Some(piece) = splitter.next().map_err(|error| error.to_string())? {
+        while let Some(piece) = splitter.next_piece().map_err(|error| error.to_string())? {
             let text = String::from_utf8(piece.text().to_vec()).unwrap();
             pieces.push((piece.first, piece.records, text));
         }
@@ -326,9 +326,9 @@ mod tests {
         let whole =
             |text: &[u8], most| Splitter::open(object(text), Split::Whole, 16, most).unwrap();
         let mut splitter = whole(b"{\n}\n", 4);
-        assert_eq!(splitter.next().unwrap().unwrap().text(), b"{\n}\n");
-        assert!(splitter.next().unwrap().is_none());
-        let said = whole(b"{\n}\n", 3).next().unwrap_err().to_string();
+        assert_eq!(splitter.next_piece().unwrap().unwrap().text(), b"{\n}\n");
+        assert!(splitter.next_piece().unwrap().is_none());
+        let said = whole(b"{\n}\n", 3).next_piece().unwrap_err().to_string();
         assert!(said.contains("the object is longer than the 3 bytes"), "{said}");
     }
 }

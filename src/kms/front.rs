@@ -142,6 +142,7 @@ fn signed(
     proof.map(|proof| proof.access_key().to_owned()).map_err(stranger)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called by map_err")]
 fn stranger(why: Refusal) -> Refused {
     Refused { code: why.code(), message: why.to_string(), status: why.status() }
 }

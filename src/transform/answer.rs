@@ -323,6 +323,7 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called by map_err")]
 fn told(error: crate::data::Error) -> Failed {
     Failed::Record((error.to_string(), error.help().unwrap_or_default()))
 }

@@ -46,11 +46,11 @@ pub enum Error {
     #[error("{first} and {second} would both be answered in {output}")]
     SameOutput {
         /// An input.
-        first: Uri,
+        first: String,
         /// Another.
-        second: Uri,
+        second: String,
         /// What both would write.
-        output: Uri,
+        output: String,
     },
     /// What an earlier run left cannot be gone on from.
     #[error("{what}")]

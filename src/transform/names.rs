@@ -26,7 +26,11 @@ pub(super) fn pair(objects: Vec<Object>, input: &Uri, output: &Uri) -> Result<Ve
         let relative = relative(&object.uri, input);
         let place = output.join(&format!("{relative}.out"));
         if let Some(first) = taken.insert(place.clone(), object.uri.clone()) {
-            return Err(Error::SameOutput { first, second: object.uri, output: place });
+            return Err(Error::SameOutput {
+                first: first.to_string(),
+                second: object.uri.to_string(),
+                output: place.to_string(),
+            });
         }
         let name = match &object.uri {
             Uri::File(_) => relative,

@@ -115,7 +115,7 @@ impl Lane<'_> {
     fn read(&self, splitter: &mut Splitter) -> Result<Vec<Piece>, Error> {
         let mut group = Vec::new();
         while group.len() < 2 * self.pool.current_num_threads()
-            && let Some(piece) = splitter.next()?
+            && let Some(piece) = splitter.next_piece()?
         {
             group.push(piece);
         }

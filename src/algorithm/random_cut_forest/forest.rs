@@ -47,6 +47,9 @@ pub struct Forest {
     pub(super) trees: Vec<Tree>,
 }
 
+/// Gives the rows of these numbers, ascending, one after the other.
+pub(super) type Pick<'a> = dyn FnMut(&[usize]) -> Result<Vec<f32>, Error> + 'a;
+
 impl Forest {
     /// A forest of `rows`: one point for each row, or for each run of `shingle` rows. The result
     /// depends on the plan and the rows alone, not on threads.
@@ -68,7 +71,7 @@ impl Forest {
     pub(super) fn grow(
         (count, columns): (usize, usize),
         plan: &Plan,
-        pick: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, Error>,
+        pick: &mut Pick<'_>,
     ) -> Result<Forest, Error> {
         let width = columns * plan.shingle;
         check(count, columns, plan)?;

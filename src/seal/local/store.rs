@@ -38,6 +38,11 @@ struct AliasFile {
     mac: Option<String>,
 }
 
+/// Alias to key id.
+type Aliases = BTreeMap<String, Uuid>;
+/// A file's content, wiped when dropped.
+type Text = Zeroizing<Vec<u8>>;
+
 /// The folder.
 #[derive(Clone)]
 pub(super) struct Store {
@@ -51,7 +56,7 @@ pub(super) struct Store {
 struct Kept {
     root: Mutex<Option<(Stamp, Arc<Root>)>>,
     keys: Mutex<HashMap<Uuid, (Stamp, Arc<KeyFile>)>>,
-    aliases: Mutex<Option<(Stamp, Arc<BTreeMap<String, Uuid>>)>>,
+    aliases: Mutex<Option<(Stamp, Arc<Aliases>)>>,
 }
 
 /// The root key in use.
@@ -100,8 +105,7 @@ impl Store {
         let path = self.root_path();
         let Some(stamp) = self.stamp(&path)? else { return Ok(None) };
         let mut kept = held(&self.kept.root);
-        if let Some((of, root)) = kept.as_ref().filter(|(of, _)| *of == stamp) {
-            debug_assert_eq!(*of, stamp);
+        if let Some((_, root)) = kept.as_ref().filter(|(of, _)| *of == stamp) {
             return Ok(Some(Arc::clone(root)));
         }
         let Some((stamp, text)) = self.read(&path)? else { return Ok(None) };
@@ -118,10 +122,8 @@ impl Store {
     pub(super) fn read_key(&self, id: Uuid) -> Result<Option<Arc<KeyFile>>, Error> {
         let path = self.key_path(id);
         let Some(stamp) = self.stamp(&path)? else { return Ok(None) };
-        if let Some((of, file)) = held(&self.kept.keys).get(&id) {
-            if *of == stamp {
-                return Ok(Some(Arc::clone(file)));
-            }
+        if let Some((_, file)) = held(&self.kept.keys).get(&id).filter(|(of, _)| *of == stamp) {
+            return Ok(Some(Arc::clone(file)));
         }
         let Some((stamp, text)) = self.read(&path)? else { return Ok(None) };
         let file: KeyFile = parse(&path, &text)?;
@@ -135,7 +137,7 @@ impl Store {
     }
 
     /// All aliases; none when nothing was ever made.
-    pub(super) fn aliases(&self) -> Result<Arc<BTreeMap<String, Uuid>>, Error> {
+    pub(super) fn aliases(&self) -> Result<Arc<Aliases>, Error> {
         let path = self.alias_path();
         let Some(stamp) = self.stamp(&path)? else { return Ok(Arc::default()) };
         if let Some((_, aliases)) = held(&self.kept.aliases).as_ref().filter(|(of, _)| *of == stamp)
@@ -153,7 +155,7 @@ impl Store {
             Ok(id) => Ok((alias, id)),
             Err(_) => Err(damaged(&path, format!("{id:?} is not a key's id"))),
         });
-        let aliases: Arc<BTreeMap<String, Uuid>> = Arc::new(ids.collect::<Result<_, _>>()?);
+        let aliases: Arc<Aliases> = Arc::new(ids.collect::<Result<_, _>>()?);
         *held(&self.kept.aliases) = Some((stamp, Arc::clone(&aliases)));
         Ok(aliases)
     }
@@ -225,7 +227,7 @@ impl Store {
         check_private(&self.folder, &fs::metadata(&self.folder).map_err(wrong)?)
     }
 
-    fn read(&self, path: &Path) -> Result<Option<(Stamp, Zeroizing<Vec<u8>>)>, Error> {
+    fn read(&self, path: &Path) -> Result<Option<(Stamp, Text)>, Error> {
         let wrong = |error: io::Error| Error::io(path.display().to_string(), error);
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -102,8 +102,8 @@ impl Raw {
             });
             if name == "Authorization" {
                 // Every byte of the credential, the names and the signature.
-                for place in 0..value.len() {
-                    let new = if value[place] == b'a' { b'b' } else { b'a' };
+                for (place, byte) in value.iter().enumerate() {
+                    let new = if *byte == b'a' { b'b' } else { b'a' };
                     add(format!("{name} byte {place}"), &|raw| raw.headers[at].1[place] = new);
                 }
             }
