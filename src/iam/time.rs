@@ -1,5 +1,7 @@
 //! Dates as AWS writes them, in seconds since 1970. Leap seconds do not exist here, as in Unix time.
 
+use crate::telemetry::date::civil;
+
 /// A proleptic Gregorian date as days since 1970-01-01, after Howard Hinnant's `days_from_civil`;
 /// `None` where there is no such day.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
@@ -118,28 +120,13 @@ pub fn date(text: &str) -> Option<f64> {
 
 /// `2026-11-25T19:00:00Z`.
 pub fn iso(unix_s: i64) -> String {
-    let [year, month, day, hour, minute, second] = parts(unix_s);
+    let [year, month, day, hour, minute, second] = civil(unix_s);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// `20261125T190000Z`.
 pub fn to_basic(unix_s: i64) -> String {
     iso(unix_s).replace(['-', ':'], "")
-}
-
-/// Civil date after Howard Hinnant's `civil_from_days`.
-fn parts(unix_s: i64) -> [i64; 6] {
-    let (days, rest) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    [year, month, day, rest / 3_600, rest / 60 % 60, rest % 60]
 }
 
 /// Now, by the wall clock: signatures and policies speak of no other.

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use super::date::civil;
 use super::log::Format;
 
 /// Writes `event` and a line feed after what `out` holds.
@@ -208,20 +209,11 @@ pub(super) fn iso(unix_s: u64) -> String {
     text
 }
 
-/// `2026-11-23T18:00:00` of a Unix time. Days to civil date after Howard Hinnant's `civil_from_days`.
+/// `2026-11-23T18:00:00` of a Unix time.
 fn date_and_time(unix_s: u64) -> [u8; 19] {
-    let (days, rest) = (unix_s / 86_400, unix_s % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let [year, month, day, hour, minute, second] = civil(i64::try_from(unix_s).unwrap_or(i64::MAX));
     let mut text = *b"0000-00-00T00:00:00";
-    let mut put = |at: usize, width: usize, mut value: u64| {
+    let mut put = |at: usize, width: usize, mut value: i64| {
         for place in (at..at + width).rev() {
             text[place] = b'0' + (value % 10) as u8;
             value /= 10;
@@ -230,9 +222,9 @@ fn date_and_time(unix_s: u64) -> [u8; 19] {
     put(0, 4, year);
     put(5, 2, month);
     put(8, 2, day);
-    put(11, 2, rest / 3_600);
-    put(14, 2, rest / 60 % 60);
-    put(17, 2, rest % 60);
+    put(11, 2, hour);
+    put(14, 2, minute);
+    put(17, 2, second);
     text
 }
 

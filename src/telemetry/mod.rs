@@ -4,6 +4,7 @@
 //! themselves (each room keeps its own, see `serve::stats`).
 
 pub mod audit;
+pub mod date;
 mod line;
 pub mod log;
 pub mod metric;
