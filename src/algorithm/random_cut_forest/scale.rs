@@ -2,7 +2,11 @@
 //!
 //! A cut falls on a column in proportion to its range, so a column of cents would outweigh one of
 //! euros a hundred times. Divided by its fences a column counts by how far its values lie from
-//! each other beside how far its middle half does: what is far out in any unit is far out.
+//! each other beside how far its middle half does: what is far out in any unit is far out. Yet a
+//! column with a long tail would then take nearly every cut. So numbers are squashed: as they are
+//! near the median, and by their logarithm far from it (the inverse hyperbolic sine; Burbidge,
+//! Magee, Robb, "Alternative Transformations to Handle Extreme Values", JASA 1988). Order is kept,
+//! and with it which rows a cut can part.
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
@@ -13,12 +17,17 @@ use crate::algorithm::Error;
 pub(super) const LIMIT: f32 = 1e30;
 /// Widths of the interquartile range between Tukey's fences: quartiles ± 1.5.
 const FENCES: f64 = 4.0;
+/// Where squashing begins: at a quarter of the fences from the median, so outside of the middle half
+/// of most columns.
+const SQUASH: f32 = 4.0;
 
-/// What each column is multiplied by, and what stands for a missing value.
+/// What each column is multiplied by, what stands for a missing value, and whether numbers are
+/// squashed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scale {
     factor: Vec<f32>,
     fill: Vec<f32>,
+    squashed: bool,
 }
 
 impl Scale {
@@ -35,18 +44,22 @@ impl Scale {
             })
             .collect();
         let (factor, fill) = learned.into_iter().unzip();
-        Scale { factor, fill }
+        Scale { factor, fill, squashed: normalize }
     }
 
     /// From stored numbers.
     ///
     /// # Errors
     /// `Error::Corrupt` when a factor is not above 0 or a number is not finite.
-    pub(super) fn from_parts(factor: Vec<f32>, fill: Vec<f32>) -> Result<Scale, Error> {
+    pub(super) fn from_parts(
+        factor: Vec<f32>,
+        fill: Vec<f32>,
+        squashed: bool,
+    ) -> Result<Scale, Error> {
         let sound = factor.iter().all(|factor| factor.is_finite() && *factor > 0.0)
             && fill.iter().all(|fill| fill.is_finite());
         match sound && factor.len() == fill.len() {
-            true => Ok(Scale { factor, fill }),
+            true => Ok(Scale { factor, fill, squashed }),
             false => Err(Error::Corrupt("the stored scale is not one of positive numbers".into())),
         }
     }
@@ -66,6 +79,11 @@ impl Scale {
         &self.fill
     }
 
+    /// Whether numbers are squashed.
+    pub(super) fn squashed(&self) -> bool {
+        self.squashed
+    }
+
     /// Scales a row, or a shingle of rows, from `raw` into `scaled`; both have the same length.
     pub(super) fn apply(&self, raw: &[f32], scaled: &mut [f32]) {
         let width = self.width();
@@ -73,10 +91,19 @@ impl Scale {
             let columns = self.factor.iter().zip(&self.fill);
             for ((raw, scaled), (factor, fill)) in raw.iter().zip(scaled).zip(columns) {
                 let known = if raw.is_nan() { *fill } else { *raw };
-                *scaled = (known * factor).clamp(-LIMIT, LIMIT);
+                *scaled = match self.squashed {
+                    true => squash((known - fill) * factor),
+                    false => (known * factor).clamp(-LIMIT, LIMIT),
+                };
             }
         }
     }
+}
+
+/// `value` in widths of the fences from the median, squashed. What overflowed counts as the furthest
+/// there is.
+fn squash(value: f32) -> f32 {
+    (SQUASH * value.clamp(-LIMIT, LIMIT)).asinh() / SQUASH
 }
 
 /// Factor and fill from a column's known values in order.
@@ -132,8 +159,22 @@ mod tests {
         let mut scaled = [0.0; 4];
         scale.apply(&[f32::NAN, f32::MAX, f32::MAX, -f32::MAX], &mut scaled);
         assert!(scaled.iter().all(|value| value.is_finite()), "{scaled:?}");
+        // A missing value lies where the median does.
+        assert_eq!(scaled[0], 0.0);
         let as_is = Scale::learn(&rows.view(), false);
         as_is.apply(&[f32::MAX, f32::NAN], &mut scaled[..2]);
         assert_eq!(scaled[..2], [LIMIT, 0.0]);
+    }
+
+    #[test]
+    fn squashing_keeps_order_and_brings_long_tails_nearer() {
+        let steps: Vec<f32> = (0..2_000).map(|at| 1.03f32.powi(at - 1_000)).collect();
+        let squashed: Vec<f32> = steps.iter().map(|value| squash(*value)).collect();
+        assert!(squashed.is_sorted());
+        assert!(steps.iter().zip(&squashed).all(|(value, near)| squash(-value) == -near));
+        // As it is near the median, logarithmic in the tail.
+        assert!((squash(0.01) / 0.01 - 1.0).abs() < 1e-3);
+        let tenfold = squash(1e6) - squash(1e5);
+        assert!((tenfold - 10f32.ln() / SQUASH).abs() < 1e-4, "{tenfold}");
     }
 }

@@ -50,7 +50,7 @@ pub(super) static TABLE: &[Parameter] = &[
         "normalize",
         Kind::Boolean,
         "true",
-        "Columns count alike whatever their units: each is divided by the width of Tukey's fences (4 interquartile ranges), or by its range where that is less. false takes numbers as they are, as SageMaker does.",
+        "Columns count alike whatever their units: each is divided by the width of Tukey's fences (4 interquartile ranges), or by its range where that is less, and numbers far from the median count by their logarithm. false takes numbers as they are, as SageMaker does.",
     ),
     entry(
         "shingle_size",

@@ -1,11 +1,12 @@
 //! How a forest lies in the archive.
 //!
-//! `model.safetensors`, format `smrt random-cut-forest 1`:
+//! `model.safetensors`, format `smrt random-cut-forest 2`:
 //!
 //! | tensor | type, shape | |
 //! |---|---|---|
 //! | `scale.factor` | f32, columns | each column of a row is multiplied by it |
 //! | `scale.fill` | f32, columns | stands for a missing value, before that |
+//! | `scale.squashed` | u64, one | 1 when numbers are taken from their `fill`, and squashed once scaled |
 //! | `points` | f32, points × (shingle × columns) | rows that some tree holds, scaled, oldest row of a shingle first |
 //! | `members` | u32, trees × n | the sample of each tree, as numbers of points; equal rows have one number |
 //! | `nodes` | u32, trees | nodes of each tree |
@@ -17,7 +18,7 @@
 //!
 //! There are no child numbers, so no cycle can be written; boxes, masses and the leaf of each row
 //! follow from the cuts, and are made again from them. A file whose cuts do not part its rows into
-//! leaves of equal ones is refused.
+//! leaves of equal ones is refused. Format 1 had no squashing and is read as it was meant.
 
 use rayon::prelude::*;
 
@@ -30,11 +31,21 @@ use crate::algorithm::weights::{MODEL_FILE, Reader, Writer};
 use crate::algorithm::{Error, Files};
 use crate::spec::limit::FOREST_VALUES_MAX;
 
-const FORMAT: &str = "smrt random-cut-forest 1";
+const FORMAT: &str = "smrt random-cut-forest 2";
+/// Without `scale.squashed`.
+const FORMAT_1: &str = "smrt random-cut-forest 1";
 const LEAF: u32 = u32::MAX;
 const UNKNOWN: u32 = u32::MAX;
 
 pub(super) fn write(forest: &Forest) -> Files {
+    let mut writer = Writer::new(FORMAT);
+    writer.u64("scale.squashed", &[1], &[u64::from(forest.scale.squashed())]);
+    put(forest, &mut writer);
+    Files::from([(MODEL_FILE.to_owned(), writer.finish())])
+}
+
+/// What both formats have.
+fn put(forest: &Forest, writer: &mut Writer) {
     // Points are numbered as trees name them, whatever numbers they had: a forest that was kept and
     // opened is kept in the same bytes. Rows that nobody holds stay behind.
     let mut number = vec![UNKNOWN; forest.points.len()];
@@ -57,7 +68,6 @@ pub(super) fn write(forest: &Forest) -> Files {
     let cut: Vec<f32> = all().map(|node| node.map_or(0.0, |(_, cut)| cut)).collect();
     let (trees, width) = (forest.trees.len(), forest.points.width());
     let columns = forest.scale.width();
-    let mut writer = Writer::new(FORMAT);
     writer
         .f32("scale.factor", &[columns], forest.scale.factor())
         .f32("scale.fill", &[columns], forest.scale.fill())
@@ -69,13 +79,18 @@ pub(super) fn write(forest: &Forest) -> Files {
         .u64("seen", &[1], &[forest.seen])
         .u64("seed", &[1], &[forest.seed])
         .u64("samples", &[1], &[forest.samples as u64]);
-    Files::from([(MODEL_FILE.to_owned(), writer.finish())])
 }
 
 pub(super) fn read(files: &Files) -> Result<Forest, Error> {
     let bad = |what: &str| Error::Corrupt(format!("{MODEL_FILE}: {what}"));
-    let reader = Reader::of(files, MODEL_FILE, FORMAT)?;
+    let reader = Reader::of(files, MODEL_FILE, FORMAT)
+        .or_else(|new| Reader::of(files, MODEL_FILE, FORMAT_1).map_err(|_| new))?;
     let one = |name: &str| reader.u64(name, &[1]).map(|values| values[0]);
+    let squashed = match reader.has("scale.squashed").then(|| one("scale.squashed")).transpose()? {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(_) => return Err(bad("scale.squashed is neither 0 nor 1")),
+    };
     let (seen, seed, samples) = (one("seen")?, one("seed")?, one("samples")?);
     let ([held, width], [trees, mass]) = (pair(&reader, "points")?, pair(&reader, "members")?);
     let columns = reader.shape("scale.factor")?.first().copied().unwrap_or(0);
@@ -95,6 +110,7 @@ pub(super) fn read(files: &Files) -> Result<Forest, Error> {
     let scale = Scale::from_parts(
         reader.f32("scale.factor", &[columns])?,
         reader.f32("scale.fill", &[columns])?,
+        squashed,
     )?;
     let values = reader.f32("points", &[held, width])?;
     if values.iter().any(|value| value.abs() > LIMIT) {
@@ -133,4 +149,43 @@ fn pair(reader: &Reader<'_>, name: &str) -> Result<[usize; 2], Error> {
     let shape = reader.shape(name)?;
     <[usize; 2]>::try_from(shape)
         .map_err(|_| Error::Corrupt(format!("{MODEL_FILE}: tensor {name:?} is not a table")))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::algorithm::random_cut_forest::Plan;
+    use crate::algorithm::random_cut_forest::score::PointsOf;
+
+    fn forest(normalize: bool) -> (Forest, Vec<f32>) {
+        let rows = Array2::from_shape_fn((300, 3), |(row, column)| {
+            ((row * (column + 7)) % 101) as f32 * 10f32.powi(column as i32)
+        });
+        let plan = Plan { trees: 10, samples: 32, shingle: 1, normalize, seed: 5 };
+        (Forest::fit(&rows.view(), &plan).unwrap(), rows.into_raw_vec_and_offset().0)
+    }
+
+    #[test]
+    fn a_forest_of_format_1_scores_as_it_did() {
+        let (forest, rows) = forest(false);
+        let mut writer = Writer::new(FORMAT_1);
+        put(&forest, &mut writer);
+        let old = Files::from([(MODEL_FILE.to_owned(), writer.finish())]);
+        let points = PointsOf::whole(&rows, 3);
+        let opened = read(&old).unwrap();
+        assert_eq!(opened.scorer().scores(&points), forest.scorer().scores(&points));
+        // It goes on unsquashed, in the format of today.
+        assert_eq!(read(&write(&opened)).unwrap().scale, forest.scale);
+    }
+
+    #[test]
+    fn a_squashed_forest_is_one_when_it_is_opened() {
+        let (forest, rows) = forest(true);
+        let points = PointsOf::whole(&rows, 3);
+        let opened = read(&write(&forest)).unwrap();
+        assert!(opened.scale.squashed());
+        assert_eq!(opened.scorer().scores(&points), forest.scorer().scores(&points));
+    }
 }

@@ -83,6 +83,10 @@ impl Scratch {
                 continue;
             }
             self.met.push((number, from, to));
+            // Which of two leaves of one row each it is makes no difference to the depth.
+            if step.mass == 2 {
+                continue;
+            }
             let (dimension, cut) = (step.dimension as usize, step.cut);
             let ids = &mut self.ids[range];
             let left = if width <= NARROW_MAX {
