@@ -76,6 +76,7 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         .workers(general.workers)
         .limits(Limits {
             body_bytes_max: general.body_bytes_max,
+            streamed_bytes_max: general.streamed_bytes_max,
             drain_timeout: general.drain_timeout,
             ..Limits::default()
         })
@@ -200,6 +201,7 @@ fn effective(file: &EndpointFile) -> serde_json::Value {
             "threads": general.threads,
             "workers": general.workers,
             "body_bytes_max": general.body_bytes_max,
+            "streamed_bytes_max": general.streamed_bytes_max,
             "timeout_s": general.timeout.as_secs(),
             "drain_timeout_s": general.drain_timeout.as_secs(),
             "access_log": general.access_log,

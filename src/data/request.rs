@@ -3,6 +3,7 @@
 
 use ndarray::Array2;
 
+use super::block::Records;
 use super::csv;
 use super::error::{Broken, Error};
 use super::login;
@@ -132,6 +133,19 @@ pub fn decode_into(
         values.extend(decoded);
     }
     Ok(rows)
+}
+
+/// Where the last whole row ends in the beginning of a body whose rows stand one after the other; 0
+/// when none does, `None` for a format that is only read whole. What is before the border and what is
+/// behind it are bodies of their own, the second without the first one's header.
+pub fn border(content: &ContentType, text: &[u8]) -> Option<usize> {
+    let records = match content.media {
+        Media::Csv => Records::Csv { delimiter: b',' },
+        Media::JsonLines => Records::Lines,
+        Media::RecordIo => Records::RecordIo,
+        Media::Json | Media::Libsvm | Media::Parquet => return None,
+    };
+    Some(records.border(text))
 }
 
 fn decode_csv(
