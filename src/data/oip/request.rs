@@ -8,7 +8,7 @@ use serde::de::{SeqAccess, Visitor};
 
 use super::{DataType, scan};
 use crate::data::error::{Error, shown};
-use crate::data::request::Limits;
+use crate::data::request::{Limits, finite};
 use crate::data::schema::{Cells, Signature};
 
 /// What a request wants of its answer.
@@ -140,7 +140,8 @@ pub(super) fn general(
     };
     let before = values.len();
     let rows = tensors(request.inputs, binary, signature, limits, values);
-    match rows {
+    let is_finite = |rows| finite(&values[before..], signature.features).map(|()| rows);
+    match rows.and_then(is_finite) {
         Ok(rows) => Ok((rows, wanted)),
         Err(error) => {
             values.truncate(before);

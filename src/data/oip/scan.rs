@@ -279,7 +279,10 @@ impl Input<'_> {
         match (self.found, self.size) {
             (Some(found), None) if found == count && binary.is_empty() => Some(rows),
             (None, Some(size)) if size == binary.len() as u64 => {
-                unpack(binary, kind, count, values).map(|()| rows)
+                let before = values.len();
+                unpack(binary, kind, count, values)?;
+                let is_finite = !values[before..].iter().any(|value| value.is_infinite());
+                is_finite.then_some(rows)
             }
             _ => None,
         }

@@ -61,6 +61,8 @@ fn each_way_a_body_is_wrong_has_its_status_and_words_that_help() {
         ("/invocations", JSON, b"{\"instances\": [[1,NaN,3]]}".to_vec(), 400, "not JSON"),
         (INFER, v2, tensor(r#""shape":[1,3],"datatype":"FP32","data":[1,null,3]"#), 400, "row 1, column 2"),
         (INFER, v2, tensor(r#""shape":[1,3],"datatype":"FP32","data":[1,1e39,3]"#), 400, "row 1, column 2"),
+        ("/invocations", JSON, b"{\"instances\": [[1,1e39,3]]}".to_vec(), 400, "row 1, column 2"),
+        ("/invocations", LINES, b"[1,2,3]\n[1,2,-1e40]".to_vec(), 400, "row 2, column 3"),
         // No rows, and too many.
         ("/invocations", JSON, b"{\"instances\": []}".to_vec(), 400, "no rows"),
         ("/invocations", JSON, b"{}".to_vec(), 400, "instances"),
@@ -102,6 +104,8 @@ fn binary_tensors_are_checked_against_their_shape_their_type_and_their_size() {
     };
     let row: Vec<u8> = [0.5_f32, 1.0, 2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
     assert_eq!(ask("[1,3]", "FP32", 12, &row).0, 200);
+    let infinite: Vec<u8> =
+        [0.5, 1.0, f32::NEG_INFINITY].iter().flat_map(|value| value.to_le_bytes()).collect();
     let nan: Vec<u8> = [0.5, f32::NAN, 2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
     for (shape, kind, size, bytes, status, says) in [
         ("[1,3]", "FP64", 12, &row[..], 400, "12 bytes are not 3 elements of FP64"),
@@ -113,6 +117,7 @@ fn binary_tensors_are_checked_against_their_shape_their_type_and_their_size() {
         ("[10000000,3]", "FP32", 12, &row, 413, "more than"),
         ("[6148914691236517206,3]", "FP32", 12, &row, 413, "more than"),
         ("[1,3]", "FP32", 12, &nan, 400, "row 1, column 2"),
+        ("[1,3]", "FP32", 12, &infinite, 400, "row 1, column 3"),
     ] {
         let (found, body) = ask(shape, kind, size, bytes);
         assert_eq!(found, status, "{shape} {kind} {size}: {body}");

@@ -4,6 +4,7 @@
 //! one, which looks at memory too; without it the body is a few MB.
 
 use super::*;
+use crate::formats::recordio::{frame, record};
 
 /// What is held of one body here.
 const HELD: usize = 1 << 20;
@@ -113,6 +114,27 @@ fn a_large_body_is_answered_in_every_format_as_if_it_had_been_held() {
         let (status, bytes, complete) = exchange(streaming.address(), &request);
         assert_eq!((status, complete, whole.status), (200, true, 200), "{headers}");
         assert!(bytes == whole.bytes, "{headers}");
+    }
+}
+
+#[test]
+fn records_are_cut_between_their_frames() {
+    let count = 40_000;
+    let body: Vec<u8> =
+        (0..count).flat_map(|at| frame(&record(&row(at), &[], &[], None))).collect();
+    assert!(body.len() > HELD + (HELD >> 1));
+    let running = streaming(Limits::default());
+    let head = format!(
+        "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-recordio-protobuf\r\n\
+         Accept: text/csv\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let (status, bytes, complete) = exchange(running.address(), &[head.as_bytes(), &body].concat());
+    assert_eq!((status, complete), (200, true));
+    let text = String::from_utf8(bytes).unwrap();
+    assert_eq!(text.lines().count(), count);
+    for (at, line) in text.lines().enumerate() {
+        assert!(close_to(line.parse().unwrap(), score(&row(at))), "row {at}: {line}");
     }
 }
 
