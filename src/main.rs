@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = smrt::isolated(smrt::algorithm::Table::builtin()) {
+        return code.into();
+    }
     smrt::cli::main(std::env::args_os())
 }
