@@ -14,7 +14,7 @@ use object_store::client::{
     HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 
-use super::client::Reach;
+use super::client::{Reach, Refused};
 use crate::spec::limit;
 
 /// A client whose answers are bounded, and whose requests go nowhere that is forbidden.
@@ -35,17 +35,31 @@ impl HttpService for Bounded {
         Box::pin(async move {
             let asks_for_object = is_for_object(&request);
             let host = request.uri().host().unwrap_or_default();
-            self.reach.check_host(host).map_err(|refused| {
-                // Not of a kind that is tried again.
-                HttpError::new(HttpErrorKind::Request, refused)
-            })?;
-            let answer = self.client.execute(request).await?;
+            self.reach.check_host(host).map_err(refused)?;
+            let answer = self.client.execute(request).await.map_err(never_again)?;
             match asks_for_object && answer.status().is_success() {
                 true => Ok(answer),
                 false => read_whole(answer).await,
             }
         })
     }
+}
+
+/// A kind of error that is not tried again.
+fn refused(refused: Refused) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, refused)
+}
+
+/// A connection that was refused while it was being made would be tried again as one that failed.
+fn never_again(error: HttpError) -> HttpError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref::<Refused>() {
+            return refused(found.clone());
+        }
+        cause = inner.source();
+    }
+    error
 }
 
 /// Whether a successful answer is an object's own bytes.

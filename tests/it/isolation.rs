@@ -112,8 +112,8 @@ fn rows_that_do_not_fit_go_to_a_folder_of_the_jobs_own_and_nothing_is_left_there
 
 #[test]
 fn a_job_stopped_apart_goes_on_apart_to_the_same_bits() {
-    let more = "[hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 6\n\
-                mini_batch_size = 50\n[checkpoint]\ninterval_s = 0\n";
+    let more = "[hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 300\n\
+                early_stopping_patience = 300\nmini_batch_size = 50\n[checkpoint]\ninterval_s = 0\n";
     let (whole, halves) = (User::new(), User::new());
     whole.run(whole.job("linear-learner", more)).unwrap();
     let job = halves.job("linear-learner", &format!("{more}{FULL}"));
@@ -324,11 +324,18 @@ fn threat_17_the_training_process_has_no_credentials_no_keys_and_no_way_to_them(
 }
 
 #[test]
-fn an_isolated_training_ends_with_its_parent() {
+fn threat_15_neither_process_of_a_job_leaves_a_core_file_and_the_isolated_one_ends_with_its_parent()
+{
     let (user, server) = (User::new(), s3::Server::start());
     let job = long_job(&user, &server);
     let mut parent = Running(command(&user, &job, &server.variables()).spawn().unwrap());
     let Some(child) = isolated_child(&mut parent.0) else { return println!("skipped") };
+    for id in [child, parent.0.id()] {
+        let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+        assert_eq!(core.split_whitespace().nth(5), Some("0"), "{core}");
+    }
     parent.0.kill().unwrap();
     parent.0.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -454,4 +461,25 @@ fn threat_25_metadata_and_what_is_not_allowed_is_refused_when_it_is_connected_to
     std::fs::write(&job, text).unwrap();
     let said = error_of(&run(&user, &job, &[]));
     assert!(said.contains("network.allow forbids 169.254.169.254"), "{said}");
+}
+
+#[test]
+fn an_endpoint_answers_only_the_networks_it_allows() {
+    use smrt::http::Limits;
+    use smrt::spec::network::Range;
+    let user = User::new();
+    let more = "[hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 1\n";
+    let report = user.run(user.job("linear-learner", more)).unwrap();
+    let bytes = std::fs::read(report.artifact.local_path().unwrap()).unwrap();
+    for (allowed, answers) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
+        let model = user.opener().open(&bytes[..], "model").unwrap();
+        let limits = Limits { callers: vec![Range::parse(allowed).unwrap()], ..Limits::default() };
+        let running = smrt::serve(model).listen("127.0.0.1:0").limits(limits).start().unwrap();
+        let mut stream = std::net::TcpStream::connect(running.address()).unwrap();
+        let _ = stream.write_all(b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert_eq!(answer.starts_with("HTTP/1.1 200"), answers, "{allowed}: {answer}");
+        assert_eq!(answer.is_empty(), !answers);
+    }
 }

@@ -118,9 +118,9 @@ const ROADS: &[(&str, bool, fn(&Path) -> Outcome)] = &[
         socket.send_to(b"out", variable("UDP")).map(drop).map_err(text)
     }),
     ("dns", false, |_| ("localhost", 80).to_socket_addrs().map(drop).map_err(text)),
-    ("raw", true, |_| socket(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))),
-    ("packet", true, |_| socket(Domain::PACKET, Type::RAW, None)),
-    ("netlink", false, |_| socket(Domain::from(16), Type::RAW, None)),
+    ("raw", true, |_| socket(Domain::IPV4, Some(Protocol::ICMPV4))),
+    ("packet", true, |_| socket(Domain::from(libc::AF_PACKET), None)),
+    ("netlink", false, |_| socket(Domain::from(libc::AF_NETLINK), None)),
     ("unix, by path", false, |folder| {
         UnixStream::connect(folder.join("socket")).map(drop).map_err(text)
     }),
@@ -188,8 +188,8 @@ const ROADS: &[(&str, bool, fn(&Path) -> Outcome)] = &[
     }),
 ];
 
-fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> Outcome {
-    Socket::new(domain, kind, protocol).map(drop).map_err(text)
+fn socket(domain: Domain, protocol: Option<Protocol>) -> Outcome {
+    Socket::new(domain, Type::from(libc::SOCK_RAW), protocol).map(drop).map_err(text)
 }
 
 /// Not a test of its own: what the others start again.

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use crate::s3;
 use crate::train::User;
 
-/// A column's name, a word in its cells, and a value that no other cell has.
+/// A column's name, a word in its cells, and a value that no other column has.
 const COLUMN: &str = "canary_column_7Qz";
 const WORD: &str = "canary-word-9Xk";
 const VALUE: f32 = 8_675_309.25;
 
-/// What is looked for: text, and the value as it stands in memory and in files of weights.
+/// What is looked for, the credential of the bucket too: text, and the value as it stands in memory and in files of weights.
 fn canaries() -> Vec<Vec<u8>> {
     vec![
         COLUMN.as_bytes().to_vec(),
@@ -24,6 +24,7 @@ fn canaries() -> Vec<Vec<u8>> {
         VALUE.to_string().into_bytes(),
         VALUE.to_le_bytes().to_vec(),
         f64::from(VALUE).to_le_bytes().to_vec(),
+        s3::SECRET_ACCESS_KEY.as_bytes().to_vec(),
     ]
 }
 
@@ -237,7 +238,7 @@ fn threat_01_no_stored_byte_and_no_line_shows_a_word_of_the_data_through_a_whole
 
 #[cfg(target_os = "linux")]
 #[test]
-fn threat_01_nor_does_it_when_training_is_isolated() {
+fn threat_15_neither_the_data_nor_a_credential_shows_when_training_is_isolated() {
     whole_job("[network]\nisolation = \"full\"\n");
 }
 
