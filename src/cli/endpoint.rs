@@ -78,6 +78,7 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
             body_bytes_max: general.body_bytes_max,
             streamed_bytes_max: general.streamed_bytes_max,
             drain_timeout: general.drain_timeout,
+            callers: file.network.allow,
             ..Limits::default()
         })
         .invocation_timeout(general.timeout)
