@@ -46,6 +46,11 @@ pub mod data;
 // The product.
 pub mod model;
 
+// What a job may touch, and what is kept and told of what was done.
+pub mod event;
+pub mod role;
+pub mod trail;
+
 // The engines.
 pub mod load;
 pub mod serve;
@@ -55,6 +60,7 @@ pub mod transform;
 // The doors.
 pub mod cli;
 pub mod kms;
+pub mod sts;
 
 pub use error::Error;
 pub use model::Model;

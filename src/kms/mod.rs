@@ -20,6 +20,7 @@ mod front;
 mod keys;
 mod operation;
 mod policy;
+mod recorded;
 mod server;
 mod usage;
 mod wire;

@@ -54,6 +54,7 @@ mod asked;
 mod background;
 mod book;
 mod calibrate;
+mod change;
 mod codec;
 mod compare;
 mod container;
@@ -84,6 +85,7 @@ mod variants;
 mod worker;
 
 pub use calibrate::Cost;
+pub use change::Change;
 pub use error::Error;
 pub use hot::Many;
 pub use library::Library;

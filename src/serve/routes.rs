@@ -251,11 +251,11 @@ impl Handler for Front {
                 return self.invocation(call, Door::Container, Whom::Loaded(&name), &id).await;
             }
             Route::Models(_) => {
-                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+                return self.managed(&call.head, &call.caller, call.body, call.stage, &route, &id).await;
             }
             Route::Admin(name, _) if *name != self.endpoint.name() => unknown_endpoint(),
             Route::Admin(..) => {
-                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+                return self.managed(&call.head, &call.caller, call.body, call.stage, &route, &id).await;
             }
             Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
                 let what = "this is a path of gRPC";
@@ -377,6 +377,7 @@ impl Front {
             name: act.name(),
             request: id,
             caller: &call.caller,
+            agent: agent(&call.head),
             status,
             error: Some((out.code(), &refusal.message)),
             parameters: Vec::new(),
@@ -426,11 +427,18 @@ impl Front {
     async fn managed(
         &self,
         head: &Parts,
+        caller: &Caller,
         body: Body,
         stage: Stage,
         route: &Route<'_>,
         id: &[u8; 36],
     ) -> Reply {
+        let act = route.act(&head.method);
+        if act == Act::Update
+            && let Err(refusal) = self.endpoint.may_act()
+        {
+            return reply::last(container_refusal(&refusal));
+        }
         let asked = Asked::read(&head.headers);
         let query = head.uri.query().unwrap_or_default();
         let coding = asked.coding();
@@ -453,6 +461,21 @@ impl Front {
                 }
             },
         };
+        if act == Act::Update {
+            self.endpoint.record(recorded::Act {
+                name: act.name(),
+                request: id,
+                caller,
+                agent: agent(head),
+                status: reply.status().as_u16(),
+                error: None,
+                parameters: vec![
+                    ("method", head.method.as_str().into()),
+                    ("path", head.uri.path().into()),
+                ],
+                more: Vec::new(),
+            });
+        }
         reply = pack(reply, asked.takes_gzip()).await;
         self.answers().answered(reply.status().as_u16());
         tracing::debug!(target: ACCESS, path = head.uri.path(), status = reply.status().as_u16(), "request completed");
@@ -523,6 +546,11 @@ impl Front {
     }
 }
 
+/// The caller's program, as it says.
+fn agent(head: &Parts) -> Option<&str> {
+    head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok())
+}
+
 fn success(answered: Answered) -> Reply {
     let reply = match answered.status {
         StatusCode::NO_CONTENT => reply::empty(StatusCode::NO_CONTENT),
@@ -586,6 +614,7 @@ struct Line<'a> {
     id: &'a [u8; 36],
     inference_id: Option<&'a HeaderValue>,
     caller: &'a Caller,
+    agent: Option<&'a HeaderValue>,
     start: Instant,
     begun: Option<Instant>,
     status: u16,
@@ -611,6 +640,7 @@ impl<'a> Line<'a> {
             id,
             inference_id: asked.inference_id,
             caller,
+            agent: asked.agent,
             start: Instant::now(),
             begun: None,
             status: CALLER_LEFT,
@@ -665,6 +695,7 @@ impl Drop for Line<'_> {
                 name: "InvokeEndpoint",
                 request: self.id,
                 caller: self.caller,
+                agent: self.agent.and_then(|value| value.to_str().ok()),
                 status: self.status,
                 error: None,
                 parameters: vec![

@@ -16,6 +16,7 @@ mod media;
 pub mod name;
 pub mod parameter;
 pub mod problem;
+pub mod role;
 pub mod train;
 pub mod transform;
 pub mod unit;

@@ -19,6 +19,7 @@ mod bounded;
 mod connect;
 mod environment;
 mod error;
+mod guard;
 mod local;
 mod object;
 mod profile;
@@ -36,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use environment::Environment;
 pub use error::{Asked, Error};
+pub use guard::{Act, Forbidden, Guard};
 pub use object::Object;
 pub use upload::Upload;
 
@@ -69,6 +71,7 @@ use connect::Bucket;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    guard: Option<Arc<dyn Guard>>,
 }
 
 struct Shared {
@@ -87,7 +90,28 @@ impl Store {
     /// A store that sees these variables and no others. `HOME` decides where `~/.aws` is.
     pub fn with_environment(storage: &Storage, environment: Environment) -> Store {
         let storage = storage.clone();
-        Store { shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }) }
+        Store { shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }), guard: None }
+    }
+
+    /// The same store, of which nothing is touched that `guard` does not allow.
+    #[must_use]
+    pub fn guarded(mut self, guard: Arc<dyn Guard>) -> Store {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Whether somebody guards it.
+    pub fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
+    fn may(&self, act: Act, uri: &Uri) -> Result<(), Error> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        guard.may(act, uri).map_err(|why| Error::Forbidden {
+            uri: uri.clone(),
+            what: why.what,
+            help: why.help,
+        })
     }
 
     /// Every object at or below `uri`, sorted by key; never empty.
@@ -96,6 +120,7 @@ impl Store {
     /// [`Error::Empty`] and [`Error::NotFound`] when there is nothing; otherwise whatever kept the
     /// place from answering.
     pub fn list(&self, uri: &Uri) -> Result<Vec<Object>, Error> {
+        self.may(Act::List, uri)?;
         match uri {
             Uri::File(path) => local::list(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::list(&bucket, &uri).await }),
@@ -107,6 +132,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] when it is not there.
     pub fn head(&self, uri: &Uri) -> Result<Object, Error> {
+        self.may(Act::Read, uri)?;
         match uri {
             Uri::File(path) => local::head(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::head(&bucket, &uri).await }),
@@ -145,6 +171,7 @@ impl Store {
         object: &Object,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, Error> {
+        self.may(Act::Read, &object.uri)?;
         let end = range.end.min(object.bytes);
         let range = range.start.min(end)..end;
         match &object.uri {
@@ -179,6 +206,7 @@ impl Store {
     /// # Errors
     /// What can be known before the first byte.
     pub fn create(&self, uri: &Uri) -> Result<Upload, Error> {
+        self.may(Act::Write, uri)?;
         match uri {
             Uri::File(path) => local::Draft::create(path).map(Upload::local),
             Uri::Http(_) => Err(read_only(uri)),
@@ -192,17 +220,21 @@ impl Store {
     /// # Errors
     /// The reason, as [`Upload::finish`] would give it.
     pub fn check_writable(&self, folder: &Uri) -> Result<(), Error> {
+        // One name for all: where deleting is forbidden, one small object stays, not one per job.
+        let probe = folder.join(".smrt-write-check");
+        // Both before the first byte: a probe that may not be removed is not left there.
+        self.may(Act::Write, &probe)?;
+        self.may(Act::Delete, &probe)?;
         if let Uri::File(path) = folder {
             return local::check_writable(path);
         }
-        if !matches!(folder, Uri::Http(_)) {
+        // Writing needs no permission to list.
+        if !matches!(folder, Uri::Http(_)) && self.may(Act::List, folder).is_ok() {
             self.ask(
                 folder,
                 |bucket, uri| async move { remote::check_bucket(&bucket, &uri).await },
             )?;
         }
-        // One name for all: where deleting is forbidden, one small object stays, not one per job.
-        let probe = folder.join(".smrt-write-check");
         let mut upload = self.create(&probe)?;
         std::io::Write::write_all(&mut upload, b"smrt was here\n").expect("less than one part");
         upload.finish()?;
@@ -217,6 +249,7 @@ impl Store {
     /// # Errors
     /// Whatever kept it from being removed.
     pub fn delete(&self, uri: &Uri) -> Result<(), Error> {
+        self.may(Act::Delete, uri)?;
         match uri {
             Uri::File(path) => local::delete(path),
             Uri::Http(_) => Err(read_only(uri)),
@@ -228,14 +261,18 @@ impl Store {
     /// names begin with `begin`. Buckets show nothing of those and clean up by their own rules.
     /// Nothing is said where it fails: it is only tidying.
     pub fn sweep(&self, folder: &Uri, begin: &str) {
-        if let Uri::File(path) = folder {
+        if let Uri::File(path) = folder
+            && self.may(Act::Write, &folder.join(begin)).is_ok()
+        {
             local::sweep(path, begin);
         }
     }
 
     /// As [`Store::sweep`], for the drafts of exactly these objects.
     pub fn sweep_each<'a>(&self, uris: impl Iterator<Item = &'a Uri>) {
-        local::sweep_each(uris.filter_map(Uri::local_path));
+        let ours = uris.filter(|uri| uri.local_path().is_some());
+        let ours = ours.filter(|uri| self.may(Act::Write, uri).is_ok());
+        local::sweep_each(ours.filter_map(Uri::local_path));
     }
 
     fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>

@@ -73,7 +73,7 @@ impl<'a> Keeper<'a> {
         store.sweep(&keeper.folder, &format!("{}.", keeper.job));
         keeper.kept = match keeper.list() {
             // Who may write and not list can train, and is told when it comes to resuming.
-            Err(store::Error::Denied { .. }) => Vec::new(),
+            Err(store::Error::Denied { .. } | store::Error::Forbidden { .. }) => Vec::new(),
             other => other?,
         };
         Ok(keeper)

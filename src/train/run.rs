@@ -15,7 +15,7 @@ use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::{Object, Store};
+use crate::store::{self, Object, Store};
 
 use super::channels;
 use super::checkpoint::Keeper;
@@ -99,6 +99,9 @@ impl<'a> Job<'a> {
     /// Any of [`Error`]; no artifact is then visible, and an earlier one is untouched.
     pub fn run(mut self) -> Result<Report, Error> {
         let started = Instant::now();
+        if self.spec.role.is_some() && !self.store.is_guarded() {
+            return Err(Error::Role);
+        }
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
         self.spec = self.weighted(&*trainer)?;
@@ -109,13 +112,18 @@ impl<'a> Job<'a> {
         };
         let artifact = self.spec.artifact();
 
-        let sealing = Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?;
+        let (wish, name) = (&self.spec.output.key, &self.spec.name);
+        let sealing = Sealing::new(self.keys.clone(), wish, name, model::FILE)?;
         self.store.check_writable(&self.spec.output.uri)?;
         // The default place lies below the output.
         if let Some(place) = &self.spec.checkpoint.uri {
             self.store.check_writable(place)?;
         }
-        let replaced = self.store.exists(&artifact)?;
+        // Whether there is one already is told and not needed: who may only write need not read.
+        let replaced = match self.store.exists(&artifact) {
+            Err(store::Error::Denied { .. } | store::Error::Forbidden { .. }) => false,
+            other => other?,
+        };
 
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
