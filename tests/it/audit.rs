@@ -509,3 +509,45 @@ fn a_receiver_that_is_not_there_does_not_keep_a_job_from_its_end() {
     assert_eq!(last["detail"]["TrainingJobStatus"], "Failed");
     assert!(last["detail"]["FailureReason"].as_str().unwrap().starts_with("ClientError: "));
 }
+
+#[test]
+fn threat_15_no_secret_is_in_anything_that_a_job_leaves_or_says() {
+    let (place, server) = (Place::new(), crate::s3::Server::start());
+    for name in ["train.csv", "validation.csv"] {
+        let bytes = fs::read(datasets().join("phishing").join(name)).unwrap();
+        server.put("data", name, &bytes);
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.envs(server.variables()).env("SMRT_AUDIT", "audit.jsonl").env("SMRT_LOG", "trace");
+        command.env("SMRT_EVENTS_SECRET", "canary-of-events").output().unwrap()
+    };
+    run(&["iam", "create-user", "--user-name", "teller"]);
+    let made = run(&["iam", "create-access-key", "--user-name", "teller"]);
+    let key: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let told_once = key["AccessKey"]["SecretAccessKey"].as_str().unwrap().to_owned();
+    let mut said = vec![made.stderr];
+    let train = ["train", "--set", "channels.train.uri=s3://data/train.csv", "--events", "events.jsonl"];
+    for more in [&["job.toml"][..], &["--set", "output.uri=s3://nowhere/x", "job.toml"]] {
+        let output = run(&[&train[..], more].concat());
+        said.extend([output.stdout, output.stderr]);
+    }
+    for arguments in [&["audit", "tail", "audit.jsonl"][..], &["keys", "list"], &["iam", "list-users"]] {
+        let output = run(arguments);
+        said.extend([output.stdout, output.stderr]);
+    }
+    let mut folders = vec![place.0.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path => said.push(fs::read(path).unwrap()),
+            }
+        }
+    }
+    assert!(said.len() > 12, "{}", said.len());
+    for secret in [crate::s3::SECRET_ACCESS_KEY, "canary-of-events", &told_once] {
+        let found = |bytes: &Vec<u8>| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+        assert!(!said.iter().any(found), "a secret was told or kept");
+    }
+}
