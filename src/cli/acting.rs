@@ -34,14 +34,12 @@ pub(super) struct RoleOptions {
 pub(super) struct Means {
     pub(super) store: Store,
     pub(super) keys: Arc<dyn KeyService>,
-    /// The role, where there is one.
-    pub(super) acting: Option<Arc<Acting>>,
 }
 
 impl Means {
     /// Everything that the user who runs this process has.
     pub(super) fn own(storage: &Storage) -> Result<Means, Failure> {
-        Ok(Means { store: Store::new(storage), keys: open::keys()?, acting: None })
+        Ok(Means { store: Store::new(storage), keys: open::keys()? })
     }
 
     /// What is left of it for who acts with a role.
@@ -52,7 +50,6 @@ impl Means {
         Ok(Means {
             store: role::store(acting, self.store),
             keys: audited::keys(keys, acting.arn(), acting.region())?,
-            acting: Some(Arc::clone(acting)),
         })
     }
 }

@@ -115,7 +115,8 @@ impl Hourly {
                 }
             }
         });
-        let thread = thread.map_err(|source| Error::WriteData { place: "a thread".into(), source })?;
+        let thread =
+            thread.map_err(|source| Error::WriteData { place: "a thread".into(), source })?;
         Ok(Some(Hourly { stop: Some(stop), thread: Some(thread) }))
     }
 }

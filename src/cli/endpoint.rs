@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path, overrides: &[String]) -> Result<EndpointFile, Fa
 pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, Failure> {
     let general = file.general;
     let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
-    let Means { store, keys, .. } = role.or_state(file.auth.iam.as_ref()).of_endpoint(
+    let Means { store, keys } = role.or_state(file.auth.iam.as_ref()).of_endpoint(
         general.role.as_ref(),
         general.name.as_str(),
         &file.storage,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::event::{Event, Place, Teller};
-use crate::fault::{Fault, Kind};
+use crate::fault::Kind;
 use crate::serve::Change;
 use crate::spec::train::TrainingJob;
 use crate::train::Report;
@@ -62,24 +62,30 @@ impl<'a> JobEvents<'a> {
     pub(super) fn end(&self, outcome: &Result<Report, Failure>) {
         match outcome {
             Ok(report) => {
-                let metric = |metric: &crate::algorithm::Metric| {
-                    json!({ "MetricName": metric.name, "Value": metric.value })
-                };
+                let metric = |metric: &crate::algorithm::Metric| json!({ "MetricName": metric.name, "Value": metric.value });
                 let metrics: Vec<Value> = report.metrics.iter().map(metric).collect();
                 let artifact = report.artifact.to_string();
-                self.tell("Completed", "Completed", json!({
-                    "ModelArtifacts": { "S3ModelArtifacts": artifact },
-                    "FinalMetricDataList": metrics,
-                    "TrainingEndTime": now_ms().to_string(),
-                }));
+                self.tell(
+                    "Completed",
+                    "Completed",
+                    json!({
+                        "ModelArtifacts": { "S3ModelArtifacts": artifact },
+                        "FinalMetricDataList": metrics,
+                        "TrainingEndTime": now_ms().to_string(),
+                    }),
+                );
             }
             Err(why) => {
                 let status = if why.kind() == Kind::Stopped { "Stopped" } else { "Failed" };
                 let reason = format!("{}: {why}", why.kind().party());
-                self.tell(status, status, json!({
-                    "FailureReason": reason,
-                    "TrainingEndTime": now_ms().to_string(),
-                }));
+                self.tell(
+                    status,
+                    status,
+                    json!({
+                        "FailureReason": reason,
+                        "TrainingEndTime": now_ms().to_string(),
+                    }),
+                );
             }
         }
     }
@@ -133,12 +139,16 @@ pub(super) fn of_endpoint(teller: &Arc<Teller>, arn: &str, endpoint: &str, chang
         })
     };
     let (kind, resource, detail) = match change {
-        Change::InService | Change::Weighted => ("Endpoint", arn.to_owned(), of_endpoint("IN_SERVICE")),
+        Change::InService | Change::Weighted => {
+            ("Endpoint", arn.to_owned(), of_endpoint("IN_SERVICE"))
+        }
         Change::Stopped => ("Endpoint", arn.to_owned(), of_endpoint("DELETING")),
         Change::Loaded { model: name, sha256 } => {
             ("Model", model_arn(name), model(name, "LOADED", Some(sha256)))
         }
-        Change::Unloaded { model: name } => ("Model", model_arn(name), model(name, "UNLOADED", None)),
+        Change::Unloaded { model: name } => {
+            ("Model", model_arn(name), model(name, "UNLOADED", None))
+        }
         Change::Swapped { variant, to, .. } => {
             ("Model", model_arn(variant), model(variant, "SWAPPED", Some(to)))
         }

@@ -38,8 +38,8 @@ mod series;
 mod serve;
 mod signal;
 mod table;
-mod train;
 mod told;
+mod train;
 mod transform;
 
 pub use error::Error;

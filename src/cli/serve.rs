@@ -10,8 +10,8 @@ use super::acting::{self, Means, RoleOptions};
 use super::events::EventOptions;
 use super::iam;
 use super::logging::Logging;
-use super::told::{Owner, Told};
 use super::open::{StorageOptions, model_of, uri};
+use super::told::{Owner, Told};
 use super::{Error, Failure, audited, digests, endpoint, output};
 use crate::algorithm::{Ask, Selected};
 use crate::http::{Limits, TlsFiles};
@@ -306,12 +306,13 @@ impl Options {
 
     /// One model, watched or not, or many.
     fn server(&self) -> Result<Builder, Failure> {
-        let Means { store, keys, .. } = self.role.clone().or_state(self.access.iam.as_ref()).of_endpoint(
-            self.role_arn.as_ref(),
-            self.name.as_deref().unwrap_or_default(),
-            &self.storage.storage(),
-            &self.access.iam_region,
-        )?;
+        let Means { store, keys } =
+            self.role.clone().or_state(self.access.iam.as_ref()).of_endpoint(
+                self.role_arn.as_ref(),
+                self.name.as_deref().unwrap_or_default(),
+                &self.storage.storage(),
+                &self.access.iam_region,
+            )?;
         let place = uri(&self.artifact)?;
         let many = match place.local_path() {
             Some(path) => path.is_dir(),

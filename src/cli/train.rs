@@ -58,7 +58,11 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     stop_on_signal(stop.clone(), "stopping at the next batch; once more stops at once")?;
     audited::log(options.audit.as_ref())?;
     let region = acting::region(&job.storage);
-    let arn = format!("arn:aws:sagemaker:{region}:{}:training-job/{}", acting::account(job.role.as_ref()), job.name);
+    let arn = format!(
+        "arn:aws:sagemaker:{region}:{}:training-job/{}",
+        acting::account(job.role.as_ref()),
+        job.name
+    );
     let act = audited::Act {
         source: SAGEMAKER,
         name: "CreateTrainingJob",
@@ -75,7 +79,7 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let teller = options.events.teller()?;
     let events = JobEvents::begin(teller.as_ref(), &job, &arn);
     let outcome = act.recorded(|| {
-        let Means { store, keys, .. } = options.role.of_training(&job)?;
+        let Means { store, keys } = options.role.of_training(&job)?;
         Job::new(job.clone(), keys)
             .store(store)
             .stop(stop)

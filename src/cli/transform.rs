@@ -88,7 +88,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         ],
     };
     let report = act.recorded(|| {
-        let Means { store, keys, .. } = options.role.of_transform(&job)?;
+        let Means { store, keys } = options.role.of_transform(&job)?;
         let job = Job::new(job.clone(), keys).store(store).stop(move || stop.requested());
         job.resume(options.resume).run().map_err(|error: transform::Error| Failure::from(error))
     })?;

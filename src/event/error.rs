@@ -47,9 +47,7 @@ impl Fault for Error {
 
     fn help(&self) -> Option<String> {
         Some(match self {
-            Error::Place { .. } => {
-                "write a file's path, https://host/path, or exec:PROGRAM".into()
-            }
+            Error::Place { .. } => "write a file's path, https://host/path, or exec:PROGRAM".into(),
             Error::Unsigned { .. } => "set SMRT_EVENTS_SECRET, as the receiver has it".into(),
             _ => return None,
         })

@@ -69,8 +69,8 @@ impl Webhook {
             .header("x-smrt-signature", self.signature(now, event))
             .body(event.to_vec());
         let answer = self.runtime.block_on(request.send());
-        let answer = answer
-            .map_err(|why| (Error::Refused { what: why.without_url().to_string() }, true))?;
+        let answer =
+            answer.map_err(|why| (Error::Refused { what: why.without_url().to_string() }, true))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -80,8 +80,8 @@ impl Webhook {
     }
 
     fn signature(&self, now: u64, event: &[u8]) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())
-            .expect("any length is a key");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).expect("any length is a key");
         mac.update(format!("{now}.").as_bytes());
         mac.update(event);
         format!("t={now},v1={}", hex::encode(mac.finalize().into_bytes()))

@@ -15,8 +15,7 @@ use crate::seal::LocalKeys;
 use crate::telemetry::audit::Record;
 
 /// Operations that change nothing: what uses a key, and what only tells.
-const STILL: [&str; 7] =
-    ["Decrypt", "Encrypt", "Generate", "ReEncrypt", "Describe", "Get", "List"];
+const STILL: [&str; 7] = ["Decrypt", "Encrypt", "Generate", "ReEncrypt", "Describe", "Get", "List"];
 
 /// What of a request's parameters is recorded: names, never contents.
 const KEPT: [&str; 16] = [
@@ -81,7 +80,8 @@ impl<'a> Act<'a> {
         match answer {
             Err(refused) => record.error = Some((refused.code, refused.message.as_str())),
             Ok(answer) => {
-                let key = ["KeyId", "TargetKeyId"].iter().find_map(|name| answer.get(name)?.as_str());
+                let key =
+                    ["KeyId", "TargetKeyId"].iter().find_map(|name| answer.get(name)?.as_str());
                 let key = key.or_else(|| answer.pointer("/KeyMetadata/Arn")?.as_str());
                 record.resource = key.unwrap_or_default();
             }
@@ -92,10 +92,8 @@ impl<'a> Act<'a> {
     fn record(&self) -> Record<'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let body: Value = serde_json::from_slice(self.body).unwrap_or_default();
-        let mut parameters: Vec<(&'static str, Value)> = KEPT
-            .iter()
-            .filter_map(|name| Some((*name, body.get(name)?.clone())))
-            .collect();
+        let mut parameters: Vec<(&'static str, Value)> =
+            KEPT.iter().filter_map(|name| Some((*name, body.get(name)?.clone()))).collect();
         if body.get("KeyId").is_none()
             && let Some(Ok(blob)) = body.get("CiphertextBlob").map(read::<Blob>)
             && let Some(key) = LocalKeys::key_of(&blob.0)

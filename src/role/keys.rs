@@ -54,8 +54,7 @@ impl Keys {
         });
         let action = format!("kms:{operation}");
         let known = self.known(key, &pairs);
-        let act =
-            Use { action: &action, resource: &resource, known, own: own.as_ref(), granted };
+        let act = Use { action: &action, resource: &resource, known, own: own.as_ref(), granted };
         self.acting
             .may(&act)
             .map_err(|why| Error::Forbidden { what: why.to_string(), help: why.help() })

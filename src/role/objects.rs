@@ -23,8 +23,13 @@ impl Guard for Objects {
             help: None,
         })?;
         for action in actions(act, uri) {
-            let act =
-                Use { action, resource: &resource, known: known.clone(), own: None, granted: false };
+            let act = Use {
+                action,
+                resource: &resource,
+                known: known.clone(),
+                own: None,
+                granted: false,
+            };
             self.0
                 .may(&act)
                 .map_err(|why| Forbidden { what: why.to_string(), help: why.help() })?;

@@ -251,11 +251,15 @@ impl Handler for Front {
                 return self.invocation(call, Door::Container, Whom::Loaded(&name), &id).await;
             }
             Route::Models(_) => {
-                return self.managed(&call.head, &call.caller, call.body, call.stage, &route, &id).await;
+                return self
+                    .managed(&call.head, &call.caller, call.body, call.stage, &route, &id)
+                    .await;
             }
             Route::Admin(name, _) if *name != self.endpoint.name() => unknown_endpoint(),
             Route::Admin(..) => {
-                return self.managed(&call.head, &call.caller, call.body, call.stage, &route, &id).await;
+                return self
+                    .managed(&call.head, &call.caller, call.body, call.stage, &route, &id)
+                    .await;
             }
             Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
                 let what = "this is a path of gRPC";

@@ -90,7 +90,10 @@ impl Store {
     /// A store that sees these variables and no others. `HOME` decides where `~/.aws` is.
     pub fn with_environment(storage: &Storage, environment: Environment) -> Store {
         let storage = storage.clone();
-        Store { shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }), guard: None }
+        Store {
+            shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }),
+            guard: None,
+        }
     }
 
     /// The same store, of which nothing is touched that `guard` does not allow.

@@ -87,9 +87,10 @@ pub(super) fn answer(
                     Refused::new(400, "ValidationError", format!("{name} is missing"))
                 })
             };
-            let duration_s = text("DurationSeconds").map(str::parse::<i64>).transpose().map_err(|_| {
-                Refused::new(400, "ValidationError", "DurationSeconds is not a number")
-            })?;
+            let duration_s =
+                text("DurationSeconds").map(str::parse::<i64>).transpose().map_err(|_| {
+                    Refused::new(400, "ValidationError", "DurationSeconds is not a number")
+                })?;
             let asked = Asked {
                 role: needed("RoleArn")?.rsplit('/').next().unwrap_or_default(),
                 name: needed("RoleSessionName")?,
@@ -103,7 +104,10 @@ pub(super) fn answer(
                 let arn = all.role_arn(asked.role, role);
                 match needed("RoleArn").is_ok_and(|given| given == arn) {
                     true => all.assume_role(caller.arn, &asked),
-                    false => Err(iam::Error::NoSuchEntity { what: "role of this ARN".into(), help: None }),
+                    false => Err(iam::Error::NoSuchEntity {
+                        what: "role of this ARN".into(),
+                        help: None,
+                    }),
                 }
             })?;
             let user = tags(&[("AssumedRoleId", &made.id), ("Arn", &made.arn)]);

@@ -24,7 +24,9 @@ pub enum Error {
     #[error(transparent)]
     Iam(#[from] crate::iam::Error),
     /// Credentials stand in the answers.
-    #[error("{place} can be reached from other machines, and nothing encrypts what is answered there")]
+    #[error(
+        "{place} can be reached from other machines, and nothing encrypts what is answered there"
+    )]
     Clear {
         /// Where.
         place: String,
@@ -44,7 +46,9 @@ impl Fault for Error {
         match self {
             Error::Gate(source) => source.help(),
             Error::Iam(source) => source.help(),
-            Error::Clear { .. } => Some("give --tls-cert and --tls-key, or listen on 127.0.0.1".into()),
+            Error::Clear { .. } => {
+                Some("give --tls-cert and --tls-key, or listen on 127.0.0.1".into())
+            }
         }
     }
 }

@@ -97,7 +97,8 @@ pub fn digest(log: &Path, place: &Uri, store: &Store, notary: &Notary) -> Result
         times.push(time.to_owned());
     })?;
     copied.push_str("\n]}\n");
-    if let Some(file) = file.filter(|file| first_record > 0 && at_first.as_ref() != Some(&file.head))
+    if let Some(file) =
+        file.filter(|file| first_record > 0 && at_first.as_ref() != Some(&file.head))
     {
         return Err(Error::Tampered {
             place: format!("{}:{}", log.display(), chain.records.min(first_record)),
@@ -198,9 +199,7 @@ pub(super) fn number_of(name: &str) -> u64 {
 
 fn put(store: &Store, uri: &Uri, bytes: &[u8]) -> Result<(), Error> {
     let mut upload = store.create(uri)?;
-    upload
-        .write_all(bytes)
-        .map_err(|source| Error::Write { place: uri.to_string(), source })?;
+    upload.write_all(bytes).map_err(|source| Error::Write { place: uri.to_string(), source })?;
     upload.finish()?;
     Ok(())
 }

@@ -65,7 +65,10 @@ pub fn verify(log: &Path, place: &Uri, store: &Store, public: &[u8]) -> Result<V
         let all = file.first_record + file.records;
         return Err(Error::Tampered {
             place: format!("{}:{}", log.display(), chain.records),
-            what: format!("its end was cut off: {all} records were signed, {} are there", chain.records),
+            what: format!(
+                "its end was cut off: {all} records were signed, {} are there",
+                chain.records
+            ),
             help: format!("{} has the records as they were", place.join(&file.s3_object)),
         });
     }

@@ -86,13 +86,14 @@ fn every_act_of_the_command_line_is_recorded_before_it_is_begun_and_when_it_is_d
     place.done("audit.jsonl", &["iam", "list-users"]);
     place.done("audit.jsonl", &["keys", "create", "--alias", "alias/two"]);
     let twice = ["keys", "create", "--alias", "alias/two"];
-    assert!(!place.command(&twice).env("SMRT_AUDIT", "audit.jsonl").output().unwrap().status.success());
+    assert!(
+        !place.command(&twice).env("SMRT_AUDIT", "audit.jsonl").output().unwrap().status.success()
+    );
     fs::write(place.path("rows.csv"), "0,0,0,0,0,0,0,0,0\n").unwrap();
     place.done("audit.jsonl", &["predict", "models/phishing/output/model.tar.gz", "rows.csv"]);
     let told = place.told("audit.jsonl");
-    let has = |name: &str, outcome: &str| {
-        told.iter().filter(|(a, b)| a == name && b == outcome).count()
-    };
+    let has =
+        |name: &str, outcome: &str| told.iter().filter(|(a, b)| a == name && b == outcome).count();
     for name in ["CreateTrainingJob", "CreateUser"] {
         assert_eq!((has(name, "begun"), has(name, "")), (1, 1), "{name}: {told:?}");
     }
@@ -225,7 +226,9 @@ fn threat_30_the_key_service_answers_nothing_that_it_cannot_record() {
     }
     let names: Vec<String> = text
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["eventName"].as_str().unwrap().into())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["eventName"].as_str().unwrap().into()
+        })
         .collect();
     assert_eq!(names, ["CreateKey", "CreateKey", "GenerateDataKey", "Decrypt"]);
     assert!(text.is_ascii());
@@ -249,7 +252,12 @@ fn write(path: &Path, from: u64, count: u64) {
     let log = Audit::open(path).unwrap();
     for number in from..from + count {
         let request = format!("{number:036}");
-        let record = Record { time_s: 1_764_000_000 + number, name: "Decrypt", request: &request, ..Record::default() };
+        let record = Record {
+            time_s: 1_764_000_000 + number,
+            name: "Decrypt",
+            request: &request,
+            ..Record::default()
+        };
         log.record(&record);
     }
 }
@@ -316,8 +324,10 @@ fn threat_29_each_way_to_tamper_with_the_log_or_its_digests_is_located() {
 
     fs::write(&log, &whole).unwrap();
     verify().unwrap();
-    let mut names: Vec<PathBuf> =
-        fs::read_dir(folder.path().join("digests")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut names: Vec<PathBuf> = fs::read_dir(folder.path().join("digests"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     names.sort();
     let named = |number: &str, kind: &str| {
         let fits = |path: &&PathBuf| {
@@ -364,7 +374,8 @@ fn the_log_is_signed_into_a_bucket_and_verified_from_there() {
     // What was copied is a file as CloudTrail delivers them.
     let folder = server.path("data", "trail/host");
     let copies = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let copy = copies.into_iter().find(|path| path.to_string_lossy().ends_with(".log.json")).unwrap();
+    let copy =
+        copies.into_iter().find(|path| path.to_string_lossy().ends_with(".log.json")).unwrap();
     let copy: Value = serde_json::from_slice(&fs::read(copy).unwrap()).unwrap();
     assert!(copy["Records"].as_array().unwrap().len() >= 4);
     let key = run(&["audit", "key"]);
@@ -379,7 +390,16 @@ fn an_endpoint_records_its_start_its_models_and_its_stop_and_signs_at_the_end() 
     place.done("train.jsonl", &["train", "job.toml"]);
     let artifact = "models/phishing/output/model.tar.gz";
     let mut serving = place
-        .command(&["serve", "--listen", "127.0.0.1:0", "--audit", "audit.jsonl", "--events", "events.jsonl", artifact])
+        .command(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--audit",
+            "audit.jsonl",
+            "--events",
+            "events.jsonl",
+            artifact,
+        ])
         .env("SMRT_AUDIT_DIGESTS", "digests")
         .stdout(Stdio::piped())
         .spawn()
@@ -395,16 +415,29 @@ fn an_endpoint_records_its_start_its_models_and_its_stop_and_signs_at_the_end() 
     for name in ["Decrypt", "ModelLoaded", "CreateEndpoint", "DeleteEndpoint"] {
         assert!(told.iter().any(|other| other == name), "{name}: {told:?}");
     }
-    let verified = place.command(&["audit", "verify", "--digests", "digests", "audit.jsonl"]).output();
+    let verified =
+        place.command(&["audit", "verify", "--digests", "digests", "audit.jsonl"]).output();
     let verified = verified.unwrap();
     let text = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(text.contains(&format!("vouch for {} of them", told.len())), "{text}{}", stderr(&verified));
+    assert!(
+        text.contains(&format!("vouch for {} of them", told.len())),
+        "{text}{}",
+        stderr(&verified)
+    );
     let events = fs::read_to_string(place.path("events.jsonl")).unwrap();
-    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of = |at: usize, key: &str| events[at]["detail"][key].as_str().unwrap_or_default().to_owned();
+    let events: Vec<Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of =
+        |at: usize, key: &str| events[at]["detail"][key].as_str().unwrap_or_default().to_owned();
     assert_eq!(events[0]["detail-type"], "SageMaker Model State Change");
-    assert_eq!((of(1, "EndpointStatus"), of(2, "EndpointStatus")), ("IN_SERVICE".into(), "DELETING".into()));
-    assert_eq!(events[1]["resources"][0], "arn:aws:sagemaker:us-east-1:000000000000:endpoint/phishing");
+    assert_eq!(
+        (of(1, "EndpointStatus"), of(2, "EndpointStatus")),
+        ("IN_SERVICE".into(), "DELETING".into())
+    );
+    assert_eq!(
+        events[1]["resources"][0],
+        "arn:aws:sagemaker:us-east-1:000000000000:endpoint/phishing"
+    );
 }
 
 /// A receiver that refuses the first `busy` requests, and what it was posted.
@@ -437,7 +470,9 @@ fn receiver(busy: usize, count: usize) -> (String, std::thread::JoinHandle<Vec<(
                 reader.read_exact(&mut body).unwrap();
                 seen += 1;
                 let status = if seen <= busy { "503 Busy" } else { "204 No Content" };
-                stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).unwrap();
+                stream
+                    .write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes())
+                    .unwrap();
                 if seen > busy {
                     posted.push((signature, String::from_utf8(body).unwrap()));
                 }
@@ -464,7 +499,9 @@ fn a_training_job_is_told_to_a_file_a_signed_webhook_and_a_command() {
     // Nobody believes an unsigned event.
     let unsigned = place.command(&arguments).env_remove("SMRT_EVENTS_SECRET").output().unwrap();
     assert_eq!(unsigned.status.code(), Some(2));
-    assert!(stderr(&unsigned).contains("SMRT_EVENTS_SECRET") && !stderr(&unsigned).contains("hidden"));
+    assert!(
+        stderr(&unsigned).contains("SMRT_EVENTS_SECRET") && !stderr(&unsigned).contains("hidden")
+    );
     let output = place.command(&arguments).env("SMRT_EVENTS_SECRET", "both know").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let posted = thread.join().unwrap();
@@ -497,12 +534,28 @@ fn a_receiver_that_is_not_there_does_not_keep_a_job_from_its_end() {
     let place = Place::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}/hook");
-    let arguments = ["train", "--set", "output.uri=none/../out", "--events", &url, "--events", "events.jsonl", "job.toml"];
+    let arguments = [
+        "train",
+        "--set",
+        "output.uri=none/../out",
+        "--events",
+        &url,
+        "--events",
+        "events.jsonl",
+        "job.toml",
+    ];
     let output = place.command(&arguments).env("SMRT_EVENTS_SECRET", "x").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("could not be delivered"), "{}", stderr(&output));
     // A job that fails says so, too.
-    let failing = ["train", "--set", "channels.train.uri=nowhere.csv", "--events", "failed.jsonl", "job.toml"];
+    let failing = [
+        "train",
+        "--set",
+        "channels.train.uri=nowhere.csv",
+        "--events",
+        "failed.jsonl",
+        "job.toml",
+    ];
     assert!(!place.command(&failing).output().unwrap().status.success());
     let text = fs::read_to_string(place.path("failed.jsonl")).unwrap();
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
@@ -527,12 +580,15 @@ fn threat_15_no_secret_is_in_anything_that_a_job_leaves_or_says() {
     let key: Value = serde_json::from_slice(&made.stdout).unwrap();
     let told_once = key["AccessKey"]["SecretAccessKey"].as_str().unwrap().to_owned();
     let mut said = vec![made.stderr];
-    let train = ["train", "--set", "channels.train.uri=s3://data/train.csv", "--events", "events.jsonl"];
+    let train =
+        ["train", "--set", "channels.train.uri=s3://data/train.csv", "--events", "events.jsonl"];
     for more in [&["job.toml"][..], &["--set", "output.uri=s3://nowhere/x", "job.toml"]] {
         let output = run(&[&train[..], more].concat());
         said.extend([output.stdout, output.stderr]);
     }
-    for arguments in [&["audit", "tail", "audit.jsonl"][..], &["keys", "list"], &["iam", "list-users"]] {
+    for arguments in
+        [&["audit", "tail", "audit.jsonl"][..], &["keys", "list"], &["iam", "list-users"]]
+    {
         let output = run(arguments);
         said.extend([output.stdout, output.stderr]);
     }
@@ -547,7 +603,8 @@ fn threat_15_no_secret_is_in_anything_that_a_job_leaves_or_says() {
     }
     assert!(said.len() > 12, "{}", said.len());
     for secret in [crate::s3::SECRET_ACCESS_KEY, "canary-of-events", &told_once] {
-        let found = |bytes: &Vec<u8>| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+        let found =
+            |bytes: &Vec<u8>| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
         assert!(!said.iter().any(found), "a secret was told or kept");
     }
 }

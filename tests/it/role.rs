@@ -45,13 +45,7 @@ impl Place {
             channel("validation"),
         );
         fs::write(place.path("job.toml"), text).unwrap();
-        place.iam(&[
-            "create-role",
-            "--role-name",
-            "Train",
-            "--assume-role-policy-document",
-            TRUST,
-        ]);
+        place.iam(&["create-role", "--role-name", "Train", "--assume-role-policy-document", TRUST]);
         place
     }
 
@@ -172,15 +166,22 @@ fn threat_16_a_role_that_lacks_any_one_permission_fails_a_job_by_its_name_and_le
         if action == "s3:DeleteObject" && resource.ends_with(".checkpoint") {
             continue;
         }
-        let rest: Vec<Value> =
-            all.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, v)| v.clone()).collect();
+        let rest: Vec<Value> = all
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+            .map(|(_, v)| v.clone())
+            .collect();
         place.allow(&rest);
         let told = place.refused(&["train", "job.toml"]);
         assert!(told.contains(&format!("role Train may not {action} on ")), "{action}: {told}");
         let statement = missing(&told);
         assert_eq!(statement["Action"], action, "{told}");
         let named = statement["Resource"].as_str().unwrap();
-        assert!(named.starts_with(resource.trim_end_matches(".checkpoint").trim_end_matches('*')), "{told}");
+        assert!(
+            named.starts_with(resource.trim_end_matches(".checkpoint").trim_end_matches('*')),
+            "{told}"
+        );
         assert_eq!(place.stored(), Vec::<String>::new(), "{action} left something");
         assert_eq!(place.server.unfinished_uploads(), Vec::<String>::new(), "{action}");
     }
@@ -229,10 +230,9 @@ fn the_least_policy_is_enough_and_no_statement_of_it_can_be_left_out() {
     let model = "[channels.model]\nuri = \"s3://models/out/phishing/output/\"\n\
                  content_type = \"application/x-sagemaker-model\"\n[output]";
     fs::write(place.path("later.toml"), later.replace("[output]", model)).unwrap();
-    for (command, file, least) in [
-        ("train", "job.toml", train),
-        ("transform", "transform.toml", scores),
-    ] {
+    for (command, file, least) in
+        [("train", "job.toml", train), ("transform", "transform.toml", scores)]
+    {
         place.allow(&least);
         place.done(&[command, file]);
         for at in 0..least.len() {
@@ -275,7 +275,8 @@ fn threat_16_who_may_not_pass_a_role_or_start_the_work_starts_nothing() {
     }
     grant(json!([create, pass("sagemaker.amazonaws.com")]));
     // A bound on the work is a bound on the caller.
-    let longer = ["train", "--caller", "teller", "--set", "stopping.max_runtime_s=90000", "job.toml"];
+    let longer =
+        ["train", "--caller", "teller", "--set", "stopping.max_runtime_s=90000", "job.toml"];
     assert!(place.refused(&longer).contains("sagemaker:CreateTrainingJob"));
     assert_eq!(place.stored(), Vec::<String>::new());
     place.done(&train);
@@ -346,7 +347,8 @@ fn an_endpoint_reads_and_opens_what_its_role_allows() {
     }
     place.allow(&least);
     let artifact = "s3://models/out/phishing/output/model.tar.gz";
-    let by_options = ["serve", "--listen", "127.0.0.1:0", "--name", "phishing", "--role", ROLE, artifact];
+    let by_options =
+        ["serve", "--listen", "127.0.0.1:0", "--name", "phishing", "--role", ROLE, artifact];
     for arguments in [&["serve", "endpoint.toml"][..], &by_options] {
         let mut serving = place.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut greeting = String::new();

@@ -95,9 +95,8 @@ fn manifests(job: &TrainingJob, store: &Store) -> Result<Vec<Uri>, Failure> {
         }
         let bytes = store.read_to_vec(&channel.uri, limit::MANIFEST_BYTES_MAX)?;
         let base = channel.uri.local_path().and_then(std::path::Path::parent);
-        let manifest = Manifest::parse(&bytes, base).map_err(|problems| {
-            crate::spec::Mistakes::new(channel.uri.to_string(), problems)
-        })?;
+        let manifest = Manifest::parse(&bytes, base)
+            .map_err(|problems| crate::spec::Mistakes::new(channel.uri.to_string(), problems))?;
         objects.extend(manifest.objects);
     }
     Ok(objects)

@@ -98,13 +98,13 @@ impl Acting {
             });
         }
         let account = document.account.clone();
-        let source_arn =
-            format!("arn:aws:sagemaker:{}:{account}:{}", work.region, work.resource);
+        let source_arn = format!("arn:aws:sagemaker:{}:{account}:{}", work.region, work.resource);
         let caller_arn = match work.caller {
             None => format!("arn:aws:iam::{account}:root"),
             Some(name) => {
                 let arn = document.user_arn(name, document.user(name)?);
-                let caller = document.user_of(&arn, &directory).expect("it was found a line before");
+                let caller =
+                    document.user_of(&arn, &directory).expect("it was found a line before");
                 may_start(caller, work, &source_arn, &role_arn)?;
                 arn
             }
@@ -215,8 +215,7 @@ impl Acting {
             // One of the same name made later is another.
             let same = document.roles.get(&self.role);
             let same = same.filter(|role| role.holder.id == self.role_id);
-            let identity =
-                same.and_then(|_| directory.acting(&self.role, &self.role_id, SESSION));
+            let identity = same.and_then(|_| directory.acting(&self.role, &self.role_id, SESSION));
             Ok(Now { identity, account: document.account.clone() })
         });
         match read {

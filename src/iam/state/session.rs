@@ -9,9 +9,7 @@ use super::acts::{fresh_id, fresh_secret, random};
 use super::directory::{Directory, Identity};
 use super::document::{Document, Session};
 use crate::iam::error::Error;
-use crate::iam::policy::{
-    Context, Kind, Layer, Policies, Policy, Principal, Request, explain,
-};
+use crate::iam::policy::{Context, Kind, Layer, Policies, Policy, Principal, Request, explain};
 use crate::iam::sigv4::{Secret, sha256};
 use crate::iam::time;
 use crate::spec::limit::SESSIONS_MAX;

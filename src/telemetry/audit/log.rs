@@ -327,8 +327,12 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         std::fs::write(&path, "").unwrap();
         // Opened for reading only: every write fails.
-        let mut tail =
-            Tail { file: File::open(&path).unwrap(), path: path.clone(), length: 0, head: BEGINNING };
+        let mut tail = Tail {
+            file: File::open(&path).unwrap(),
+            path: path.clone(),
+            length: 0,
+            head: BEGINNING,
+        };
         let slot = Arc::<Slot>::default();
         let line = Record::default().to_json();
         let batch = [Entry { line, waiting: Some(Arc::clone(&slot)) }];

@@ -394,8 +394,7 @@ fn threat_40_a_wrong_secret_and_an_unknown_key_are_refused_alike_in_words_and_in
         headers.push(("authorization", authorization.as_bytes()));
         let request = Request { method: "POST", path: RUNTIME, query: "", headers: &headers };
         let source = std::net::IpAddr::from([127, 0, 0, 1]);
-        let arrival =
-            smrt::iam::door::Arrival { request, named: None, private: false, source };
+        let arrival = smrt::iam::door::Arrival { request, named: None, private: false, source };
         let begun = Instant::now();
         let asked = guard.door.ask(&arrival).unwrap();
         let why = asked.prove(&guard.door, &arrival, body).unwrap_err();
