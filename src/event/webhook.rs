@@ -68,6 +68,8 @@ impl Webhook {
             .header("content-type", "application/json")
             .header("x-smrt-signature", self.signature(now, event))
             .body(event.to_vec());
+        // Sending sets its clock at once, and needs to know whose.
+        let _inside = self.runtime.enter();
         let answer = self.runtime.block_on(request.send());
         let answer =
             answer.map_err(|why| (Error::Refused { what: why.without_url().to_string() }, true))?;

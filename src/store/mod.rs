@@ -217,6 +217,15 @@ impl Store {
         }
     }
 
+    /// Whether whoever guards the store, if anybody does, will allow all of `acts` on `uri`. Nothing
+    /// is touched: what would be refused after hours of work is refused before.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn check_allowed(&self, acts: &[Act], uri: &Uri) -> Result<(), Error> {
+        acts.iter().try_for_each(|act| self.may(*act, uri))
+    }
+
     /// Tries whether objects can be made below `folder`, and leaves nothing behind: what would
     /// fail after hours of training fails before.
     ///

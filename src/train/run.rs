@@ -15,7 +15,7 @@ use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::{self, Object, Store};
+use crate::store::{self, Act, Object, Store};
 
 use super::channels;
 use super::checkpoint::Keeper;
@@ -119,6 +119,9 @@ impl<'a> Job<'a> {
         if let Some(place) = &self.spec.checkpoint.uri {
             self.store.check_writable(place)?;
         }
+        self.store.check_allowed(&[Act::Write], &artifact)?;
+        let state = super::checkpoint::first(&self.spec);
+        self.store.check_allowed(&[Act::Write, Act::Delete], &state)?;
         // Whether there is one already is told and not needed: who may only write need not read.
         let replaced = match self.store.exists(&artifact) {
             Err(store::Error::Denied { .. } | store::Error::Forbidden { .. }) => false,
