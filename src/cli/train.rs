@@ -40,9 +40,6 @@ pub(super) struct Options {
     #[command(flatten)]
     events: EventOptions,
 
-    #[command(flatten)]
-    role: RoleOptions,
-
     /// Record the job and every use of a key in this file [default: SMRT_AUDIT]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     audit: Option<std::path::PathBuf>,
@@ -50,6 +47,10 @@ pub(super) struct Options {
     /// Write the report for people or for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: output::Format,
+
+    // The last: its heading would be above what follows it.
+    #[command(flatten)]
+    role: RoleOptions,
 }
 
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {

@@ -55,9 +55,6 @@ pub(super) struct Options {
     #[arg(long)]
     resume: bool,
 
-    #[command(flatten)]
-    role: RoleOptions,
-
     /// Record the job and every use of a key in this file [default: SMRT_AUDIT]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     audit: Option<std::path::PathBuf>,
@@ -65,6 +62,10 @@ pub(super) struct Options {
     /// Write the report for people or for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: output::Format,
+
+    // The last: its heading would be above what follows it.
+    #[command(flatten)]
+    role: RoleOptions,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
