@@ -72,6 +72,7 @@ impl RoleOptions {
         let mut known = of_key(&job.output.key);
         let seconds = job.stopping.max_runtime.as_secs().to_string();
         known.set("sagemaker:MaxRuntimeInSeconds", seconds);
+        known.set("sagemaker:NetworkIsolation", job.network.isolation.is_apart().to_string());
         let work = (
             "sagemaker:CreateTrainingJob",
             format!("training-job/{}", job.name),

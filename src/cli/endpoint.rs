@@ -83,6 +83,7 @@ pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, F
         .limits(Limits {
             body_bytes_max: general.body_bytes_max,
             drain_timeout: general.drain_timeout,
+            callers: file.network.allow,
             ..Limits::default()
         })
         .invocation_timeout(general.timeout)

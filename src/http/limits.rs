@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::listen::Remote;
 use crate::spec::limit;
+use crate::spec::network::Range;
 
 /// Bounds on what a stranger may send and how long that may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,17 @@ pub struct Limits {
     pub drain_delay: Duration,
     /// For requests under way after that.
     pub drain_timeout: Duration,
+    /// Networks that connections may come from; none: every network. Over a Unix socket, whoever may
+    /// open it.
+    pub callers: Vec<Range>,
+}
+
+impl Limits {
+    /// Whether a connection may come from there.
+    pub(super) fn lets_in(&self, remote: &Remote) -> bool {
+        let Remote::Tcp(address) = remote else { return true };
+        self.callers.is_empty() || self.callers.iter().any(|range| range.contains(address.ip()))
+    }
 }
 
 impl Default for Limits {
@@ -46,6 +59,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(limit::WRITE_TIMEOUT_S),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(limit::DRAIN_TIMEOUT_S),
+            callers: Vec::new(),
         }
     }
 }

@@ -152,7 +152,9 @@ impl<H: Handler> Reactor<H> {
         }
         // Callers whose connection the kernel already completed are not turned away.
         while let Ok(Ok((stream, remote))) = timeout(Duration::ZERO, listener.accept()).await {
-            self.admit(stream, remote);
+            if self.limits.lets_in(&remote) {
+                self.admit(stream, remote);
+            }
         }
         drop(listener);
         stop.to(Stage::Closing);
@@ -184,6 +186,10 @@ impl<H: Handler> Reactor<H> {
 
     /// Keeps a new connection, or hands it to the thread that has the fewest.
     fn place(self: &Rc<Self>, stream: Plain, remote: Remote) {
+        if !self.limits.lets_in(&remote) {
+            // Without a word: who is not to reach it need not learn what it is.
+            return;
+        }
         let loads = || self.seat.connections.iter().map(|load| load.load(Ordering::Relaxed));
         if loads().sum::<usize>() >= self.limits.connections_max {
             match &stream {

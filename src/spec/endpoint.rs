@@ -20,6 +20,7 @@ pub use rollout::{Rollback, Rollout, Shift};
 pub use variant::{Shadow, Variant};
 
 use super::name::JobName;
+use super::network::Network;
 use super::role::RoleArn;
 use super::train::Storage;
 use super::uri::Uri;
@@ -41,6 +42,8 @@ pub struct EndpointFile {
     pub admin: Admin,
     /// `[storage]`
     pub storage: Storage,
+    /// `[network]`; its `allow` stands in [`Storage::network`] too, where connections are made.
+    pub network: Network,
 }
 
 /// `[endpoint]`: its name and its bounds. What is absent is as on the command line.

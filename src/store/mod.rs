@@ -16,7 +16,9 @@
 //! `train.csv.bak` beside `train.csv`, an object of exactly the given name is read alone.
 
 mod bounded;
+mod client;
 mod connect;
+mod elsewhere;
 mod environment;
 mod error;
 mod guard;
@@ -35,6 +37,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use elsewhere::{Draft, Elsewhere};
 pub use environment::Environment;
 pub use error::{Asked, Error};
 pub use guard::{Act, Forbidden, Guard};
@@ -79,6 +82,8 @@ struct Shared {
     environment: Environment,
     /// Guards the table only: a client is made outside it.
     buckets: Mutex<HashMap<String, Arc<Bucket>>>,
+    /// Who does everything in place of this process.
+    elsewhere: Option<Box<dyn Elsewhere>>,
 }
 
 impl Store {
@@ -90,10 +95,31 @@ impl Store {
     /// A store that sees these variables and no others. `HOME` decides where `~/.aws` is.
     pub fn with_environment(storage: &Storage, environment: Environment) -> Store {
         let storage = storage.clone();
+        let buckets = Mutex::default();
+        let shared = Shared { storage, environment, buckets, elsewhere: None };
+        Store { shared: Arc::new(shared), guard: None }
+    }
+
+    /// A store whose acts `elsewhere` does: this process touches no file and no network.
+    pub fn through(elsewhere: impl Elsewhere + 'static) -> Store {
         Store {
-            shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }),
+            shared: Arc::new(Shared {
+                storage: Storage::default(),
+                environment: Environment::default(),
+                buckets: Mutex::default(),
+                elsewhere: Some(Box::new(elsewhere)),
+            }),
             guard: None,
         }
+    }
+
+    /// Size and SHA-256 of an object as it is stored, where it came open from elsewhere.
+    pub fn as_stored(&self, uri: &Uri) -> Option<(u64, String)> {
+        self.shared.elsewhere.as_ref()?.as_stored(uri)
+    }
+
+    fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        self.shared.elsewhere.as_deref()
     }
 
     /// The same store, of which nothing is touched that `guard` does not allow.
@@ -103,9 +129,9 @@ impl Store {
         self
     }
 
-    /// Whether somebody guards it.
+    /// Whether somebody guards it, here or where its acts are done.
     pub fn is_guarded(&self) -> bool {
-        self.guard.is_some()
+        self.guard.is_some() || self.shared.elsewhere.is_some()
     }
 
     fn may(&self, act: Act, uri: &Uri) -> Result<(), Error> {
@@ -124,6 +150,9 @@ impl Store {
     /// place from answering.
     pub fn list(&self, uri: &Uri) -> Result<Vec<Object>, Error> {
         self.may(Act::List, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.list(uri);
+        }
         match uri {
             Uri::File(path) => local::list(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::list(&bucket, &uri).await }),
@@ -136,6 +165,9 @@ impl Store {
     /// [`Error::NotFound`] when it is not there.
     pub fn head(&self, uri: &Uri) -> Result<Object, Error> {
         self.may(Act::Read, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.head(uri);
+        }
         match uri {
             Uri::File(path) => local::head(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::head(&bucket, &uri).await }),
@@ -177,6 +209,9 @@ impl Store {
         self.may(Act::Read, &object.uri)?;
         let end = range.end.min(object.bytes);
         let range = range.start.min(end)..end;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.open(object, range);
+        }
         match &object.uri {
             Uri::File(path) => local::open(path, object, range),
             uri => read::open(self.bucket(uri)?, object.clone(), range),
@@ -210,6 +245,9 @@ impl Store {
     /// What can be known before the first byte.
     pub fn create(&self, uri: &Uri) -> Result<Upload, Error> {
         self.may(Act::Write, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.create(uri).map(Upload::elsewhere);
+        }
         match uri {
             Uri::File(path) => local::Draft::create(path).map(Upload::local),
             Uri::Http(_) => Err(read_only(uri)),
@@ -232,6 +270,10 @@ impl Store {
     /// # Errors
     /// The reason, as [`Upload::finish`] would give it.
     pub fn check_writable(&self, folder: &Uri) -> Result<(), Error> {
+        if self.elsewhere().is_some() {
+            // Tried there, before this process was started.
+            return Ok(());
+        }
         // One name for all: where deleting is forbidden, one small object stays, not one per job.
         let probe = folder.join(".smrt-write-check");
         // Both before the first byte: a probe that may not be removed is not left there.
@@ -262,6 +304,9 @@ impl Store {
     /// Whatever kept it from being removed.
     pub fn delete(&self, uri: &Uri) -> Result<(), Error> {
         self.may(Act::Delete, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.delete(uri);
+        }
         match uri {
             Uri::File(path) => local::delete(path),
             Uri::Http(_) => Err(read_only(uri)),
@@ -273,7 +318,7 @@ impl Store {
     /// names begin with `begin`. Buckets show nothing of those and clean up by their own rules.
     /// Nothing is said where it fails: it is only tidying.
     pub fn sweep(&self, folder: &Uri, begin: &str) {
-        if let Uri::File(path) = folder
+        if let (Uri::File(path), None) = (folder, self.elsewhere())
             && self.may(Act::Write, &folder.join(begin)).is_ok()
         {
             local::sweep(path, begin);
@@ -282,6 +327,9 @@ impl Store {
 
     /// As [`Store::sweep`], for the drafts of exactly these objects.
     pub fn sweep_each<'a>(&self, uris: impl Iterator<Item = &'a Uri>) {
+        if self.elsewhere().is_some() {
+            return;
+        }
         let ours = uris.filter(|uri| uri.local_path().is_some());
         let ours = ours.filter(|uri| self.may(Act::Write, uri).is_ok());
         local::sweep_each(ours.filter_map(Uri::local_path));
@@ -302,7 +350,7 @@ impl Store {
         if let Some(bucket) = known().get(&name) {
             return Ok(bucket.clone());
         }
-        let made = connect::connect(uri, &self.shared.storage.s3, &self.shared.environment)?;
+        let made = connect::connect(uri, &self.shared.storage, &self.shared.environment)?;
         Ok(known().entry(name).or_insert_with(|| Arc::new(made)).clone())
     }
 }

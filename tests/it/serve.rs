@@ -426,7 +426,7 @@ fn hasty() -> Limits {
 }
 
 #[test]
-fn slow_heads_slow_bodies_and_idle_connections_end() {
+fn threat_23_slow_heads_slow_bodies_and_idle_connections_end() {
     let running = builder(Linear::default()).limits(hasty()).start().unwrap();
     let mut body = Client::new(running.address());
     body.send("POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n0,");
@@ -632,7 +632,7 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
 }
 
 #[test]
-fn an_address_that_takes_more_than_its_share_gets_429() {
+fn threat_23_an_address_that_takes_more_than_its_share_gets_429() {
     let door = Arc::default();
     let server = builder(heavy(&door)).workers(1).requests_per_address_max(1).start().unwrap();
     let mut first = Client::new(server.address());
@@ -742,7 +742,7 @@ fn a_server_that_is_dropped_is_gone() {
 }
 
 #[test]
-fn connections_over_the_limit_are_told_so() {
+fn threat_23_connections_over_the_limit_are_told_so() {
     let limits = Limits { connections_max: 2, ..Limits::default() };
     let server = builder(Linear::default()).limits(limits).start().unwrap();
     let mut first = Client::new(server.address());

@@ -14,6 +14,7 @@ use crate::spec::cursor::{Cursor, Wrong};
 use crate::spec::document::{self, Kind};
 use crate::spec::limit;
 use crate::spec::name::JobName;
+use crate::spec::network::{self, Isolation, read_network};
 use crate::spec::parameter::RawValue;
 use crate::spec::problem::{Problem, Problems, shortened};
 use crate::spec::role::RoleArn;
@@ -89,8 +90,19 @@ fn read_tables(
     let admin = top.table("admin", "[admin] with models = \"s3://…\" below it", |table| Admin {
         models: table.parsed("models", |text| Uri::parse(text, base)),
     });
-    let storage =
+    let network = top.table("network", network::TABLE, |table| {
+        let network = read_network(table);
+        if network.isolation == Isolation::Full {
+            let what = "an endpoint cannot be isolated in full".to_owned();
+            let help =
+                "write \"private\" and name the networks in allow; jobs can be isolated in full";
+            table.wrong("isolation", None, what, Some(help.to_owned()));
+        }
+        network
+    });
+    let mut storage =
         top.table("storage", "[storage.s3] with keys below it", |table| read_storage(table, base));
+    storage.network = network.clone();
     top.finish();
     Some(EndpointFile {
         general: general?,
@@ -100,6 +112,7 @@ fn read_tables(
         serves: serves?,
         admin,
         storage,
+        network,
     })
 }
 
@@ -194,6 +207,8 @@ fn place_of(key: &str) -> Option<&'static str> {
         "hot_max" => "models.hot_max",
         "pinned" => "models.pinned",
         "rollback" => "rollout.rollback",
+        "isolation" => "network.isolation",
+        "allow" => "network.allow",
         "s3" => "storage.s3",
         "region" => "storage.s3.region",
         _ => return None,
