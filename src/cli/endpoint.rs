@@ -82,6 +82,7 @@ pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, F
         .workers(general.workers)
         .limits(Limits {
             body_bytes_max: general.body_bytes_max,
+            streamed_bytes_max: general.streamed_bytes_max,
             drain_timeout: general.drain_timeout,
             callers: file.network.allow,
             ..Limits::default()
@@ -207,6 +208,7 @@ fn effective(file: &EndpointFile) -> serde_json::Value {
             "threads": general.threads,
             "workers": general.workers,
             "body_bytes_max": general.body_bytes_max,
+            "streamed_bytes_max": general.streamed_bytes_max,
             "timeout_s": general.timeout.as_secs(),
             "drain_timeout_s": general.drain_timeout.as_secs(),
             "access_log": general.access_log,

@@ -57,8 +57,10 @@ pub struct General {
     pub threads: usize,
     /// Threads that run larger models and requests; 0 is one per core.
     pub workers: usize,
-    /// The largest request body.
+    /// The largest request body that is held.
     pub body_bytes_max: usize,
+    /// The largest one that is answered while it arrives, where its format can be; 0: none is.
+    pub streamed_bytes_max: u64,
     /// How long a request may take once its body is there.
     pub timeout: Duration,
     /// What requests under way are given when the server stops.

@@ -1,6 +1,8 @@
 //! The endpoint over real sockets: every status, hostile callers, overload, and going away.
 
 mod access;
+mod allocations;
+mod bad_input;
 mod coding;
 mod door;
 mod formats;
@@ -11,6 +13,7 @@ mod openapi;
 mod runtime;
 mod smuggling;
 mod soak;
+mod streamed;
 mod v2;
 mod variants;
 
@@ -330,7 +333,7 @@ fn each_mistake_has_its_status_and_says_what_to_do() {
 
 #[test]
 fn a_body_over_the_limit_is_refused_before_or_while_it_is_read() {
-    let limits = Limits { body_bytes_max: 1 << 10, ..Limits::default() };
+    let limits = Limits { body_bytes_max: 1 << 10, streamed_bytes_max: 0, ..Limits::default() };
     let running = builder(Linear::default()).limits(limits).start().unwrap();
     let mut client = Client::new(running.address());
     let large = "1,2,3\n".repeat(100_000);

@@ -124,6 +124,7 @@ fn read_general(table: &mut Cursor<'_>) -> Option<General> {
     let threads = count(table, "threads");
     let workers = count(table, "workers");
     let body = bytes(table, "body_bytes_max", 1, limit::BODY_BYTES_MAX as u64);
+    let streamed = bytes(table, "streamed_bytes_max", 0, limit::STREAMED_BYTES_MAX);
     let timeout = seconds(table, "timeout_s", 1..=3600, limit::INVOCATION_TIMEOUT_S);
     let drain = seconds(table, "drain_timeout_s", 0..=3600, limit::DRAIN_TIMEOUT_S);
     let access_log = table.boolean("access_log").is_none_or(|found| found.value);
@@ -133,6 +134,7 @@ fn read_general(table: &mut Cursor<'_>) -> Option<General> {
         threads,
         workers,
         body_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
+        streamed_bytes_max: streamed,
         timeout,
         drain_timeout: drain,
         access_log,
@@ -190,6 +192,7 @@ fn place_of(key: &str) -> Option<&'static str> {
         "threads" => "endpoint.threads",
         "workers" => "endpoint.workers",
         "body_bytes_max" => "endpoint.body_bytes_max",
+        "streamed_bytes_max" => "endpoint.streamed_bytes_max",
         "timeout_s" => "endpoint.timeout_s",
         "drain_timeout_s" => "endpoint.drain_timeout_s",
         "access_log" => "endpoint.access_log",
