@@ -8,6 +8,7 @@ mod grpc;
 mod http2;
 mod many;
 mod openapi;
+mod pace;
 mod runtime;
 mod smuggling;
 mod soak;

@@ -111,7 +111,16 @@ fn failures(step: &super::Step) -> String {
     if step.unanswered > 0 {
         kinds.push(format!("{} had no answer at the end", count(step.unanswered)));
     }
-    format!("  at {}/s: {}\n", rate(step.offered_per_s), kinds.join(", "))
+    let mut text = format!("  at {}/s: {}\n", rate(step.offered_per_s), kinds.join(", "));
+    if step.refused > 0 {
+        text.push_str(&format!(
+            "  at {}/s: p99 of the successes {} ms, of the refusals {} ms\n",
+            rate(step.offered_per_s),
+            ms(step.succeeded_p99_ms),
+            ms(step.refused_p99_ms)
+        ));
+    }
+    text
 }
 
 fn compared(first: &Endpoint, second: &Endpoint) -> String {
