@@ -78,7 +78,7 @@ def train(smrt, name):
         os.makedirs(folder, exist_ok=True)
         classes = 10 if features == 784 else 2
         with open(os.path.join(folder, "train.csv"), "w") as out:
-            for row in rows_of(features, 20_000 if name == "trees" else 2_000):
+            for row in rows_of(features, 20_000 if name == "trees" else 300):
                 # The sign pattern of a few columns: something to learn, deep enough for 500 trees.
                 at = sum((value > 0) << bit for bit, value in enumerate(row[:3])) * 7 + int(abs(row[3]) * 3)
                 out.write(",".join(map(str, [at % classes, *row])) + "\n")
