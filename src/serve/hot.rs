@@ -687,7 +687,8 @@ mod tests {
         for key in ["a.tar.gz", "a/model.tar.gz", "a/output/model.tar.gz"] {
             assert_eq!(canonical(key), "a.tar.gz");
             // Whoever may find it by another name is asked about the same.
-            for name in ["a", "a/model", "a/output", "a/output/model", "a.tar.gz", "a/model.tar.gz"] {
+            for name in ["a", "a/model", "a/output", "a/output/model", "a.tar.gz", "a/model.tar.gz"]
+            {
                 if keys_of(name).iter().any(|found| found == key) {
                     assert_eq!(canonical(name), canonical(key), "{name}");
                 }

@@ -166,8 +166,8 @@ pub(super) async fn answer(
         true => Ok(()),
         false => served.queue.admits(begun, within(timeout)).map_err(no_room),
     };
-    let inline = inline
-        .and_then(|()| here(served, stats, scratch, (&wire, &ask), &body, &mut outcome));
+    let inline =
+        inline.and_then(|()| here(served, stats, scratch, (&wire, &ask), &body, &mut outcome));
     let work = match inline {
         Ok(None) => {
             copy(copied, &outcome);

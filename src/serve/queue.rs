@@ -49,7 +49,9 @@ impl Work {
     /// What its caller said of it in the body.
     pub(super) fn timeout(&self) -> Option<Duration> {
         match self {
-            Work::Rows { form: Form::OpenInference(wanted) | Form::Grpc(wanted), .. } => wanted.timeout,
+            Work::Rows { form: Form::OpenInference(wanted) | Form::Grpc(wanted), .. } => {
+                wanted.timeout
+            }
             Work::Rows { .. } | Work::Body { .. } => None,
         }
     }
@@ -634,12 +636,8 @@ mod tests {
         assert!(!queue.take(5, &mut batch, |_| {}).1);
         let job_of = batch.pop().unwrap();
         let Work::Rows { values, form, .. } = job_of.work else { unreachable!() };
-        let asked = split::Asked {
-            form,
-            ask: job_of.ask,
-            deadline: job_of.deadline,
-            reply: job_of.reply,
-        };
+        let asked =
+            split::Asked { form, ask: job_of.ask, deadline: job_of.deadline, reply: job_of.reply };
         assert!(queue.put_parts(split::cut(values, 1, 3, asked).into_iter()));
         let (small, _keep) = job(1, [127, 0, 0, 1]);
         assert_eq!(queue.push(small), Ok(Look::Known));

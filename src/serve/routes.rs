@@ -348,7 +348,9 @@ impl Front {
         };
         match &self.endpoint.fleet {
             Fleet::Many(hot) => Some(hot.policy_name(&named)),
-            Fleet::Variants(_) => matches!(route, Route::Invoke | Route::InvokeNamed(_)).then_some(named),
+            Fleet::Variants(_) => {
+                matches!(route, Route::Invoke | Route::InvokeNamed(_)).then_some(named)
+            }
         }
     }
 

@@ -133,7 +133,10 @@ mod tests {
     use crate::data::{Field, Values};
     use crate::spec::train::Media;
 
-    fn parts(rows: usize, part_rows: usize) -> (Vec<Part>, oneshot::Receiver<Result<Done, Refusal>>) {
+    fn parts(
+        rows: usize,
+        part_rows: usize,
+    ) -> (Vec<Part>, oneshot::Receiver<Result<Done, Refusal>>) {
         let (reply, answer) = oneshot::channel();
         let asked = Asked {
             form: Form::SageMaker(Media::Json.into()),

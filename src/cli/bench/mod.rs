@@ -233,7 +233,10 @@ impl Step {
         // Whole microseconds: the histogram knows no more.
         let ms = |quantile| measured.latency.quantile(quantile).as_micros() as f64 / 1e3;
         let p99 = |latency: &Histogram| latency.quantile(0.99).as_micros() as f64 / 1e3;
-        let shares = (0..=50).map(|at| 1.0 - 10_f64.powf(-f64::from(at) / 10.0));
+        // As far as there are requests to tell it.
+        let last = (measured.due.max(1) as f64).log10().min(5.0);
+        let shares =
+            (0..=50).map(|at| last * f64::from(at) / 50.0).map(|nines| 1.0 - 10_f64.powf(-nines));
         Step {
             offered_per_s: rate,
             answered_per_s: measured.goodput(),

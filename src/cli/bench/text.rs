@@ -37,7 +37,7 @@ fn one(report: &Report, endpoint: &Endpoint) -> String {
         "  {} bytes a request, {} connections, {} sending\n\n",
         count(report.body_bytes as u64),
         report.connections,
-        if report.threads == 1 { "1 thread".into() } else { format!("{} threads", report.threads) },
+        threads(report.threads),
     ));
     let mut rates = Table::new(&[0, 1, 2, 3, 4, 5, 6, 7]);
     rates.row([
@@ -123,7 +123,13 @@ fn failures(step: &super::Step) -> String {
     text
 }
 
-fn compared(first: &Endpoint, second: &Endpoint) -> String {
+/// The sending threads in words.
+pub(super) fn threads(count: usize) -> String {
+    if count == 1 { "1 thread".into() } else { format!("{count} threads") }
+}
+
+/// How two endpoints stand to each other.
+pub(super) fn compared(first: &Endpoint, second: &Endpoint) -> String {
     let figures = |endpoint: &Endpoint| {
         let at = endpoint.best.unwrap_or(0);
         (endpoint.rates[at].offered_per_s, endpoint.rates[at].p99_ms)

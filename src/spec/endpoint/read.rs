@@ -231,11 +231,7 @@ pub(super) fn seconds(
 }
 
 /// A time in milliseconds, whole or not.
-fn milliseconds(
-    table: &mut Cursor<'_>,
-    key: &'static str,
-    range: (f64, f64),
-) -> Option<Duration> {
+fn milliseconds(table: &mut Cursor<'_>, key: &'static str, range: (f64, f64)) -> Option<Duration> {
     number(table, key, range).map(|ms| Duration::from_secs_f64(ms / 1e3))
 }
 

@@ -156,7 +156,8 @@ fn a_latency_objective_is_milliseconds_and_longer_than_the_wait_for_company() {
     assert!(told[1].contains("4: endpoint.queue_delay_ms: expected a number"), "{told:?}");
     let told = mistakes(&text("target_p99_ms = 5\nqueue_delay_ms = 5"));
     assert!(told[0].contains("endpoint.queue_delay_ms: requests would wait"), "{told:?}");
-    let told = mistakes("target_p99_ms = 5\n[endpoint]\nname = \"a\"\n[variants.a]\nmodel = \"a\"\n");
+    let told =
+        mistakes("target_p99_ms = 5\n[endpoint]\nname = \"a\"\n[variants.a]\nmodel = \"a\"\n");
     assert!(told[0].contains("target_p99_ms"), "{told:?}");
 }
 

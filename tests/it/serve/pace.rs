@@ -139,7 +139,8 @@ fn the_parts_of_a_large_request_are_answered_by_all_workers_in_order() {
     let running = builder(slow(6, &door)).start().unwrap();
     let address = running.address();
     // A call takes longer than a batch may: each row is a part.
-    let rows: String = (0..8).map(|at| format!("{},{at},0\n", if at < 2 { HOLD } else { 0.0 })).collect();
+    let rows: String =
+        (0..8).map(|at| format!("{},{at},0\n", if at < 2 { HOLD } else { 0.0 })).collect();
     let mut client = Client::new(address);
     client.send(invocation("Accept: text/csv\r\n", &rows));
     // Two workers at once are at its first two rows.
@@ -148,7 +149,9 @@ fn the_parts_of_a_large_request_are_answered_by_all_workers_in_order() {
     let reply = client.receive().unwrap();
     let scores: Vec<f32> = reply.body.lines().map(|line| line.parse().unwrap()).collect();
     let right = (0..8).map(|at| score(&[if at < 2 { HOLD } else { 0.0 }, at as f32, 0.0]));
-    assert!(scores.len() == 8 && scores.into_iter().zip(right).all(|(one, other)| close_to(one, other)));
+    assert!(
+        scores.len() == 8 && scores.into_iter().zip(right).all(|(one, other)| close_to(one, other))
+    );
 }
 
 #[test]
@@ -290,8 +293,7 @@ fn models_that_hold_every_worker_keep_no_cheap_one_waiting() {
     let file = EndpointFile::read(text.as_bytes(), "endpoint.toml", folder.path(), &[]).unwrap();
     let Serves::Variants { variants, shadow, rollout } = file.serves else { panic!() };
     let table = Table::builtin().with(Box::new(Stuck)).with(Box::new(Brisk));
-    let library =
-        Library::new(Store::new(&Storage::default()), pair().user.opener().table(table));
+    let library = Library::new(Store::new(&Storage::default()), pair().user.opener().table(table));
     let variants = Variants { library, production: variants, shadow, rollout, admin: None };
     let server = Server::variants(variants).listen("127.0.0.1:0").threads(2).workers(2);
     let running = server.start().unwrap_or_else(|error| panic!("{error}"));
