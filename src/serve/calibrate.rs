@@ -47,7 +47,10 @@ impl Cost {
 
     /// Rows of a call that takes no longer than `time`; 0 when not even one does.
     pub(super) fn rows_within(&self, time: Duration) -> usize {
-        let room = (time.as_secs_f64() - self.call_s).max(0.0);
+        let room = time.as_secs_f64() - self.call_s;
+        if room <= 0.0 {
+            return 0;
+        }
         let rows = if self.row_s > 0.0 { room / self.row_s } else { f64::INFINITY };
         // Rounding must not cost a row.
         (rows + 1e-6) as usize
@@ -113,5 +116,8 @@ mod tests {
         assert!(!large.is_inline(1));
         assert_eq!(large.rows_within(Duration::from_millis(5)), 40);
         assert_eq!(large.rows_within(Duration::from_micros(10)), 0);
+        let alike = Cost { call_s: 1e-3, row_s: 0.0, tail: 1.0 };
+        assert_eq!(alike.rows_within(Duration::from_micros(10)), 0);
+        assert_eq!(alike.rows_within(Duration::from_millis(2)), usize::MAX);
     }
 }

@@ -33,6 +33,8 @@ const FULL_MIN: f64 = 0.2;
 const SHRINK: f64 = 0.9;
 /// How fast the machine's slowness follows what is seen.
 const FOLLOW: f32 = 0.1;
+/// How much slower or faster than expected one batch may seem.
+const JUMP_MAX: f32 = 4.0;
 /// It is never taken for slower than this.
 const SLOWNESS_MAX: f32 = 1_000.0;
 
@@ -94,6 +96,11 @@ impl Pace {
         self.time(rows.min(self.rows())).mul_f64(self.cost.tail)
     }
 
+    /// The time of so many rows as it was at load: what is expected where nothing newer can be seen.
+    pub(super) fn time_at_load(&self, rows: usize) -> Duration {
+        self.cost.of(rows)
+    }
+
     fn slowness(&self) -> f32 {
         f32::from_bits(self.slowness.load(Ordering::Relaxed))
     }
@@ -101,10 +108,12 @@ impl Pace {
     /// A batch of so many rows took so long.
     pub(super) fn saw_batch(&self, rows: usize, time: Duration) {
         let ratio = time.as_secs_f64() / self.cost.of(rows).as_secs_f64().max(1e-9);
-        let ratio = (ratio as f32).clamp(1.0 / SLOWNESS_MAX, SLOWNESS_MAX);
         let before = self.slowness();
+        // One batch that stood still says little of the next.
+        let ratio = (ratio as f32).clamp(before / JUMP_MAX, before * JUMP_MAX);
         // Two workers at once may lose one of their two looks; the next batch makes up for it.
-        self.slowness.store((before + (ratio - before) * FOLLOW).to_bits(), Ordering::Relaxed);
+        let next = (before + (ratio - before) * FOLLOW).clamp(1.0 / SLOWNESS_MAX, SLOWNESS_MAX);
+        self.slowness.store(next.to_bits(), Ordering::Relaxed);
     }
 
     /// The requests of a batch of so many rows were answered after these times in the server.
@@ -141,7 +150,8 @@ fn ceiling(cost: &Cost, objective: Option<Duration>) -> usize {
     let within = |time: Duration| cost.rows_within(time).min(BLOCK_ROWS_MAX);
     let longest = match objective {
         Some(objective) => within(objective.div_f64(2.0 * cost.tail)),
-        None => within(BATCH_MAX),
+        // Where a call alone takes long, rows beside it are nearly free.
+        None => within(BATCH_MAX.max(Duration::from_secs_f64(2.0 * cost.call_s))),
     };
     let gains = match cost.row_s > 0.0 {
         true => (cost.call_s / (GAIN_MIN * cost.row_s)).ceil() as usize,
@@ -179,6 +189,8 @@ mod tests {
         // A dear call: 5 ms and no more.
         assert_eq!(Pace::new(cost(1_000.0, 100.0), None).rows(), 40);
         assert_eq!(Pace::new(cost(1e6, 1e6), None).rows(), 1);
+        // One whose call alone takes longer than that: as long again for the rows.
+        assert_eq!(Pace::new(cost(20_000.0, 1_000.0), None).rows(), 20);
         assert_eq!(Pace::new(cost(100.0, 0.0), None).rows(), BLOCK_ROWS_MAX);
     }
 
@@ -232,6 +244,8 @@ mod tests {
         }
         let time = pace.time(10).as_secs_f64();
         assert!((time - 3e-3).abs() < 1e-6, "{time}");
-        assert!(pace.time_at_most(10) >= pace.time(10));
+        let before = pace.time(10);
+        pace.saw_batch(10, Duration::from_secs(60));
+        assert!(pace.time(10) <= before.mul_f64(1.31), "one outlier is not the machine");
     }
 }

@@ -282,8 +282,14 @@ impl Queue {
         // One request alone is always let in, however many rows it has: its body was bounded.
         let rows_full = !empty && waiting.rows + rows > self.bounds.rows_max;
         let wait = self.wait(waiting);
-        let parts = self.pace.time(certain).div_f64(self.bounds.workers.max(1) as f64);
-        let ready = Instant::now() + wait + self.pace.time_at_most(certain).max(parts);
+        let over_workers = |time: Duration| time.div_f64(self.bounds.workers.max(1) as f64);
+        // Who finds nobody is the one by whom the machine is measured anew: refusing it for what was
+        // seen before could go on for ever.
+        let service = match empty {
+            true => over_workers(self.pace.time_at_load(certain)),
+            false => self.pace.time_at_most(certain).max(over_workers(self.pace.time(certain))),
+        };
+        let ready = Instant::now() + wait + service;
         // What the endpoint promised is kept by refusing what would break it. A request that finds
         // nobody before it is never refused for that: then it is the promise that is wrong.
         let promised = self.pace.objective().filter(|_| !empty).map(|time| begun + time);
@@ -312,7 +318,8 @@ impl Queue {
 
     /// Takes a batch of what waits: at least one job, then more while they fit into `rows_max`; or a
     /// part of a request that was cut. Jobs that nobody waits for are dropped, and `abandoned` is told
-    /// of each, and given it if somebody may still listen. The boolean says that something is left, for which the pool has to be told again.
+    /// of each, and given it if somebody may still listen. The boolean says that something is left, for
+    /// which the pool has to be told again.
     pub(super) fn take(
         &self,
         rows_max: usize,
@@ -546,7 +553,7 @@ mod tests {
             (job, answer)
         };
         // By itself it takes 3 s.
-        assert!(matches!(queue.push(soon(3_000, 2_000).0), Err(Full::Queue { .. })));
+        assert_eq!(queue.push(soon(3_000, 2_000).0), Err(Full::Queue { retry_after_s: 1 }));
         let (first, _keep) = soon(3, 60_000);
         assert_eq!(queue.push(first), Ok(Look::Now));
         let (second, _keep) = soon(5_000, 60_000);

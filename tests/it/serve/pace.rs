@@ -15,8 +15,10 @@ use tempfile::TempDir;
 use super::many::{ROW, ask, json, pair, put};
 use super::*;
 
+/// A model of so many milliseconds a row.
 fn slow(ms: u64, door: &Arc<Door>) -> Linear {
-    Linear { spin: Duration::from_millis(ms), door: Arc::clone(door) }
+    let each = Duration::from_millis(ms);
+    Linear { each, door: Arc::clone(door), ..Linear::default() }
 }
 
 /// One worker, held by a first request.
@@ -138,7 +140,7 @@ fn the_parts_of_a_large_request_are_answered_by_all_workers_in_order() {
     let door = Arc::default();
     let running = builder(slow(6, &door)).start().unwrap();
     let address = running.address();
-    // A call takes longer than a batch may: each row is a part.
+    // A row takes longer than a batch may: each is a part.
     let rows: String =
         (0..8).map(|at| format!("{},{at},0\n", if at < 2 { HOLD } else { 0.0 })).collect();
     let mut client = Client::new(address);
