@@ -51,7 +51,8 @@ def environment(name, packages):
 
 
 def python_peers():
-    return environment("py", ["fastapi", "uvicorn", "uvloop", "httptools", "onnxruntime", "onnx", "mosec", "numpy"])
+    return environment("py", ["fastapi", "uvicorn", "uvloop", "httptools", "onnxruntime", "onnx", "mosec", "numpy",
+                              "xgboost-cpu"])
 
 
 # --- models ------------------------------------------------------------------------------------
@@ -136,7 +137,12 @@ if name != "trees":
         nodes.append(helper.make_node("Softmax" if last else "Relu", [f"s{at}"], ["output" if last else f"x{at + 1}"]))
     outputs = len(tensors[layers[-1] + ".bias"])
 else:
-    document = json.load(open(files + "/xgboost-model.json"))["learner"]
+    import shutil, xgboost
+    shutil.copy(files + "/xgboost-model", files + "/model.ubj")
+    booster = xgboost.Booster()
+    booster.load_model(files + "/model.ubj")
+    booster.save_model(files + "/model.json")
+    document = json.load(open(files + "/model.json"))["learner"]
     trees = document["gradient_booster"]["model"]["trees"]
     base = float(document["learner_model_param"]["base_score"].strip("[]"))
     fields = {k: [] for k in "treeids nodeids featureids modes values truenodeids falsenodeids missing_value_tracks_true".split()}
@@ -286,6 +292,8 @@ def smrt_server(smrt, folder, rows, form="binary", options=()):
 
 
 TRITON_MODEL = r'''
+import sys
+sys.path.insert(0, "SITE")
 import numpy, onnxruntime
 import triton_python_backend_utils as utils
 class TritonPythonModel:
@@ -318,9 +326,10 @@ def triton_server(folder, rows, outputs):
     os.makedirs(os.path.join(model, "1"), exist_ok=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = os.path.join(triton, "python_backend_stubs", version, "triton_python_backend_stub")
-    shutil.copy2(stub, os.path.join(model, "triton_python_backend_stub"))
+    # The backend looks for it beside itself; the wheel keeps one for each Python.
+    shutil.copy2(stub, os.path.join(triton, "backends", "python", "triton_python_backend_stub"))
     with open(os.path.join(model, "1", "model.py"), "w") as file:
-        file.write(TRITON_MODEL.replace("FOLDER", folder))
+        file.write(TRITON_MODEL.replace("FOLDER", folder).replace("SITE", site))
     features, cores = len(rows[0]), os.cpu_count()
     with open(os.path.join(model, "config.pbtxt"), "w") as file:
         file.write(f'name: "{name}"\nbackend: "python"\nmax_batch_size: 256\n'
