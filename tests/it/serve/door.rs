@@ -81,6 +81,18 @@ impl Guard {
 
     /// A signed request, as bytes; `change` may do what it likes to it behind the signature.
     fn asked(&self, name: &str, target: &str, body: &str, change: impl Fn(&mut String)) -> Reply {
+        self.asked_with(name, target, None, body, change)
+    }
+
+    /// The same with one more header, signed too.
+    fn asked_with(
+        &self,
+        name: &str,
+        target: &str,
+        more: Option<(&str, &str)>,
+        body: &str,
+        change: impl Fn(&mut String),
+    ) -> Reply {
         let (id, secret, token) = self.key(name);
         let date = time::to_basic(time::now());
         let host = self.running.address().to_string();
@@ -89,6 +101,7 @@ impl Guard {
             ("content-type", b"text/csv"),
             ("x-amz-date", date.as_bytes()),
         ];
+        headers.extend(more.map(|(name, value)| (name, value.as_bytes())));
         if let Some(token) = token {
             headers.push(("x-amz-security-token", token.expose().as_bytes()));
         }
@@ -372,9 +385,8 @@ fn a_policy_for_one_of_many_models_holds_for_each_of_its_names() {
         "data": ROW.split(',').map(|value| value.parse::<f32>().unwrap()).collect::<Vec<_>>()}]});
     let tensors = tensors.to_string();
     let header = |name: &str, model: &str| {
-        let line = format!("x-amzn-sagemaker-target-model: {model}\r\ncontent-length");
-        let change = |text: &mut String| *text = text.replacen("content-length", &line, 1);
-        guard.asked(name, "/invocations", ROW, change).status
+        let more = Some(("x-amzn-sagemaker-target-model", model));
+        guard.asked_with(name, "/invocations", more, ROW, |_| {}).status
     };
     let path = |name: &str, model: &str| {
         let target = format!("/v2/models/{model}/infer");
