@@ -79,7 +79,9 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         .workers(general.workers)
         .limits(Limits {
             body_bytes_max: general.body_bytes_max,
+            streamed_bytes_max: general.streamed_bytes_max,
             drain_timeout: general.drain_timeout,
+            callers: file.network.allow,
             ..Limits::default()
         })
         .invocation_timeout(general.timeout)
@@ -207,6 +209,7 @@ fn effective(file: &EndpointFile) -> serde_json::Value {
             "threads": general.threads,
             "workers": general.workers,
             "body_bytes_max": general.body_bytes_max,
+            "streamed_bytes_max": general.streamed_bytes_max,
             "timeout_s": general.timeout.as_secs(),
             "target_p99_ms": general.target_p99.map(|time| time.as_secs_f64() * 1e3),
             "queue_delay_ms": general.queue_delay.as_secs_f64() * 1e3,

@@ -88,9 +88,14 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     pinned: Vec<String>,
 
-    /// Largest request body, e.g. 25MiB [default: 6MiB]
+    /// Largest request body that is held, e.g. 25MiB [default: 6MiB]
     #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
     body_bytes_max: Option<u64>,
+
+    /// Largest one that is answered while it arrives: CSV, JSON Lines or recordio; 0 turns this off
+    /// [default: 64GiB]
+    #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
+    streamed_bytes_max: Option<u64>,
 
     /// Seconds a request may take once its body is there [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -224,6 +229,11 @@ impl Options {
             ("--hot-max", "models.hot_max", self.hot_max.is_some()),
             ("--pinned", "models.pinned", !self.pinned.is_empty()),
             ("--body-bytes-max", "endpoint.body_bytes_max", self.body_bytes_max.is_some()),
+            (
+                "--streamed-bytes-max",
+                "endpoint.streamed_bytes_max",
+                self.streamed_bytes_max.is_some(),
+            ),
             ("--timeout-s", "endpoint.timeout_s", self.timeout_s.is_some()),
             ("--target-p99-ms", "endpoint.target_p99_ms", self.target_p99_ms.is_some()),
             ("--queue-delay-ms", "endpoint.queue_delay_ms", self.queue_delay_ms.is_some()),
@@ -255,6 +265,7 @@ impl Options {
             body_bytes_max: self.body_bytes_max.map_or(limit::BODY_BYTES_MAX, |bytes| {
                 usize::try_from(bytes).unwrap_or(usize::MAX)
             }),
+            streamed_bytes_max: self.streamed_bytes_max.unwrap_or(limit::STREAMED_BYTES_MAX),
             drain_timeout: seconds(self.drain_timeout_s, limit::DRAIN_TIMEOUT_S),
             ..Limits::default()
         };

@@ -19,6 +19,7 @@
 //! | no format of `Accept` can be made | 406 |
 //! | a body that stands still, a head that never ends | 408 |
 //! | a body (unfolded, if it is compressed) or a number of rows over the limit | 413 |
+//! | the same after the first rows of a body were answered that is too large to be held | none: the answer is cut |
 //! | an unknown `Content-Type` or `Content-Encoding` | 415 |
 //! | the model failed, asked through `/endpoints/NAME/invocations` | 424 |
 //! | one address has too much in the queue | 429 with `Retry-After` |
@@ -45,6 +46,9 @@
 //! The Open Inference Protocol answers beside it, below `/v2` and over gRPC, with the endpoint's name
 //! as the model's.
 //!
+//! A body of rows that is larger than what is held of one is answered block by block while it arrives
+//! ([`streamed`]).
+//!
 //! Which model a request is for is decided before its body is read: [`traffic`] holds the variants of
 //! one endpoint, [`hot`] many models by name. What changes them ([`rollout`], [`admin`],
 //! [`container`]) loads in the [`background`] and then replaces a pointer; a request keeps the model
@@ -67,6 +71,7 @@ mod hot;
 mod identity;
 mod invoke;
 mod library;
+mod line;
 mod openapi;
 mod pace;
 mod page;
@@ -81,6 +86,7 @@ mod serving;
 mod shadow;
 mod split;
 mod stats;
+mod streamed;
 mod traffic;
 mod v2;
 mod variants;

@@ -1,6 +1,8 @@
 //! The endpoint over real sockets: every status, hostile callers, overload, and going away.
 
 mod access;
+mod allocations;
+mod bad_input;
 mod coding;
 mod door;
 mod formats;
@@ -12,6 +14,7 @@ mod pace;
 mod runtime;
 mod smuggling;
 mod soak;
+mod streamed;
 mod v2;
 mod variants;
 
@@ -333,7 +336,7 @@ fn each_mistake_has_its_status_and_says_what_to_do() {
 
 #[test]
 fn a_body_over_the_limit_is_refused_before_or_while_it_is_read() {
-    let limits = Limits { body_bytes_max: 1 << 10, ..Limits::default() };
+    let limits = Limits { body_bytes_max: 1 << 10, streamed_bytes_max: 0, ..Limits::default() };
     let running = builder(Linear::default()).limits(limits).start().unwrap();
     let mut client = Client::new(running.address());
     let large = "1,2,3\n".repeat(100_000);
@@ -429,7 +432,7 @@ fn hasty() -> Limits {
 }
 
 #[test]
-fn slow_heads_slow_bodies_and_idle_connections_end() {
+fn threat_23_slow_heads_slow_bodies_and_idle_connections_end() {
     let running = builder(Linear::default()).limits(hasty()).start().unwrap();
     let mut body = Client::new(running.address());
     body.send("POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n0,");
@@ -635,7 +638,7 @@ fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
 }
 
 #[test]
-fn an_address_that_takes_more_than_its_share_gets_429() {
+fn threat_23_an_address_that_takes_more_than_its_share_gets_429() {
     let door = Arc::default();
     let server = builder(heavy(&door)).workers(1).requests_per_address_max(1).start().unwrap();
     let mut first = Client::new(server.address());
@@ -745,7 +748,7 @@ fn a_server_that_is_dropped_is_gone() {
 }
 
 #[test]
-fn connections_over_the_limit_are_told_so() {
+fn threat_23_connections_over_the_limit_are_told_so() {
     let limits = Limits { connections_max: 2, ..Limits::default() };
     let server = builder(Linear::default()).limits(limits).start().unwrap();
     let mut first = Client::new(server.address());
