@@ -176,7 +176,7 @@ impl Drop for Line<'_> {
                 name: "InvokeEndpoint",
                 request: &self.id,
                 caller: &self.caller,
-            agent: self.agent.as_ref().and_then(|value| value.to_str().ok()),
+                agent: self.agent.as_ref().and_then(|value| value.to_str().ok()),
                 status: self.status,
                 error: self.cut.then_some(("ModelError", "the answer was cut short")),
                 parameters: vec![

@@ -385,14 +385,17 @@ impl Front {
     /// says it.
     fn model_of(&self, route: &Route<'_>, head: &Parts) -> Option<String> {
         let named = match route {
-            Route::Invoke | Route::InvokeNamed(_) => {
-                return guard::target_model(head).map(String::from);
-            }
-            Route::V2(path) => path.model()?,
-            Route::Models(path) => path.model()?,
+            Route::Invoke | Route::InvokeNamed(_) => guard::target_model(head)?.to_owned(),
+            Route::V2(path) => container::decoded(path.model()?),
+            Route::Models(path) => container::decoded(path.model()?),
             _ => return None,
         };
-        matches!(self.endpoint.fleet, Fleet::Many(_)).then(|| container::decoded(named))
+        match &self.endpoint.fleet {
+            Fleet::Many(hot) => Some(hot.policy_name(&named)),
+            Fleet::Variants(_) => {
+                matches!(route, Route::Invoke | Route::InvokeNamed(_)).then_some(named)
+            }
+        }
     }
 
     /// Tells a caller why it is not let in, in the form of what it asked for.

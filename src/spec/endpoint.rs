@@ -63,6 +63,10 @@ pub struct General {
     pub streamed_bytes_max: u64,
     /// How long a request may take once its body is there.
     pub timeout: Duration,
+    /// What 99 of 100 requests are to be answered within, once their body is there.
+    pub target_p99: Option<Duration>,
+    /// How long a request may wait for others to share its batch.
+    pub queue_delay: Duration,
     /// What requests under way are given when the server stops.
     pub drain_timeout: Duration,
     /// Whether each invocation has a line in the log.
