@@ -56,6 +56,10 @@ pub mod transform;
 pub mod cli;
 pub mod kms;
 
+// Strangers' bytes, for the fuzzers.
+#[doc(hidden)]
+pub mod fuzzed;
+
 pub use error::Error;
 pub use model::Model;
 

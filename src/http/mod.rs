@@ -13,6 +13,7 @@ mod content;
 mod converse;
 mod error;
 mod fresh;
+pub(crate) mod fuzzed;
 pub mod gate;
 mod limits;
 mod listen;

@@ -116,6 +116,11 @@ impl Framing {
         None
     }
 
+    /// Heads that ended so far.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
         let count = bytes.len().min(LINE_BYTES - self.line_bytes);
         self.line[self.line_bytes..][..count].copy_from_slice(&bytes[..count]);
