@@ -174,13 +174,15 @@ pub(crate) fn stored(bytes: &[u8]) {
     let (mut text, mut piece) = (Vec::new(), [0; 1021]);
     let pieces = loop {
         match again.fill(&mut piece) {
-            Ok(count) => text.extend_from_slice(&piece[..count]),
+            Ok(count) => {
+                text.extend_from_slice(&piece[..count]);
+                match count < piece.len() {
+                    _ if text.len() > TEXT_BYTES_MAX => break Ok(None),
+                    true => break Ok(Some(text)),
+                    false => {}
+                }
+            }
             Err(error) => break Err(error),
-        }
-        match text.len() % piece.len() {
-            _ if text.len() > TEXT_BYTES_MAX => break Ok(None),
-            0 if !text.is_empty() => {}
-            _ => break Ok(Some(text)),
         }
     };
     match (whole, pieces) {

@@ -60,9 +60,12 @@ fn read_by_hyper(bytes: &[u8]) -> (u64, bool) {
         async move {
             let (head, body) = request.into_parts();
             count.borrow_mut().0 += 1;
-            let upgrade = head.method == hyper::Method::CONNECT
-                || head.headers.contains_key(hyper::header::UPGRADE);
-            let is_fine = body.collect().await.is_ok() && !upgrade;
+            // What ends a connection, or hands it to another protocol, may leave bytes unread.
+            let goes_on = head.version == hyper::Version::HTTP_11
+                && head.method != hyper::Method::CONNECT
+                && !head.headers.contains_key(hyper::header::UPGRADE)
+                && !head.headers.contains_key(hyper::header::CONNECTION);
+            let is_fine = body.collect().await.is_ok() && goes_on;
             count.borrow_mut().1 &= is_fine;
             let _ = check::head(&head, None);
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))

@@ -115,7 +115,7 @@ def rows():
     each("logins", [0x08, 0x00], '["u1","10.0.0.1"]\n', '{"features":["u",  "::1"]}\n',
          '{"data":{"features":{"values":["u1","1.2.3.4"]}}}\n')
     for path in sorted((ROOT / "tests/vectors/parquet").glob("*.parquet")):
-        if path.stat().st_size < 20_000:
+        if path.stat().st_size < 5_000:
             each("parquet", [0, 0x80, 8], path.read_bytes())
     import pyarrow
     import pyarrow.parquet
@@ -290,7 +290,7 @@ def entry(name, data=b"x", kind=tarfile.REGTYPE, link=""):
     return out.getvalue()[:-9216] if len(out.getvalue()) > 9216 else out.getvalue()
 
 
-def models(smrt):
+def foreign():
     import numpy
     import xgboost
     generator = numpy.random.default_rng(7)
@@ -325,6 +325,22 @@ def models(smrt):
     model = lightgbm.train({"objective": "binary", "num_leaves": 4, "min_data_in_leaf": 3, "verbose": -1}, data, 2)
     seed("lightgbm", model.model_to_string().split("\nparameters:")[0] + "\n")
 
+    header = lambda **tensors: json.dumps({"__metadata__": {"format": "fuzzed 1"}, **tensors}).encode()
+    tensor = lambda dtype, shape, start, end: {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    for head, body in [(header(a=tensor("F32", [2], 0, 8)), bytes(8)), (header(weight=tensor("F64", [1, 2], 0, 16)), bytes(16)),
+                       (header(a=tensor("U32", [2], 0, 8), weight=tensor("U64", [1], 8, 16)), bytes(16)),
+                       (header(a=tensor("F32", [2], 0, 8), weight=tensor("F32", [2], 4, 12)), bytes(12)),
+                       (header(a=tensor("F32", [1 << 40, 1 << 40], 0, 8)), bytes(8))]:
+        seed("tensors", struct.pack("<Q", len(head)) + head + body)
+    seed("tensors", struct.pack("<Q", 1 << 62) + b"{}")
+    for data in [entry("a/b"), entry("../x"), entry("/abs"), entry("l", kind=tarfile.SYMTYPE, link="/etc"), entry("n" * 150),
+                 entry("d", kind=tarfile.DIRTYPE), entry("h", kind=tarfile.LNKTYPE, link="x"), entry("f", kind=tarfile.FIFOTYPE)]:
+        seed("tar", data)
+        seed("archive", gzip.compress(data, mtime=0))
+    return x, y
+
+
+def own(smrt, x, y):
     with tempfile.TemporaryDirectory() as home:
         home = pathlib.Path(home)
         rows = "".join("%d,%s,%.3f,%.3f\n" % (y[i], "red" if i % 3 else "blue", x[i, 0], x[i, 2]) for i in range(60))
@@ -361,18 +377,6 @@ def models(smrt):
             if name in ("kmeans", "pca"):
                 seed("archive", artifact)
                 seed("tar", gzip.decompress(artifact))
-    header = lambda **tensors: json.dumps({"__metadata__": {"format": "fuzzed 1"}, **tensors}).encode()
-    tensor = lambda dtype, shape, start, end: {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
-    for head, body in [(header(a=tensor("F32", [2], 0, 8)), bytes(8)), (header(weight=tensor("F64", [1, 2], 0, 16)), bytes(16)),
-                       (header(a=tensor("U32", [2], 0, 8), weight=tensor("U64", [1], 8, 16)), bytes(16)),
-                       (header(a=tensor("F32", [2], 0, 8), weight=tensor("F32", [2], 4, 12)), bytes(12)),
-                       (header(a=tensor("F32", [1 << 40, 1 << 40], 0, 8)), bytes(8))]:
-        seed("tensors", struct.pack("<Q", len(head)) + head + body)
-    seed("tensors", struct.pack("<Q", 1 << 62) + b"{}")
-    for data in [entry("a/b"), entry("../x"), entry("/abs"), entry("l", kind=tarfile.SYMTYPE, link="/etc"), entry("n" * 150),
-                 entry("d", kind=tarfile.DIRTYPE), entry("h", kind=tarfile.LNKTYPE, link="x"), entry("f", kind=tarfile.FIFOTYPE)]:
-        seed("tar", data)
-        seed("archive", gzip.compress(data, mtime=0))
 
 
 def sealed():
@@ -524,6 +528,6 @@ if __name__ == "__main__":
     called()
     sealed()
     rights()
-    models(str(pathlib.Path(sys.argv[1]).resolve()))
+    own(str(pathlib.Path(sys.argv[1]).resolve()), *foreign())
     count = sum(1 for path in (FUZZ / "corpus").rglob("seed-*"))
     print(f"{count} seeds")
