@@ -77,7 +77,10 @@ pub(crate) fn uri(bytes: &[u8]) {
     let base = Path::new("/base");
     if let Ok(uri) = Uri::parse(text, base) {
         let shown = uri.to_string();
-        assert_eq!(Uri::parse(&shown, base).as_ref(), Ok(&uri), "{text:?} is shown as {shown:?}");
+        // Of the web only so much is shown as is no secret.
+        if !matches!(uri, Uri::Http(_)) {
+            assert_eq!(Uri::parse(&shown, base).as_ref(), Ok(&uri), "{text:?}, shown {shown:?}");
+        }
         let below = uri.join("a/b").to_string();
         assert!(Uri::parse(&below, base).is_ok(), "{below:?}");
     }

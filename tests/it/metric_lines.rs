@@ -28,27 +28,31 @@ fn scored(channel: &str, name: &str, kind: &str) -> String {
     format!(r"#quality_metric: host=\S+, {channel} {name} <{kind}>=(\S+)")
 }
 
-fn tree(name: &str) -> [String; 2] {
-    // The guide's patterns, and those of `AlgorithmSpecification` today.
-    [
-        format!(r".*\[[0-9]+\].*#011{name}:(\S+)"),
-        format!(r".*\[[0-9]+\].*#011{name}:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*"),
-    ]
+/// The pattern of `AlgorithmSpecification` today.
+fn tree(name: &str) -> [String; 1] {
+    [format!(r".*\[[0-9]+\].*#011{name}:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*")]
+}
+
+/// The developer guide's, which takes all that follows and so fits the last figure of a line.
+fn last(name: &str) -> [String; 1] {
+    [format!(r".*\[[0-9]+\].*#011{name}:(\S+)")]
 }
 
 /// Trains, and gives the lines that were printed.
 fn printed(algorithm: &str, parameters: &str, channels: &str) -> Vec<String> {
     let home = tempfile::tempdir().unwrap();
     let mut table = String::new();
-    let mut logins = String::new();
+    let (mut logins, mut strange) = (String::new(), String::new());
     for row in 0..300 {
         let (x, y) = ((row * 37 % 100) as f32 / 10.0, (row * 61 % 100) as f32 / 10.0);
         let class = u8::from(x + y > 10.0) + u8::from(x > 8.0);
         writeln!(table, "{class},{x},{y},{}", row % 7).unwrap();
+        writeln!(strange, "{},{x},{y}", u8::from(row % 60 == 0)).unwrap();
         writeln!(logins, "user-{},10.{}.0.{}", row % 9, row % 3, row % 250).unwrap();
     }
     std::fs::write(home.path().join("table.csv"), table).unwrap();
     std::fs::write(home.path().join("logins.csv"), logins).unwrap();
+    std::fs::write(home.path().join("strange.csv"), strange).unwrap();
     let job = format!(
         "[job]\nname = \"printed\"\nseed = 7\n[algorithm]\nname = \"{algorithm}\"\n\
          [hyperparameters]\n{parameters}\n{channels}[output]\nuri = \"models\"\n"
@@ -127,8 +131,10 @@ fn trees_print_what_the_patterns_of_xgboost_and_lightgbm_find() {
         let lines = printed("xgboost", &format!("num_round = 3\n{parameters}"), &two);
         for name in names {
             found("xgboost", &lines, tree(&format!("validation-{name}")));
-            found("xgboost", &lines, [format!(r".*\[[0-9]+\].*#011train-{name}:(\S+).*")]);
+            found("xgboost", &lines, tree(&format!("train-{name}")));
         }
+        let name = names.last().unwrap();
+        found("xgboost", &lines, last(&format!("validation-{name}")));
     }
     let folds = "num_round = 3\nobjective = \"reg:squarederror\"\n_kfold = 3\n";
     let lines = printed("xgboost", folds, &channels(&["train"], "table.csv", ""));
@@ -150,9 +156,8 @@ fn what_learns_without_labels_prints_what_sagemakers_patterns_find() {
     let lines = printed("kmeans", "k = 3\neval_metrics = [\"msd\", \"ssd\"]\n", &and_test("0"));
     found("kmeans", &lines, ["msd", "ssd"].map(|name| scored("test", name, "loss")));
     found("kmeans", &lines, [r"#quality_metric: host=\S+, epoch=\S+, train msd <loss>=(\S+)"]);
-    let labelled = channels(&["train", "test"], "labelled.csv", "");
-    let forest = labelled.replace("labelled.csv", "table.csv") + "# labels 0 and not 0\n";
-    let forest = forest.replacen("uri", "content_type = \"text/csv;label_size=1\"\nuri", 2);
+    let labelled = "content_type = \"text/csv;label_size=1\"";
+    let forest = channels(&["train", "test"], "strange.csv", labelled);
     let lines = printed("random-cut-forest", "num_trees = 50\nnum_samples_per_tree = 16\n", &forest);
     let names = ["f1", "precision", "recall", "accuracy"];
     found("random-cut-forest", &lines, names.map(|name| scored("test", name, "score")));

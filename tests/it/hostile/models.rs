@@ -11,7 +11,9 @@ use crate::train::User;
 
 /// What opening `bytes` is refused with; it is never opened, and never panics.
 fn said(user: &User, bytes: &[u8]) -> String {
-    match user.opener().open(bytes, "model.tar.gz") {
+    // XGBoost's models are known by their names.
+    let place = if bytes.starts_with(b"{") { "model.json" } else { "model.tar.gz" };
+    match user.opener().open(bytes, place) {
         Ok(_) => panic!("a hostile model was opened"),
         Err(error) => format!("{error} / {}", error.help().unwrap_or_default()),
     }
@@ -100,7 +102,7 @@ fn trees_of_xgboost_that_lie_are_refused_in_json_and_in_ubjson() {
         (with(|c| c.left[0] = i64::MAX), &["node 0 leads to"]),
         (with(|c| c.feature[1] = 3), &["node 1 splits on column 3 of 3"]),
         (with(|c| c.feature[1] = -1), &["node 1 splits on column -1 of 3"]),
-        (with(|c| drop(c.left.pop())), &["is not as XGBoost writes it"]),
+        (with(|c| c.left.truncate(6)), &["is not as XGBoost writes it"]),
         (with(|c| c.threshold.push(0.0)), &["split_conditions"]),
         (with(|c| c.feature.clear()), &["split_indices"]),
         (with(|c| c.left.clear()), &["is not as XGBoost writes it"]),
@@ -199,7 +201,7 @@ fn trees_of_lightgbm_that_lie_are_refused() {
         (with("threshold=0.5 1.5 2.5", "threshold=nan 1.5 2.5"), "node 0 has no threshold"),
         (with("leaf_value=0.1 0.2", "leaf_value=0.1 inf"), "leaf 1 is not a number"),
         (with("threshold=0.5 1.5 2.5", "threshold=0.5 1.5"), "threshold is not a list of 3 numbers"),
-        (with("leaf_value=0.1 0.2 0.3 0.4", "leaf_value=0.1"), "leaf_value is not a list of 4"),
+        (with("leaf_value=0.1 0.2 0.3 0.4", "leaf_value=0.1 0.2"), "leaf_value is not a list of 4"),
         (with("num_leaves=4", "num_leaves=2147483648"), "num_leaves is 2147483648"),
         (with("num_leaves=4", "num_leaves=0"), "num_leaves is 0"),
         (with("decision_type=2 2 2", "decision_type=1 2 2"), "names no set"),
@@ -308,7 +310,7 @@ fn tensors_that_lie_are_refused_by_every_algorithm_that_keeps_them() {
             assert!(user.opener().open(&with(&files, name, &of(&header))[..], "again").is_ok());
             refused("a header of 2^62 bytes", &[&(1u64 << 62).to_le_bytes()[..], b"{}"].concat());
             refused("a header beyond the file", &[&(100u64).to_le_bytes()[..], b"{}"].concat());
-            refused("a header of 120 MB", &tensors(&" ".repeat(120_000_000), 0));
+            refused("a header of 40 MB", &tensors(&" ".repeat(40_000_000), 0));
             refused("no tensors", &tensors("{}", 0));
             refused("empty", b"");
             refused("offsets that overlap", &edited(&|tensor| tensor["data_offsets"][0] = 4.into()));
