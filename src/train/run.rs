@@ -23,17 +23,19 @@ use super::printed::{Printed, Words};
 use super::error::Error;
 use super::report::Report;
 use super::stop::{Stop, Watch};
+use crate::sandbox::Launch;
 use crate::seal::Sealing;
 
 /// A training job about to run. Components are handed in; what is left out has a default.
 pub struct Job<'a> {
-    spec: TrainingJob,
+    pub(super) spec: TrainingJob,
     table: Table,
-    store: Store,
-    keys: Arc<dyn KeyService>,
-    stop: Stop,
-    observer: Box<dyn Observer + 'a>,
-    resume: bool,
+    pub(super) store: Store,
+    pub(super) keys: Arc<dyn KeyService>,
+    pub(super) stop: Stop,
+    pub(super) observer: Box<dyn Observer + 'a>,
+    pub(super) resume: bool,
+    pub(super) launch: Launch,
 }
 
 impl<'a> Job<'a> {
@@ -48,6 +50,7 @@ impl<'a> Job<'a> {
             stop: Stop::new(),
             observer: Box::new(Silent),
             resume: false,
+            launch: Launch::default(),
         }
     }
 
@@ -81,6 +84,13 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// Starts this program for a job that is isolated, instead of the one that runs. It has to call
+    /// [`isolated`](crate::isolated) before anything else, and know the same algorithms.
+    pub fn launch(mut self, launch: Launch) -> Self {
+        self.launch = launch;
+        self
+    }
+
     /// Checks everything that can be checked without reading data: the algorithm, every
     /// hyperparameter and the device.
     ///
@@ -98,7 +108,15 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     /// Any of [`Error`]; no artifact is then visible, and an earlier one is untouched.
-    pub fn run(mut self) -> Result<Report, Error> {
+    pub fn run(self) -> Result<Report, Error> {
+        match self.spec.network.isolation.is_apart() {
+            true => super::apart::run(self),
+            false => self.work(None),
+        }
+    }
+
+    /// The job in this process, sealed as is found out here or as `sealing` says.
+    pub(super) fn work(mut self, sealing: Option<Sealing>) -> Result<Report, Error> {
         let started = Instant::now();
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
@@ -110,7 +128,10 @@ impl<'a> Job<'a> {
         };
         let artifact = self.spec.artifact();
 
-        let sealing = Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?;
+        let sealing = match sealing {
+            Some(sealing) => sealing,
+            None => Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?,
+        };
         self.store.check_writable(&self.spec.output.uri)?;
         // The default place lies below the output.
         if let Some(place) = &self.spec.checkpoint.uri {
@@ -271,8 +292,10 @@ impl<'a> Job<'a> {
             signature: contents.manifest.signature,
             files: contents.files,
         })?;
+        let (bytes, sha256) =
+            self.store.as_stored(&object.uri).unwrap_or((bytes.len() as u64, sha256));
         let uri = channels::shown(&object.uri, uri);
-        Ok(Some(data::Source { uri, bytes: bytes.len() as u64, sha256 }))
+        Ok(Some(data::Source { uri, bytes, sha256 }))
     }
 
     /// The job with the weights that the hyperparameters ask for.

@@ -8,8 +8,6 @@ use smrt::train::{self, Job};
 
 use crate::train::User;
 
-mod models;
-
 /// A good little table: label, two features, both classes.
 fn good(rows: usize) -> String {
     (0..rows).map(|row| format!("{},{},{}\n", row % 2, row, (row * 7) % 5)).collect()
