@@ -79,7 +79,9 @@ fn trees(model: &Ensemble) {
     let said = margins(model);
     for bytes in [model.to_ubjson(), model.to_json()] {
         match Ensemble::read(&bytes) {
-            Ok(again) => assert_eq!(margins(&again), said, "written and read, it says another thing"),
+            Ok(again) => {
+                assert_eq!(margins(&again), said, "written and read, it says another thing")
+            }
             Err(why) => panic!("what was written is refused: {why}"),
         }
     }

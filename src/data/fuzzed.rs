@@ -333,10 +333,8 @@ pub(crate) fn request_recordio(bytes: &[u8]) {
 pub(crate) fn request_logins(bytes: &[u8]) {
     let Some(([choice], body)) = choices(bytes) else { return };
     let media = [Media::Csv, Media::Json, Media::JsonLines, Media::Libsvm];
-    let signature = Signature {
-        cells: Cells::Login,
-        ..Signature::of(login::WIDTH, Task::Regression)
-    };
+    let signature =
+        Signature { cells: Cells::Login, ..Signature::of(login::WIDTH, Task::Regression) };
     request(&media[usize::from(choice) % 4].into(), &signature, body);
 }
 
@@ -412,7 +410,9 @@ pub(crate) fn media_types(bytes: &[u8]) {
     if let Ok(content) = ContentType::parse(text) {
         let name = media::name(content.media);
         let again = ContentType::parse(name).map(|again| again.media);
-        assert!(matches!(again, Ok(media) if media == content.media) || content.media == Media::Parquet);
+        assert!(
+            matches!(again, Ok(media) if media == content.media) || content.media == Media::Parquet
+        );
     }
     for default in [Media::Csv, Media::Json, Media::JsonLines, Media::RecordIo] {
         let Ok(accept) = Accept::parse(Some(text), default) else { continue };

@@ -56,7 +56,8 @@ fn decided(policy: Policy) {
         .with("aws:CurrentTime", "2013-05-24T00:00:00Z")
         .with("aws:SecureTransport", "true");
     let wanted = Wanted::new(&caller, "sagemaker:InvokeEndpoint", resource, &context);
-    let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
+    let deny =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
     let Ok(deny) = Policy::read("deny", deny, Kind::Identity) else { panic!("it is right") };
     let (policy, deny) = (Arc::new(policy), Arc::new(deny));
     let one = [Arc::clone(&policy)];
@@ -174,7 +175,8 @@ pub(crate) fn chunked(bytes: &[u8]) {
 pub(crate) fn signed(bytes: &[u8]) {
     let Some((choice, bytes)) = bytes.split_first() else { return };
     let Some((target, mut headers, body)) = request(bytes) else { return };
-    let ours = ["x-amz-date", "host", "authorization", "x-amz-content-sha256", "x-amz-security-token"];
+    let ours =
+        ["x-amz-date", "host", "authorization", "x-amz-content-sha256", "x-amz-security-token"];
     headers.retain(|(name, _)| {
         let mut letters = name.bytes();
         let is_name = !name.is_empty() && letters.all(|b| b.is_ascii_alphanumeric() || b == b'-');

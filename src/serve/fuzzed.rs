@@ -46,7 +46,8 @@ pub(crate) fn headers(bytes: &[u8]) {
         }
     }
     let asked = Asked::read(&headers);
-    let is_printable = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t');
+    let is_printable =
+        |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t');
     for read in [asked.content_type(), asked.accept(), asked.json_bytes(), asked.target_model()] {
         if let Ok(Some(text)) = read {
             assert!(is_printable(text), "{text:?}");

@@ -60,8 +60,7 @@ pub(crate) fn manifest(bytes: &[u8]) {
             Err(problems) => assert!(!problems.is_empty(), "refused without a reason"),
             Ok(manifest) => {
                 assert!(!manifest.objects.is_empty(), "no object");
-                let mut shown: Vec<String> =
-                    manifest.objects.iter().map(Uri::to_string).collect();
+                let mut shown: Vec<String> = manifest.objects.iter().map(Uri::to_string).collect();
                 assert!(shown.iter().all(|uri| !uri.split('/').any(|part| part == "..")));
                 shown.sort();
                 shown.dedup();

@@ -77,7 +77,12 @@ impl TextFields<'_> {
             match byte {
                 // As rsyslog writes what must not stand in a line, and CloudWatch after it: the
                 // patterns that people hold against XGBoost's lines say `#011` for their tabs.
-                0..0x20 => self.out.extend([b'#', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)]),
+                0..0x20 => self.out.extend([
+                    b'#',
+                    b'0' + (byte >> 6),
+                    b'0' + (byte >> 3 & 7),
+                    b'0' + (byte & 7),
+                ]),
                 _ => self.out.push(byte),
             }
         }

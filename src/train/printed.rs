@@ -36,9 +36,9 @@ impl Words {
     pub(super) fn of(algorithm: &str, effective: &Map<String, Value>) -> Words {
         let text = |name: &str| effective.get(name).and_then(Value::as_str).unwrap_or("auto");
         let objective = match (algorithm, text("loss"), text("predictor_type")) {
-            ("ip-insights", ..)
-            | (_, "logistic", _)
-            | (_, "auto", "binary_classifier") => "binary_classification_cross_entropy",
+            ("ip-insights", ..) | (_, "logistic", _) | (_, "auto", "binary_classifier") => {
+                "binary_classification_cross_entropy"
+            }
             (_, "softmax_loss", _) | (_, "auto", "multiclass_classifier") => {
                 "multiclass_cross_entropy"
             }
@@ -58,7 +58,9 @@ impl Words {
         let (channel, name) = name.split_once(':').unwrap_or(("train", name));
         let name = match name {
             // IP Insights prints its loss under its own name.
-            "objective_loss" if ip_insights => return format!("{channel} {} <loss>", self.objective),
+            "objective_loss" if ip_insights => {
+                return format!("{channel} {} <loss>", self.objective);
+            }
             "objective_loss" => return format!("{channel} {}_objective <loss>", self.objective),
             "binary_f_beta" => format!("binary_f_{:.3}", self.f_beta),
             "macro_f_beta" => format!("macro_f_{:.3}", self.f_beta),
@@ -80,7 +82,11 @@ pub(super) struct Printed<'a> {
 }
 
 impl<'a> Printed<'a> {
-    pub(super) fn new(algorithm: &str, words: &'a Words, inner: &'a mut dyn Observer) -> Printed<'a> {
+    pub(super) fn new(
+        algorithm: &str,
+        words: &'a Words,
+        inner: &'a mut dyn Observer,
+    ) -> Printed<'a> {
         let ip_insights = algorithm == "ip-insights";
         Printed { words, ip_insights, inner, begun: None, last: None }
     }

@@ -19,8 +19,8 @@ use crate::store::{Object, Store};
 
 use super::channels;
 use super::checkpoint::Keeper;
-use super::printed::{Printed, Words};
 use super::error::Error;
+use super::printed::{Printed, Words};
 use super::report::Report;
 use super::stop::{Stop, Watch};
 use crate::sandbox::Launch;

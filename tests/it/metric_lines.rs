@@ -11,13 +11,19 @@ use crate::train::datasets;
 type Definition = (&'static str, &'static str);
 
 const LINEAR: &[Definition] = &[
-    ("train:objective_loss", r"#quality_metric: host=\S+, epoch=\S+, train \S+_objective <loss>=(\S+)"),
+    (
+        "train:objective_loss",
+        r"#quality_metric: host=\S+, epoch=\S+, train \S+_objective <loss>=(\S+)",
+    ),
     ("train:objective_loss:final", r"#quality_metric: host=\S+, train \S+_objective <loss>=(\S+)"),
     (
         "validation:objective_loss",
         r"#quality_metric: host=\S+, epoch=\S+, validation \S+_objective <loss>=(\S+)",
     ),
-    ("validation:objective_loss:final", r"#quality_metric: host=\S+, validation \S+_objective <loss>=(\S+)"),
+    (
+        "validation:objective_loss:final",
+        r"#quality_metric: host=\S+, validation \S+_objective <loss>=(\S+)",
+    ),
     ("test:objective_loss", r"#quality_metric: host=\S+, test \S+_objective <loss>=(\S+)"),
     ("train:progress", r"#progress_metric: host=\S+, completed (\S+) %"),
     ("train:throughput", r"#throughput_metric: host=\S+, train throughput=(\S+) records/second"),
@@ -92,14 +98,23 @@ fn linear_learner_prints_what_sagemakers_patterns_find() {
     let churn = |name: &&str| {
         let file = if *name == "train" { "train" } else { "validation" };
         let place = datasets().join("churn").join(format!("{file}.csv"));
-        format!("[channels.{name}]\nuri = \"{}\"\nheader = true\nlabel = \"churn\"\n", place.display())
+        format!(
+            "[channels.{name}]\nuri = \"{}\"\nheader = true\nlabel = \"churn\"\n",
+            place.display()
+        )
     };
     let binary: String = THREE.iter().map(churn).collect();
     let lines =
         printed("linear-learner", "predictor_type = \"binary_classifier\"\nepochs = 2\n", &binary);
     found("linear-learner", &lines, LINEAR.iter().map(|(_, pattern)| pattern));
     for channel in THREE {
-        let names = ["binary_classification_accuracy", r"binary_f_\S+", "precision", "recall", "roc_auc_score"];
+        let names = [
+            "binary_classification_accuracy",
+            r"binary_f_\S+",
+            "precision",
+            "recall",
+            "roc_auc_score",
+        ];
         found("linear-learner", &lines, names.map(|name| scored(channel, name, "score")));
     }
     let table = channels(&THREE, "table.csv", "");
@@ -116,7 +131,11 @@ fn linear_learner_prints_what_sagemakers_patterns_find() {
     found("linear-learner", &lines, names.map(|name| scored("validation", name, "score")));
     found("linear-learner", &lines, LINEAR.iter().map(|(_, pattern)| pattern));
     let lines = printed("linear-learner", "predictor_type = \"regressor\"\nepochs = 2\n", &table);
-    found("linear-learner", &lines, ["mse", "absolute_loss"].map(|name| scored("test", name, "loss")));
+    found(
+        "linear-learner",
+        &lines,
+        ["mse", "absolute_loss"].map(|name| scored("test", name, "loss")),
+    );
     let lines = printed("mlp", "predictor_type = \"regressor\"\nepochs = 2\n", &table);
     found("mlp", &lines, LINEAR.iter().map(|(_, pattern)| pattern));
 }
@@ -125,7 +144,10 @@ fn linear_learner_prints_what_sagemakers_patterns_find() {
 fn trees_print_what_the_patterns_of_xgboost_and_lightgbm_find() {
     let two = channels(&["train", "validation"], "table.csv", "");
     for (parameters, names) in [
-        ("objective = \"multi:softprob\"\nnum_class = 3\neval_metric = \"mlogloss,merror\"\n", &["mlogloss", "merror"][..]),
+        (
+            "objective = \"multi:softprob\"\nnum_class = 3\neval_metric = \"mlogloss,merror\"\n",
+            &["mlogloss", "merror"][..],
+        ),
         ("objective = \"reg:squarederror\"\neval_metric = \"rmse,mae\"\n", &["rmse", "mae"]),
     ] {
         let lines = printed("xgboost", &format!("num_round = 3\n{parameters}"), &two);
@@ -151,17 +173,24 @@ fn trees_print_what_the_patterns_of_xgboost_and_lightgbm_find() {
 fn what_learns_without_labels_prints_what_sagemakers_patterns_find() {
     let table = channels(&["train"], "table.csv", "content_type = \"text/csv;label_size=0\"");
     let and_test = |name: &str| {
-        format!("{table}[channels.test]\nuri = \"table.csv\"\ncontent_type = \"text/csv;label_size={name}\"\n")
+        format!(
+            "{table}[channels.test]\nuri = \"table.csv\"\ncontent_type = \"text/csv;label_size={name}\"\n"
+        )
     };
     let lines = printed("kmeans", "k = 3\neval_metrics = [\"msd\", \"ssd\"]\n", &and_test("0"));
     found("kmeans", &lines, ["msd", "ssd"].map(|name| scored("test", name, "loss")));
     found("kmeans", &lines, [r"#quality_metric: host=\S+, epoch=\S+, train msd <loss>=(\S+)"]);
     let labelled = "content_type = \"text/csv;label_size=1\"";
     let forest = channels(&["train", "test"], "strange.csv", labelled);
-    let lines = printed("random-cut-forest", "num_trees = 50\nnum_samples_per_tree = 16\n", &forest);
+    let lines =
+        printed("random-cut-forest", "num_trees = 50\nnum_samples_per_tree = 16\n", &forest);
     let names = ["f1", "precision", "recall", "accuracy"];
     found("random-cut-forest", &lines, names.map(|name| scored("test", name, "score")));
-    let logins = channels(&["train", "validation"], "logins.csv", "content_type = \"text/csv;label_size=0\"");
+    let logins = channels(
+        &["train", "validation"],
+        "logins.csv",
+        "content_type = \"text/csv;label_size=0\"",
+    );
     let vectors = "num_entity_vectors = 50\nvector_dim = 8\nepochs = 2\nmini_batch_size = 50\n";
     let lines = printed("ip-insights", vectors, &logins);
     found(

@@ -22,7 +22,9 @@ pub(crate) fn key_file(bytes: &[u8], id: Uuid, unlock: &[u8; 32]) {
     if let Ok(file) = serde_json::from_slice::<KeyFile>(bytes) {
         let is_whole = file.check(id, None, false).is_ok();
         let Ok(text) = serde_json::to_vec(&file) else { panic!("a key has no JSON") };
-        let Ok(again) = serde_json::from_slice::<KeyFile>(&text) else { panic!("not its own JSON") };
+        let Ok(again) = serde_json::from_slice::<KeyFile>(&text) else {
+            panic!("not its own JSON")
+        };
         assert_eq!(serde_json::to_vec(&again).ok().as_ref(), Some(&text));
         assert_eq!(again.check(id, None, false).is_ok(), is_whole);
         if is_whole {
