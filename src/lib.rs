@@ -66,6 +66,10 @@ pub mod cli;
 pub mod kms;
 pub mod sts;
 
+// Strangers' bytes, for the fuzzers.
+#[doc(hidden)]
+pub mod fuzzed;
+
 pub use error::Error;
 pub use model::Model;
 

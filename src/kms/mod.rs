@@ -17,6 +17,7 @@ mod authority;
 mod callers;
 mod error;
 mod front;
+pub(crate) mod fuzzed;
 mod keys;
 mod operation;
 mod policy;

@@ -15,6 +15,7 @@ mod derive;
 mod error;
 mod file;
 mod frame;
+pub(crate) mod fuzzed;
 mod header;
 mod inspect;
 mod local;

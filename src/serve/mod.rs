@@ -66,6 +66,7 @@ mod container;
 mod endpoint;
 mod error;
 mod fence;
+pub(crate) mod fuzzed;
 mod grpc;
 mod guard;
 mod hot;

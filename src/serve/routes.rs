@@ -62,7 +62,7 @@ enum Whom<'a> {
 
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Route<'a> {
+pub(super) enum Route<'a> {
     Ping,
     Invoke,
     /// The name in the path.
@@ -83,7 +83,7 @@ enum Route<'a> {
 }
 
 impl Route<'_> {
-    fn of(path: &str) -> Route<'_> {
+    pub(super) fn of(path: &str) -> Route<'_> {
         match path {
             "/invocations" => Route::Invoke,
             "/ping" => Route::Ping,

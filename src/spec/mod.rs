@@ -8,6 +8,7 @@ mod cursor;
 mod document;
 pub mod endpoint;
 pub mod error;
+pub(crate) mod fuzzed;
 mod image;
 pub mod json_path;
 pub mod limit;

@@ -21,6 +21,7 @@ use crate::store::{Act, Object, Store};
 use super::channels;
 use super::checkpoint::Keeper;
 use super::error::Error;
+use super::printed::{Printed, Words};
 use super::report::Report;
 use super::stop::{Stop, Watch};
 use crate::sandbox::Launch;
@@ -207,16 +208,19 @@ impl<'a> Job<'a> {
             Watch::new(self.stop.clone(), fitting.checked_add(self.spec.stopping.max_runtime));
         let fitted = {
             let stop = || watch.reason().is_some();
+            let words = Words::of(algorithm, &effective);
+            let mut printed = Printed::new(algorithm, &words, self.observer.as_mut());
             let mut context = Context {
                 device: device.clone(),
                 threads,
                 seed: self.spec.seed,
                 stop: &stop,
-                observer: self.observer.as_mut(),
+                observer: &mut printed,
                 checkpoints: &mut keeper,
             };
             let (channels, context) = (&channels, &mut context);
-            pool.install(move || trainer.fit(channels, context))
+            let fitted = pool.install(move || trainer.fit(channels, context));
+            fitted.inspect(|fitted| printed.finished(&fitted.metrics))
         };
         let fitted = match fitted {
             Err(algorithm::Error::Stopped) => {

@@ -85,8 +85,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The top of the house may see everything: it gathers errors and shows the paved path.
-const TOP: &[&str] = &["lib", "main", "error", "manual"];
+/// The top of the house may see everything: it gathers errors and what fuzzers call, and shows the
+/// paved path.
+const TOP: &[&str] = &["lib", "main", "error", "manual", "fuzzed"];
 
 /// Outside crate, and the rooms it may live in.
 const LIVES_IN: &[(&str, &[&str])] = &[

@@ -9,7 +9,7 @@
 //! payload and no secret.
 
 mod log;
-mod read;
+pub(super) mod read;
 mod record;
 mod written;
 
