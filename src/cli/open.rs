@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::trust::Trust;
 use super::{Error, Failure};
 use crate::model::{Model, Opener};
+use crate::keyring::{KeyRing, beside};
 use crate::seal::{KeyService, LocalKeys};
-use crate::spec::train::Storage;
+use crate::spec::train::{SealKey, Storage};
 use crate::spec::uri::Uri;
 use crate::store::Store;
 
@@ -33,17 +35,59 @@ pub(super) struct StorageOptions {
 
 impl StorageOptions {
     pub(super) fn store(&self) -> Store {
+        Store::new(&self.storage())
+    }
+
+    fn storage(&self) -> Storage {
         let mut storage = Storage::default();
         storage.s3.endpoint = self.s3_endpoint.clone();
         storage.s3.region = self.s3_region.clone();
         storage.s3.profile = self.s3_profile.clone();
-        Store::new(&storage)
+        storage
     }
 }
 
-/// The keys of the user who runs this process.
-pub(super) fn keys() -> Result<Arc<dyn KeyService>, Failure> {
+/// Which key service has the keys that are not on this machine.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Keys elsewhere (default: AWS_ENDPOINT_URL_KMS; without, keys are local)")]
+pub(super) struct KeyOptions {
+    /// Server of AWS KMS's API, e.g. https://keys.example:8081, `smrt keys serve` or another
+    #[arg(long, value_name = "URL")]
+    kms_endpoint: Option<String>,
+
+    /// Region, e.g. us-east-1; alone, AWS KMS is asked there
+    #[arg(long, value_name = "REGION")]
+    kms_region: Option<String>,
+
+    /// Profile of ~/.aws/credentials
+    #[arg(long, value_name = "NAME")]
+    kms_profile: Option<String>,
+}
+
+impl KeyOptions {
+    /// The keys of the user who runs this process, and of the service that is named.
+    pub(super) fn keys(&self) -> Result<Arc<dyn KeyService>, Failure> {
+        let mut storage = Storage::default();
+        storage.kms.endpoint = self.kms_endpoint.clone();
+        storage.kms.region = self.kms_region.clone();
+        storage.kms.profile = self.kms_profile.clone();
+        keys(&storage, &SealKey::Default)
+    }
+}
+
+/// The keys of the user who runs this process, and of the service that a job names.
+pub(super) fn keys(storage: &Storage, key: &SealKey) -> Result<Arc<dyn KeyService>, Failure> {
+    Ok(Arc::new(KeyRing::of_user(storage, key)?))
+}
+
+/// The keys on this machine alone.
+pub(super) fn local_keys() -> Result<Arc<dyn KeyService>, Failure> {
     Ok(Arc::new(LocalKeys::of_user()?))
+}
+
+/// What opens the artifact at `uri`, whose key may stand beside it.
+pub(super) fn opener(keys: Arc<dyn KeyService>, store: &Store, uri: &Uri) -> Opener {
+    Opener::new(keys).beside(beside::sidecar(uri).to_string(), beside::fetch(store, uri))
 }
 
 /// An address from the command line.
@@ -52,9 +96,15 @@ pub(super) fn uri(text: &str) -> Result<Uri, Failure> {
 }
 
 /// Reads, verifies and opens the artifact at `place`.
-pub(super) fn model(place: &str, store: &Store) -> Result<Model, Failure> {
+pub(super) fn model(
+    place: &str,
+    store: &Store,
+    keys: Arc<dyn KeyService>,
+    trust: Trust,
+) -> Result<Model, Failure> {
     let failed = |source| Error::Place { source };
     let object = store.head(&uri(place)?).map_err(failed)?;
     let reader: Box<dyn Read + Send> = store.open(&object).map_err(failed)?;
-    Ok(Opener::new(keys()?).open(BufReader::new(reader), place)?)
+    let opener = opener(keys, store, &object.uri).trusting(&trust.keys).wanting(trust.digest);
+    Ok(opener.open(BufReader::new(reader), place)?)
 }

@@ -101,6 +101,10 @@ pub(super) fn training(report: &Report) -> String {
     outcome.row(["".to_owned(), format!("{}{replaced}", shown_bytes(report.artifact_bytes))]);
     outcome.row(["sha256", &report.artifact_sha256]);
     outcome.row(["key", report.key.as_deref().unwrap_or("none: anybody can read the artifact")]);
+    if let Some(signer) = &report.signer {
+        outcome.row(["signed", &format!("by {signer}")]);
+    }
+    outcome.row(["record", &report.record.to_string()]);
     outcome.row(["next", &format!("smrt serve {}", for_shell(&artifact))]);
     text.push('\n');
     text.push_str(&outcome.text("  "));

@@ -9,7 +9,8 @@ use tracing::info;
 
 use super::iam;
 use super::logging::Logging;
-use super::open::{StorageOptions, keys, model, uri};
+use super::open::{KeyOptions, StorageOptions, model, uri};
+use super::trust::{Trust, TrustOptions};
 use super::{Error, Failure, endpoint, output};
 use crate::algorithm::{Ask, Selected};
 use crate::http::{Limits, TlsFiles};
@@ -19,6 +20,7 @@ use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::endpoint::Variant;
 use crate::spec::name::JobName;
 use crate::spec::{limit, unit};
+use crate::store::Store;
 use crate::telemetry::audit::Audit;
 
 /// Answer predictions over HTTP, as SageMaker's containers do
@@ -106,6 +108,12 @@ pub(super) struct Options {
 
     #[command(flatten)]
     storage: StorageOptions,
+
+    #[command(flatten)]
+    keys: KeyOptions,
+
+    #[command(flatten)]
+    trust: TrustOptions,
 }
 
 /// Who gets in, and how what they say is kept from others.
@@ -213,6 +221,7 @@ impl Options {
             ("--drain-timeout-s", "endpoint.drain_timeout_s", self.drain_timeout_s.is_some()),
             ("--no-access-log", "endpoint.access_log", self.no_access_log),
         ];
+        let given = given.into_iter().chain(self.trust.given());
         if let Some((option, key, _)) = given.into_iter().find(|(_, _, given)| *given) {
             let what = format!("{option} stands beside an endpoint file");
             let help = Some(format!("write --set {key}=VALUE, or put it into the file"));
@@ -263,11 +272,22 @@ impl Options {
             Some(path) => path.is_dir(),
             None => self.artifact.ends_with('/'),
         };
+        let trust = self.trust.trust(&store)?;
+        if many && trust.digest.is_some() {
+            let what = "--digest and --job-record are about one artifact".to_owned();
+            let help = "write an endpoint.toml with [models.digests], NAME = \"sha256:…\"".to_owned();
+            return Err(Error::Address { what, help: Some(help) }.into());
+        }
+        let keys = self.keys.keys()?;
+        let library = |store: Store, trust: Trust| {
+            let opener = Opener::new(keys.clone()).trusting(&trust.keys);
+            Library::new(store, opener).pinning(&place, trust.digest)
+        };
         if many {
             let hot_max = self.hot_max.and_then(|count| usize::try_from(count).ok());
             return Ok(Server::many(Many {
+                library: library(store, trust),
                 place,
-                library: Library::new(store, Opener::new(keys()?)),
                 memory_bytes_max: self.memory_bytes_max.unwrap_or(limit::MODELS_MEMORY_BYTES_MAX),
                 hot_max: hot_max.unwrap_or(limit::MODELS_HOT_MAX),
                 pinned: self.pinned.clone(),
@@ -275,16 +295,19 @@ impl Options {
             }));
         }
         let Some(watch_s) = self.watch_s else {
-            return Ok(Server::builder(model(&self.artifact, &store)?));
+            return Ok(Server::builder(model(&self.artifact, &store, keys, trust)?));
         };
+        let library = library(store, trust);
         let only = Variant {
             name: JobName::parse("AllTraffic").expect("letters"),
             model: place,
             weight: 1.0,
             watch: Some(Duration::from_secs(watch_s)),
+            digest: None,
+            job_record: None,
         };
         Ok(Server::variants(Variants {
-            library: Library::new(store, Opener::new(keys()?)),
+            library,
             production: vec![only],
             shadow: None,
             rollout: None,

@@ -8,6 +8,7 @@ use super::progress::Shown;
 use super::signal::stop_on_signal;
 use super::{Error, Failure, open, output, report};
 use crate::algorithm::Table;
+use crate::keyring::signing::SigningKeys;
 use crate::train::{self, Job, Stop};
 
 /// Train a model from a job file and seal it
@@ -43,7 +44,11 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let job = options.job.read(&Table::builtin())?;
     let stop = Stop::new();
     stop_on_signal(stop.clone(), "stopping at the next batch; once more stops at once")?;
-    let report = Job::new(job, open::keys()?)
+    let keys = open::keys(&job.storage, &job.output.key)?;
+    let name = job.output.sign.as_ref();
+    let signer = name.map(|name| SigningKeys::of_user()?.open(name)).transpose()?;
+    let report = Job::new(job, keys)
+        .signer(signer)
         .stop(stop)
         .observer(Shown::new(logging))
         .resume(options.resume)

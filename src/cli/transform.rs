@@ -62,7 +62,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let job = options.job.read_transform()?;
     let stop = Stop::new();
     stop_on_signal(stop.clone(), "stopping; once more stops at once")?;
-    let report = Job::new(job, open::keys()?)
+    let keys = open::keys(&job.storage, &job.output.key)?;
+    let report = Job::new(job, keys)
         .stop(move || stop.requested())
         .resume(options.resume)
         .run()

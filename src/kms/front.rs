@@ -8,6 +8,7 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::authority::ReadPolicies;
 use super::callers::Callers;
 use super::error::Refused;
 use super::wire::Answer;
@@ -32,6 +33,7 @@ const MUST_SIGN: &[&str] = &["x-amz-"];
 pub(super) struct Front {
     pub(super) keys: LocalKeys,
     pub(super) access: Access,
+    pub(super) policies: Arc<ReadPolicies>,
 }
 
 /// Who may call, and for what.
@@ -115,7 +117,7 @@ impl Front {
         *what = name.chars().take(64).collect();
         let (operation, body) = operation::find(name, body)?;
         if let Some((context, known)) = &known {
-            authority::check(&self.keys, known, context, name, &body)?;
+            authority::check(&self.keys, &self.policies, known, context, name, &body)?;
         }
         operation(&self.keys, &body)
     }

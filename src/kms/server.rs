@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::authority::ReadPolicies;
 use super::callers::Callers;
 use super::error::Error;
 use super::front::{Access, Front};
@@ -118,10 +119,11 @@ impl Builder {
             Some(door) => Access::Door(door),
             None => Access::Callers(Arc::new(self.callers)),
         };
-        let keys = self.keys;
+        let (keys, policies) = (self.keys, Arc::<ReadPolicies>::default());
         let gate = gate::open(&settings, Stop::default(), move |_| Front {
             keys: keys.clone(),
             access: access.clone(),
+            policies: Arc::clone(&policies),
         })?;
         Ok(Running { address: gate.address(), stop: gate.stop.clone(), gate })
     }

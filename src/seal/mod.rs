@@ -12,6 +12,7 @@
 
 mod context;
 mod derive;
+mod detached;
 mod error;
 mod file;
 mod frame;
@@ -30,6 +31,7 @@ mod signature;
 mod writer;
 
 pub use context::Context;
+pub use detached::{Beside, SIDECAR_SUFFIX, Sidecar, detached, rewrap};
 pub use error::Error;
 pub use file::{open_file, open_to_vec, seal_file};
 pub use header::{EncryptedDataKey, Suite};
@@ -40,7 +42,7 @@ pub use local::{
 };
 pub use raw::RawKey;
 pub use reader::Reader;
-pub use reseal::reseal;
+pub use reseal::{reseal, reseal_detached};
 pub use scratch::Scratch;
 pub use sealing::Sealing;
 pub use secret::{DataKey, Secret};

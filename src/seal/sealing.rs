@@ -3,19 +3,21 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Context, DEFAULT_ALIAS, Error, KeyService, Writer};
+use super::{Context, DEFAULT_ALIAS, Error, KeyService, Sidecar, Writer, detached};
 use crate::spec::name::JobName;
-use crate::spec::train::SealKey;
+use crate::spec::train::{KeyPlace, SealKey};
 
 /// A key that was found to be usable, or the wish for none.
 pub struct Sealing {
     service: Arc<dyn KeyService>,
     key: Option<String>,
     job: JobName,
+    keys: KeyPlace,
 }
 
 impl Sealing {
-    /// Finds the key, making the local one at first use.
+    /// Finds the key, making the local one at first use, by asking for a data key as the sealing
+    /// of `artifact` will.
     ///
     /// # Errors
     /// When the key does not exist or may not be used.
@@ -23,20 +25,48 @@ impl Sealing {
         service: Arc<dyn KeyService>,
         wish: &SealKey,
         job: &JobName,
+        artifact: &str,
     ) -> Result<Sealing, Error> {
         let name = match wish {
             SealKey::Plain => None,
             SealKey::Default => Some(DEFAULT_ALIAS),
             SealKey::Named(name) => Some(name.as_str()),
         };
-        // Only using a key shows that it can be used; the local one is made by it.
+        // Only using a key shows that it can be used; the local one is made by it. What comes back
+        // names it in full: who may use a key need not be allowed to have it described.
         let key = name
             .map(|name| {
-                service.generate_data_key(name, &Context::new())?;
-                service.describe(name).map(|key| key.arn)
+                let context = Context::of_job(artifact, job.as_str())?;
+                service.generate_data_key(name, &context).map(|(_, wrapped)| wrapped.key_name())
             })
             .transpose()?;
-        Ok(Sealing { service, key, job: job.clone() })
+        Ok(Sealing { service, key, job: job.clone(), keys: KeyPlace::Attached })
+    }
+
+    /// Where the key of the job's artifact stands; what else is sealed has its own in its header.
+    #[must_use]
+    pub fn keys_at(self, keys: KeyPlace) -> Sealing {
+        Sealing { keys, ..self }
+    }
+
+    /// A writer for the job's artifact as [`Sealing::writer`] gives one, and the file of keys that
+    /// goes beside it, where the job wants one.
+    ///
+    /// # Errors
+    /// As [`Writer::new`].
+    pub fn artifact<W: Write>(
+        &self,
+        artifact: &str,
+        to: W,
+    ) -> Result<Option<(Writer<W>, Option<Sidecar>)>, Error> {
+        match (&self.key, self.keys) {
+            (Some(key), KeyPlace::Detached) => {
+                let context = Context::of_job(artifact, self.job.as_str())?;
+                let (writer, sidecar) = detached(to, self.service.as_ref(), key, &context)?;
+                Ok(Some((writer, Some(sidecar))))
+            }
+            _ => Ok(self.writer(artifact, to)?.map(|writer| (writer, None))),
+        }
     }
 
     /// The key's name, for the report; `None` when nothing is sealed.

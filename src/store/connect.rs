@@ -3,6 +3,7 @@
 //! Whole requests have no time limit, since a body may be large and a line slow; silence has one
 //! (dependencies, section 4). Retries happen in the client and nowhere else.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,8 +89,7 @@ fn amazon(uri: &Uri, bucket: &str, settings: &Settings) -> Result<Bucket, Error>
     if let Some(endpoint) = settings.bucket_endpoint(bucket) {
         builder = builder.with_endpoint(endpoint);
     }
-    let store = identify(uri, settings, builder)?;
-    let store = Arc::new(store);
+    let store = Arc::new(identify(settings, builder, |why| no_credentials(uri, settings, why))?);
     Ok(Bucket {
         objects: store.clone(),
         pages: Some(store),
@@ -100,7 +100,11 @@ fn amazon(uri: &Uri, bucket: &str, settings: &Settings) -> Result<Bucket, Error>
 
 /// Gives the client its identity, and asks a cloud's credential service once, briefly: a machine
 /// outside the cloud must hear at once that it has no credentials.
-fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<AmazonS3, Error> {
+fn identify(
+    settings: &Settings,
+    builder: AmazonS3Builder,
+    nobody: impl Fn(&str) -> Error,
+) -> Result<AmazonS3, Error> {
     let set = |builder: AmazonS3Builder, key: &str, value: &str| {
         let key = key.parse::<AmazonS3ConfigKey>().expect("a key of the client's own");
         builder.with_config(key, value)
@@ -117,7 +121,7 @@ fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<
             return build(builder);
         }
         Identity::Anonymous => return build(builder.with_skip_signature(true)),
-        Identity::Nobody => return Err(no_credentials(uri, settings, "AWS_EC2_METADATA_DISABLED")),
+        Identity::Nobody => return Err(nobody("AWS_EC2_METADATA_DISABLED")),
         Identity::TokenFile { token_file, role_arn, session_name } => {
             let builder = set(builder, "aws_web_identity_token_file", token_file);
             let builder = set(builder, "aws_role_arn", role_arn);
@@ -140,8 +144,25 @@ fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<
     };
     let hasty = RetryConfig { max_retries: 0, ..retries() };
     let provider = build(builder.clone().with_retry(hasty))?.credentials().clone();
-    ask(&provider).map_err(|why| no_credentials(uri, settings, &why))?;
+    ask(&provider).map_err(|why| nobody(&why))?;
     build(builder.with_credentials(provider))
+}
+
+/// Who asks another service than S3: the same ways to be somebody, without a bucket.
+///
+/// # Errors
+/// [`Error::Settings`]; whatever `nobody` makes of it when nobody said who asks.
+pub(super) fn credentials(
+    settings: &Settings,
+    nobody: impl Fn(&str) -> Error,
+) -> Result<AwsCredentialProvider, Error> {
+    let builder = AmazonS3Builder::new()
+        .with_bucket_name("none")
+        .with_region(&settings.region)
+        .with_client_options(options_for_any(false))
+        .with_retry(retries())
+        .with_http_connector(Connector);
+    Ok(identify(settings, builder, nobody)?.credentials().clone())
 }
 
 fn ask(provider: &AwsCredentialProvider) -> Result<(), String> {
@@ -314,22 +335,21 @@ fn authorities(path: &FilePath) -> Result<Vec<Certificate>, Error> {
 /// The system's names, and RFC 6761's rule that `localhost` and all below it are this machine:
 /// virtual-host buckets of a local server work without an entry in any table.
 #[derive(Debug)]
-struct Resolver;
+pub(super) struct Resolver;
+
+impl Resolver {
+    pub(super) async fn addresses(host: &str) -> std::io::Result<Vec<IpAddr>> {
+        if host == "localhost" || host.ends_with(".localhost") {
+            return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+        }
+        let found = tokio::net::lookup_host((host, 0)).await?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+}
 
 impl DnsResolver for Resolver {
     fn resolve(&self, host: &str) -> DnsFuture {
         let host = host.to_owned();
-        Box::pin(async move {
-            if host == "localhost" || host.ends_with(".localhost") {
-                return Ok(vec![
-                    std::net::Ipv4Addr::LOCALHOST.into(),
-                    std::net::Ipv6Addr::LOCALHOST.into(),
-                ]);
-            }
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await;
-            let addresses: Vec<_> =
-                found.map_err(DnsError::from)?.map(|address| address.ip()).collect();
-            Ok(addresses)
-        })
+        Box::pin(async move { Resolver::addresses(&host).await.map_err(DnsError::from) })
     }
 }

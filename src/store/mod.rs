@@ -25,6 +25,7 @@ mod profile;
 mod read;
 mod remote;
 mod runtime;
+mod service;
 mod settings;
 mod upload;
 
@@ -37,6 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use environment::Environment;
 pub use error::{Asked, Error};
 pub use object::Object;
+pub use service::{Answer, Credentials, Service};
 pub use upload::Upload;
 
 use crate::spec::train::Storage;

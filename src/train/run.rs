@@ -1,7 +1,8 @@
 //! The job itself, told in order.
 
+use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -9,8 +10,10 @@ use crate::algorithm::{
     self, Channels, Context, Earlier, Fitted, Metric, Observer, Table, Trainer, device,
 };
 use crate::data;
-use crate::model::{self, Manifest, Origin};
+use crate::keyring::beside;
+use crate::model::{self, JobRecord, Manifest, Origin};
 use crate::seal::KeyService;
+use crate::sign::PrivateKey;
 use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
@@ -33,6 +36,7 @@ pub struct Job<'a> {
     stop: Stop,
     observer: Box<dyn Observer + 'a>,
     resume: bool,
+    signer: Option<PrivateKey>,
 }
 
 impl<'a> Job<'a> {
@@ -47,6 +51,7 @@ impl<'a> Job<'a> {
             stop: Stop::new(),
             observer: Box::new(Silent),
             resume: false,
+            signer: None,
         }
     }
 
@@ -71,6 +76,12 @@ impl<'a> Job<'a> {
     /// Tells `observer` how it goes.
     pub fn observer(mut self, observer: impl Observer + 'a) -> Self {
         self.observer = Box::new(observer);
+        self
+    }
+
+    /// The key that vouches for the artifact, where the job names one.
+    pub fn signer(mut self, key: Option<PrivateKey>) -> Self {
+        self.signer = key;
         self
     }
 
@@ -109,7 +120,10 @@ impl<'a> Job<'a> {
         };
         let artifact = self.spec.artifact();
 
-        let sealing = Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?;
+        self.check_signer()?;
+        let (key, name) = (&self.spec.output.key, &self.spec.name);
+        let sealing = Sealing::new(self.keys.clone(), key, name, model::FILE)?
+            .keys_at(self.spec.output.keys);
         self.store.check_writable(&self.spec.output.uri)?;
         // The default place lies below the output.
         if let Some(place) = &self.spec.checkpoint.uri {
@@ -201,6 +215,15 @@ impl<'a> Job<'a> {
         let origin = Origin { inputs, seed: self.spec.seed, threads, device: device_name.clone() };
         let (artifact_bytes, artifact_sha256) =
             self.write(&manifest, &origin, files, &sealing, &artifact)?;
+        let record = self.record(&JobRecord {
+            job: manifest.job.clone(),
+            algorithm: manifest.algorithm.clone(),
+            artifact: artifact.to_string(),
+            sha256: artifact_sha256.clone(),
+            bytes: artifact_bytes,
+            key: sealing.key().map(str::to_owned),
+            finished_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        })?;
         // The default place is ours to tidy; one that the job names is the user's.
         if self.spec.checkpoint.uri.is_none() {
             keeper.discard();
@@ -217,6 +240,8 @@ impl<'a> Job<'a> {
             artifact_bytes,
             artifact_sha256,
             key: sealing.key().map(str::to_owned),
+            signer: self.signer.as_ref().map(|key| key.public().fingerprint()),
+            record,
             device: device_name,
             threads,
             resumed: self.resume,
@@ -260,7 +285,10 @@ impl<'a> Job<'a> {
             help: "let channels.model.uri name one artifact".into(),
         })?;
         let bytes = self.store.read_to_vec(&object.uri, limit::ARCHIVE_BYTES_MAX)?;
-        let opener = model::Opener::new(self.keys.clone()).table(self.table.clone());
+        let sidecar = beside::sidecar(&object.uri).to_string();
+        let opener = model::Opener::new(self.keys.clone())
+            .table(self.table.clone())
+            .beside(sidecar, beside::fetch(&self.store, &object.uri));
         let (contents, sha256) = opener.contents(&bytes, &object.uri.to_string())?;
         trainer.go_on_from(&Earlier {
             algorithm: contents.manifest.algorithm,
@@ -277,6 +305,28 @@ impl<'a> Job<'a> {
             .map_err(|problems| Error::Spec(Mistakes::new(self.spec.name.as_str(), problems)))
     }
 
+    /// A job that names a signer has its key, or does not run.
+    fn check_signer(&self) -> Result<(), Error> {
+        match (&self.spec.output.sign, &self.signer) {
+            (Some(name), None) => Err(Error::Channels {
+                what: format!("output.sign: the signing key {:?} was not handed in", name.as_str()),
+                help: "give it to Job::signer, or leave output.sign out".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes down which artifact it was that the job made.
+    fn record(&self, record: &JobRecord) -> Result<Uri, Error> {
+        let uri = self.spec.record();
+        let mut upload = self.store.create(&uri)?;
+        upload
+            .write_all(&record.bytes(self.signer.as_ref()))
+            .map_err(|source| Error::Write { uri: uri.clone(), source })?;
+        upload.finish()?;
+        Ok(uri)
+    }
+
     /// Packs, seals and uploads; returns size and SHA-256 of what was stored.
     fn write(
         &self,
@@ -288,16 +338,24 @@ impl<'a> Job<'a> {
     ) -> Result<(u64, String), Error> {
         let upload = self.store.create(artifact)?;
         let mut counted = model::Digesting::new(upload);
-        match sealing.writer(model::FILE, &mut counted)? {
-            Some(writer) => {
-                model::pack(manifest, origin, files, writer)?.finish()?;
+        let (mut sidecar, signer) = (None, self.signer.as_ref());
+        match sealing.artifact(model::FILE, &mut counted)? {
+            Some((writer, keys)) => {
+                model::pack_signed(manifest, origin, files, signer, writer)?.finish()?;
+                sidecar = keys;
             }
             None => {
-                model::pack(manifest, origin, files, &mut counted)?;
+                model::pack_signed(manifest, origin, files, signer, &mut counted)?;
             }
         }
         let (upload, bytes, sha256) = counted.finish();
+        if let Some(sidecar) = &sidecar {
+            beside::place(&self.store, artifact, sidecar)?;
+        }
         upload.finish()?;
+        if let Some(sidecar) = &sidecar {
+            beside::settle(&self.store, artifact, sidecar)?;
+        }
         Ok((bytes, sha256))
     }
 }

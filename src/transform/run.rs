@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::algorithm::Table;
 use crate::fault::{Fault, Finding, message};
+use crate::keyring::beside;
 use crate::model::{Model, Opener};
 use crate::seal::{KeyService, Sealing};
 use crate::spec::Mistakes;
@@ -87,7 +88,7 @@ impl Job {
         let answerer = Answerer::new(spec, &model, accept)?;
         let mut pairs = pair(self.store.list(&spec.input.uri)?, &spec.input.uri, &spec.output.uri)?;
         let objects = pairs.len();
-        let sealing = Sealing::new(self.keys.clone(), &spec.output.key, &spec.name)?;
+        let sealing = Sealing::new(self.keys.clone(), &spec.output.key, &spec.name, "output")?;
         self.store.check_writable(&spec.output.uri)?;
         self.sweep(&pairs);
         let kept = match self.resume {
@@ -143,7 +144,9 @@ impl Job {
     fn model(&self) -> Result<Model, Error> {
         let place = &self.spec.model;
         let artifact = BufReader::new(self.store.open(&self.store.head(place)?)?);
-        let opener = Opener::new(self.keys.clone()).table(self.table.clone());
+        let opener = Opener::new(self.keys.clone())
+            .table(self.table.clone())
+            .beside(beside::sidecar(place).to_string(), beside::fetch(&self.store, place));
         Ok(opener.open(artifact, &place.to_string())?)
     }
 
