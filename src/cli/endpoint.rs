@@ -10,9 +10,9 @@ use super::table::Table;
 use super::trust::{public_keys, recorded};
 use super::{Error, Failure, output};
 use crate::fault::Fault;
-use crate::keyring::signing::public_key;
 use crate::http::{Limits, TlsFiles};
 use crate::iam::door::{DEFAULT_REGION, Door};
+use crate::keyring::signing::public_key;
 use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::sign::PublicKey;
@@ -104,9 +104,9 @@ fn pins(
     let mut pins = Vec::new();
     match serves {
         Serves::Models(models) => {
-            pins.extend(models.digests.iter().map(|(name, digest)| {
-                (models.uri.join(name), digest.clone())
-            }));
+            pins.extend(
+                models.digests.iter().map(|(name, digest)| (models.uri.join(name), digest.clone())),
+            );
         }
         Serves::Variants { variants, shadow, .. } => {
             let shadow = shadow.iter().map(|shadow| &shadow.variant);

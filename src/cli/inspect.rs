@@ -53,9 +53,8 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let store = options.storage.store();
     let uri = open::uri(&options.artifact)?;
-    let bytes = store
-        .read_to_vec(&uri, ARCHIVE_BYTES_MAX)
-        .map_err(|source| Error::Place { source })?;
+    let bytes =
+        store.read_to_vec(&uri, ARCHIVE_BYTES_MAX).map_err(|source| Error::Place { source })?;
     let opener = open::opener(options.keys.keys()?, &store, &uri);
     let inspection = opener.inspect(&bytes, &options.artifact)?;
     output::write(&match options.format {

@@ -9,8 +9,8 @@ use clap::Args;
 
 use super::trust::Trust;
 use super::{Error, Failure};
-use crate::model::{Model, Opener};
 use crate::keyring::{KeyRing, beside};
+use crate::model::{Model, Opener};
 use crate::seal::{KeyService, LocalKeys};
 use crate::spec::train::{SealKey, Storage};
 use crate::spec::uri::Uri;
@@ -49,7 +49,9 @@ impl StorageOptions {
 
 /// Which key service has the keys that are not on this machine.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Keys elsewhere (default: AWS_ENDPOINT_URL_KMS; without, keys are local)")]
+#[command(
+    next_help_heading = "Keys elsewhere (default: AWS_ENDPOINT_URL_KMS; without, keys are local)"
+)]
 pub(super) struct KeyOptions {
     /// Server of AWS KMS's API, e.g. https://keys.example:8081, `smrt keys serve` or another
     #[arg(long, value_name = "URL")]

@@ -92,7 +92,11 @@ impl Options {
             beside::place(store, to, &sidecar)?;
             upload.finish().map_err(failed)?;
             beside::settle(store, to, &sidecar)?;
-            return Ok(format!("{} bytes sealed, their key in {}", count(bytes), beside::sidecar(to)));
+            return Ok(format!(
+                "{} bytes sealed, their key in {}",
+                count(bytes),
+                beside::sidecar(to)
+            ));
         }
         let (bytes, upload) = seal::reseal(reader, &mine, upload, theirs, key)?;
         upload.finish().map_err(failed)?;

@@ -275,7 +275,8 @@ impl Options {
         let trust = self.trust.trust(&store)?;
         if many && trust.digest.is_some() {
             let what = "--digest and --job-record are about one artifact".to_owned();
-            let help = "write an endpoint.toml with [models.digests], NAME = \"sha256:…\"".to_owned();
+            let help =
+                "write an endpoint.toml with [models.digests], NAME = \"sha256:…\"".to_owned();
             return Err(Error::Address { what, help: Some(help) }.into());
         }
         let keys = self.keys.keys()?;

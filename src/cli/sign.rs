@@ -95,9 +95,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
             let public = keys.keep(&name(&options.name)?, &key)?;
             output::write(&format!("{} {}\n", options.name, public.fingerprint()))
         }
-        Command::Public(options) => {
-            output::write(keys.public(&name(&options.name)?)?.to_pem())
-        }
+        Command::Public(options) => output::write(keys.public(&name(&options.name)?)?.to_pem()),
         Command::List => {
             let mut table = Table::new(&[]);
             for (name, public) in keys.list()? {

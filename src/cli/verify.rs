@@ -43,7 +43,8 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    let trusted = options.keys.iter().map(|path| public_key(path)).collect::<Result<Vec<_>, _>>()?;
+    let trusted =
+        options.keys.iter().map(|path| public_key(path)).collect::<Result<Vec<_>, _>>()?;
     let store = options.storage.store();
     let uri = open::uri(&options.artifact)?;
     let bytes =

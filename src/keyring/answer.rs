@@ -82,12 +82,20 @@ impl Refusal {
             Refusal::Unreached { cause } => {
                 let help = "is it running, and is [storage.kms] endpoint (or AWS_ENDPOINT_URL_KMS) \
                             its address? a local key needs none of it: leave kms_key out";
-                return failed(format!("cannot be reached: {cause}"), help.into(), Kind::Unreachable);
+                return failed(
+                    format!("cannot be reached: {cause}"),
+                    help.into(),
+                    Kind::Unreachable,
+                );
             }
             Refusal::NotKms { .. } => {
                 let help = "let [storage.kms] endpoint (or AWS_ENDPOINT_URL_KMS) name a server of \
                             AWS KMS's API, such as `smrt keys serve`";
-                return failed(format!("answered {operation} with {self}"), help.into(), Kind::Unreachable);
+                return failed(
+                    format!("answered {operation} with {self}"),
+                    help.into(),
+                    Kind::Unreachable,
+                );
             }
             Refusal::Told { status, code, message } => (*status, code.as_str(), message),
         };

@@ -76,7 +76,8 @@ impl KeyRing {
 
     /// Whether a key of this name is kept elsewhere: using it asks a server.
     pub fn is_remote(&self, key: &str) -> bool {
-        if key == DEFAULT_ALIAS || (key.starts_with("arn:smrt:") && self.local.describe(key).is_ok())
+        if key == DEFAULT_ALIAS
+            || (key.starts_with("arn:smrt:") && self.local.describe(key).is_ok())
         {
             return false;
         }
@@ -242,6 +243,10 @@ mod tests {
         assert!(!ring.is_remote(DEFAULT_ALIAS));
         let here = ring.local.create(None).unwrap().arn;
         assert!(!ring.is_remote(&here));
-        assert!(ring.is_remote("arn:smrt:kms:local:000000000000:key/00000000-0000-4000-8000-000000000000"));
+        assert!(
+            ring.is_remote(
+                "arn:smrt:kms:local:000000000000:key/00000000-0000-4000-8000-000000000000"
+            )
+        );
     }
 }

@@ -89,7 +89,9 @@ impl JobRecord {
             .map_err(|error| wrong(format!("this is no record of a job ({error})")))?;
         let Statement { kind, subject, predicate_type, predicate } = statement;
         if kind != STATEMENT || predicate_type != PREDICATE {
-            return Err(wrong(format!("it is a statement of another kind ({predicate_type:.80?})")));
+            return Err(wrong(format!(
+                "it is a statement of another kind ({predicate_type:.80?})"
+            )));
         }
         let named = subject.first().and_then(|subject| subject.digest.get("sha256"));
         let sha256 = named
@@ -130,8 +132,10 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_and_a_signed_one_only_from_its_signer() {
-        let (key, other) =
-            (PrivateKey::generate(Curve::P256).unwrap(), PrivateKey::generate(Curve::P256).unwrap());
+        let (key, other) = (
+            PrivateKey::generate(Curve::P256).unwrap(),
+            PrivateKey::generate(Curve::P256).unwrap(),
+        );
         let (plain, signed) = (record().bytes(None), record().bytes(Some(&key)));
         assert_eq!(JobRecord::read(&plain, "x", &[]).unwrap(), record());
         assert_eq!(JobRecord::read(&signed, "x", &[]).unwrap(), record());

@@ -97,9 +97,9 @@ impl Sidecar {
             Sidecar { version, .. } if version != VERSION => {
                 Err(wrong(format!("its version is {version}, and this build reads {VERSION}")))
             }
-            Sidecar { ref wraps, .. } if !(1..=SEAL_KEYS_MAX).contains(&wraps.len()) => {
-                Err(wrong(format!("it has {} wraps; 1 to {SEAL_KEYS_MAX} are allowed", wraps.len())))
-            }
+            Sidecar { ref wraps, .. } if !(1..=SEAL_KEYS_MAX).contains(&wraps.len()) => Err(wrong(
+                format!("it has {} wraps; 1 to {SEAL_KEYS_MAX} are allowed", wraps.len()),
+            )),
             sidecar => Ok(sidecar),
         }
     }

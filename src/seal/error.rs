@@ -294,12 +294,16 @@ impl Fault for Error {
                     .into()
             }
             Error::KeyStore { help, .. } | Error::Service { help, .. } => help.clone(),
-            Error::Sidecar { .. } => "bring the .keys.json that was written with the sealed file, or \
+            Error::Sidecar { .. } => {
+                "bring the .keys.json that was written with the sealed file, or \
                                       the one that re-wrapping it last made"
-                .into(),
-            Error::Shredded { .. } => "bring the .keys.json back beside it, where it was only moved; \
+                    .into()
+            }
+            Error::Shredded { .. } => {
+                "bring the .keys.json back beside it, where it was only moved; \
                                        without it nobody can open the file, whatever keys they have"
-                .into(),
+                    .into()
+            }
             Error::Context { .. } => format!(
                 "keys are unique and not empty, do not begin with aws-crypto-, and all pairs take \
                  at most {} bytes",

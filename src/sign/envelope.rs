@@ -92,8 +92,9 @@ impl Envelope {
         if bytes.len() > SIGNATURE_FILE_BYTES_MAX {
             return Err(wrong(format!("it has more than {SIGNATURE_FILE_BYTES_MAX} bytes")));
         }
-        let envelope: Envelope = serde_json::from_slice(bytes)
-            .map_err(|error| wrong(format!("it is no Sigstore bundle made with a key ({error})")))?;
+        let envelope: Envelope = serde_json::from_slice(bytes).map_err(|error| {
+            wrong(format!("it is no Sigstore bundle made with a key ({error})"))
+        })?;
         let (of_bundle, of_payload) = (&envelope.media_type, &envelope.dsse_envelope.payload_type);
         if of_bundle != BUNDLE || of_payload != PAYLOAD {
             return Err(wrong(format!("{of_bundle:.80?} with {of_payload:.80?}")));

@@ -232,7 +232,8 @@ mod tests {
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": {"serialization": {"method": "files", "hash_type": "sha256"}, "resources": []}}"#;
         assert!(said(slsa).contains("slsa.dev"), "{}", said(slsa));
-        let shards = slsa.replace("https://slsa.dev/provenance/v1", PREDICATE).replace("files", "shards");
+        let shards =
+            slsa.replace("https://slsa.dev/provenance/v1", PREDICATE).replace("files", "shards");
         assert!(said(&shards).contains("shards"));
         for bytes in [&b""[..], b"{}", b"[]", &[b'['; 200_000]] {
             assert!(Envelope::read(bytes).is_err());

@@ -159,7 +159,11 @@ impl Service {
     /// # Errors
     /// The innermost cause: nobody is there, the name is unknown, its certificate is not trusted,
     /// the answer is too long or too late.
-    pub fn post(&self, headers: &[(&'static str, String)], body: Vec<u8>) -> Result<Answer, String> {
+    pub fn post(
+        &self,
+        headers: &[(&'static str, String)],
+        body: Vec<u8>,
+    ) -> Result<Answer, String> {
         let mut request = self
             .client
             .post(self.url.clone())

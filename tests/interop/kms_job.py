@@ -21,7 +21,7 @@ if step == "make":
     sys.exit()
 arn = kms.describe_key(KeyId="alias/job")["KeyMetadata"]["Arn"]
 if step == "disable":
-    kms.disable_key(KeyId=arn)
+    kms.disable_key(KeyId=arn.rsplit("/")[-1])  # moto takes no ARN here
     sys.exit()
 
 import aws_encryption_sdk

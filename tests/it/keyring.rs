@@ -293,7 +293,8 @@ fn a_busy_key_service_is_asked_again_and_one_that_refuses_is_not() {
     use base64::Engine;
     let mine = tempfile::tempdir().unwrap();
     let plain = base64::engine::general_purpose::STANDARD.encode([7; 32]);
-    let good = format!(r#"{{"KeyId": "arn:aws:x", "Plaintext": "{plain}", "CiphertextBlob": "AA=="}}"#);
+    let good =
+        format!(r#"{{"KeyId": "arn:aws:x", "Plaintext": "{plain}", "CiphertextBlob": "AA=="}}"#);
     let busy = (400, r#"{"__type": "ThrottlingException"}"#.to_owned());
     let ask = |answers: Vec<(u16, String)>| {
         let (url, asked) = scripted(answers);
@@ -308,7 +309,11 @@ fn a_busy_key_service_is_asked_again_and_one_that_refuses_is_not() {
     assert_eq!(asked, 5);
     for (status, body, wanted) in [
         (400, r#"{"__type": "NotFoundException", "message": "no"}"#, "there is no key"),
-        (400, r#"{"__type": "KMSInvalidStateException", "message": "x is pending deletion."}"#, "pending"),
+        (
+            400,
+            r#"{"__type": "KMSInvalidStateException", "message": "x is pending deletion."}"#,
+            "pending",
+        ),
         (307, "", "not as KMS answers"),
         (200, "<html>", "not as KMS answers"),
         (200, r#"{"KeyId": "arn:aws:x", "CiphertextBlob": "AA=="}"#, "has no Plaintext"),
@@ -383,7 +388,7 @@ fn python(url: &str, folder: &Path, step: &str) -> Option<String> {
 
 /// A job under a key of the server at `url`; the Encryption SDK opens what it wrote, and what the
 /// Encryption SDK wrote is a model here.
-fn both_ways(url: &str, name_of_key: impl Fn(&str) -> String) {
+fn both_ways(url: &str, name_of_key: impl Fn(&str) -> String, minds_states: bool) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let Some(arn) = python(url, folder, "make") else { return };
@@ -401,6 +406,10 @@ fn both_ways(url: &str, name_of_key: impl Fn(&str) -> String) {
     let predict = ["predict", "--kms-endpoint", url, "theirs.sealed", "rows.csv"];
     assert_eq!(fine(folder, &predict).lines().count(), 2);
 
+    // moto's decrypts under a disabled key, too.
+    if !minds_states {
+        return;
+    }
     python(url, folder, "disable").unwrap();
     let (code, _, error) = smrt(folder, &predict);
     assert!(code == 1 && error.contains("disabled"), "{error}");
@@ -413,14 +422,14 @@ fn a_job_s_key_is_moto_s_and_the_encryption_sdk_reads_and_writes_its_artifacts()
         println!("skipped: SMRT_PYTHON does not name a Python with moto[server]");
         return;
     };
-    both_ways(&moto.url, str::to_owned);
+    both_ways(&moto.url, str::to_owned, false);
 }
 
 #[test]
 fn a_job_s_key_is_another_smrt_s_and_the_encryption_sdk_reads_and_writes_its_artifacts() {
     let home = tempfile::tempdir().unwrap();
     let running = served(home.path(), None);
-    both_ways(&format!("http://{}", running.address()), |_| "alias/job".to_owned());
+    both_ways(&format!("http://{}", running.address()), |_| "alias/job".to_owned(), true);
     running.stop();
     running.wait();
 }
@@ -500,7 +509,8 @@ fn a_detached_artifact_in_a_bucket_moves_to_another_key() {
         super::s3::SECRET_ACCESS_KEY
     );
     detached_job(folder, "s3://data/models", &storage);
-    let stored = |suffix: &str| server.path("data", &format!("models/demo/output/model.tar.gz{suffix}"));
+    let stored =
+        |suffix: &str| server.path("data", &format!("models/demo/output/model.tar.gz{suffix}"));
     let before = std::fs::read(stored("")).unwrap();
     let old = std::fs::read(stored(".keys.json")).unwrap();
     let uri = "s3://data/models/demo/output/model.tar.gz";

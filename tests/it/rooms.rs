@@ -19,8 +19,25 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("data", &["store", "telemetry", "spec", "fault"]),
     ("algorithm", &["data", "telemetry", "spec", "fault"]),
     ("model", &["algorithm", "data", "seal", "sign", "telemetry", "spec", "fault"]),
-    ("train", &["keyring", "sign", "model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
-    ("transform", &["keyring", "model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"]),
+    (
+        "train",
+        &[
+            "keyring",
+            "sign",
+            "model",
+            "algorithm",
+            "data",
+            "store",
+            "seal",
+            "telemetry",
+            "spec",
+            "fault",
+        ],
+    ),
+    (
+        "transform",
+        &["keyring", "model", "algorithm", "data", "store", "seal", "telemetry", "spec", "fault"],
+    ),
     ("load", &["telemetry", "spec", "fault"]),
     (
         "serve",

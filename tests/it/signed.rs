@@ -58,7 +58,8 @@ fn world() -> tempfile::TempDir {
     fine(at, &["sign", "keygen", "release"]);
     fine(at, &["sign", "keygen", "other", "--curve", "p384"]);
     for name in ["release", "other"] {
-        std::fs::write(at.join(format!("{name}.pem")), fine(at, &["sign", "public", name])).unwrap();
+        std::fs::write(at.join(format!("{name}.pem")), fine(at, &["sign", "public", name]))
+            .unwrap();
     }
     folder
 }
@@ -111,9 +112,12 @@ fn a_signed_artifact_is_opened_and_one_unsigned_strange_or_packed_anew_is_not() 
     assert!(predict(&packed(&at.join("same.tar.gz"), &all), "release.pem").0);
     let at_name = |name: &str| all.iter().position(|(found, _)| found == name).unwrap();
     for (what, change) in [
-        ("was changed after signing", &(|files: &mut Vec<(String, Vec<u8>)>| {
-            files[at_name("manifest.json")].1.push(b' ');
-        }) as &dyn Fn(&mut Vec<(String, Vec<u8>)>)),
+        (
+            "was changed after signing",
+            &(|files: &mut Vec<(String, Vec<u8>)>| {
+                files[at_name("manifest.json")].1.push(b' ');
+            }) as &dyn Fn(&mut Vec<(String, Vec<u8>)>),
+        ),
         ("was not signed", &|files| files.push(("more.txt".into(), b"x".to_vec()))),
         ("was signed and is not there", &|files| drop(files.remove(at_name("provenance.json")))),
         ("is not signed", &|files| drop(files.remove(at_name("model.sig")))),
@@ -225,8 +229,7 @@ fn threat_5_an_older_valid_version_at_the_same_key_is_refused() {
     let (code, _, error) = predict(&by_record);
     assert!(code != 0 && error.contains("does not match"), "{error}");
     std::fs::write(at.join(record), &old_record).unwrap();
-    let (code, _, error) =
-        predict(&["--job-record", record, "--require-signature", "other.pem"]);
+    let (code, _, error) = predict(&["--job-record", record, "--require-signature", "other.pem"]);
     assert!(code != 0 && error.contains("another key"), "{error}");
 }
 

@@ -233,7 +233,9 @@ pub(super) fn digest(text: &str) -> Result<String, Wrong> {
         true => Ok(digits),
         false => Err((
             format!("{} is not a SHA-256", quoted(text)),
-            Some("write \"sha256:\" and 64 hexadecimal digits, as `smrt inspect` shows them".into()),
+            Some(
+                "write \"sha256:\" and 64 hexadecimal digits, as `smrt inspect` shows them".into(),
+            ),
         )),
     }
 }

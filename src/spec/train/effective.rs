@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::{Categorical, Channel, Kms, KeyPlace, LabelColumn, Output, Resources, Storage, TrainingJob, WeightColumn};
+use super::{
+    Categorical, Channel, KeyPlace, Kms, LabelColumn, Output, Resources, Storage, TrainingJob,
+    WeightColumn,
+};
 use crate::spec::parameter::RawValue;
 
 impl TrainingJob {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::channel::read_channels;
 use super::selection::read_hosts;
 use super::storage::read_storage;
-use super::{Checkpoint, DeviceChoice, KeyPlace, Output, Resources, SealKey, Stopping, TrainingJob};
+use super::{
+    Checkpoint, DeviceChoice, KeyPlace, Output, Resources, SealKey, Stopping, TrainingJob,
+};
 use crate::spec::Mistakes;
 use crate::spec::cursor::{Cursor, Wrong};
 use crate::spec::document::{self, Kind, Node};
@@ -348,7 +350,9 @@ fn key_place(text: &str) -> Result<KeyPlace, Wrong> {
         "detached" => Ok(KeyPlace::Detached),
         _ => Err((
             format!("{} is not a place for keys", quoted(text)),
-            Some("write \"attached\" (in the artifact's header) or \"detached\" (beside it)".into()),
+            Some(
+                "write \"attached\" (in the artifact's header) or \"detached\" (beside it)".into(),
+            ),
         )),
     }
 }

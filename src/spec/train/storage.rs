@@ -62,15 +62,7 @@ fn read_access(table: &mut Cursor<'_>, base: &Path) -> Kms {
         [access_key_id.is_some(), secret_access_key.is_some(), session_token.is_some()],
         profile.is_some(),
     );
-    Kms {
-        endpoint,
-        region,
-        profile,
-        access_key_id,
-        secret_access_key,
-        session_token,
-        ca_bundle,
-    }
+    Kms { endpoint, region, profile, access_key_id, secret_access_key, session_token, ca_bundle }
 }
 
 /// Half a pair of credentials, or two sources of them, is a mistake.

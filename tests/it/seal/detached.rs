@@ -22,9 +22,8 @@ fn made(keys: &LocalKeys, key: &str, content: &[u8]) -> Artifact {
 }
 
 fn opens(keys: &LocalKeys, sealed: &[u8], sidecar: Option<Vec<u8>>) -> Result<Vec<u8>, Error> {
-    let beside = Beside::new(Arc::new(keys.clone()), "model.tar.gz.keys.json", move || {
-        Ok(sidecar.clone())
-    });
+    let beside =
+        Beside::new(Arc::new(keys.clone()), "model.tar.gz.keys.json", move || Ok(sidecar.clone()));
     open_to_vec(sealed, &beside, &Context::new(), 1 << 20)
 }
 

@@ -122,7 +122,8 @@ fn threat_7_a_message_opens_under_one_key_and_a_kind_without_commitment_under_no
     // Not a frame: what is committed to is held against the key before any of them.
     assert!(what.contains("key"), "{what}");
     // Suites without commitment, in which one message can be made to open under two keys.
-    for (at, with) in [(0, &[1_u8][..]), (1, &[0x01, 0x78]), (1, &[0x03, 0x78]), (1, &[0x00, 0x14])] {
+    for (at, with) in [(0, &[1_u8][..]), (1, &[0x01, 0x78]), (1, &[0x03, 0x78]), (1, &[0x00, 0x14])]
+    {
         let mut other = sealed.clone();
         other[at..at + with.len()].copy_from_slice(with);
         let error = open_to_vec(&other[..], &key(), &Context::new(), 1 << 20).unwrap_err();
