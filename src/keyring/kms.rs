@@ -37,6 +37,11 @@ impl Kms {
         Kms { service }
     }
 
+    /// Where it is.
+    pub(super) fn server(&self) -> String {
+        self.service.server()
+    }
+
     /// Runs an operation on `key`; the answer's fields.
     fn ask(&self, operation: &str, key: &str, body: &Value) -> Result<Answer, Error> {
         let body = Zeroizing::new(serde_json::to_vec(body).expect("JSON always serialises"));

@@ -174,7 +174,7 @@ impl KeyService for KeyRing {
         let (from, to) = (self.keeper(&wrapped.key_name())?, self.keeper(key)?);
         match (&from, &to) {
             // One server that knows both: what is wrapped does not leave it.
-            (Keeper::Elsewhere(from), Keeper::Elsewhere(to)) if Arc::ptr_eq(from, to) => {
+            (Keeper::Elsewhere(from), Keeper::Elsewhere(to)) if from.server() == to.server() => {
                 from.rewrap(wrapped, key, context)
             }
             _ => to.service().wrap(key, &self.unwrap(wrapped, context)?, context),

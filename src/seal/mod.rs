@@ -3,7 +3,8 @@
 //!
 //! [`Writer`] and [`Reader`] seal and open streams, [`seal_file`], [`open_file`] and
 //! [`open_to_vec`] whole files; [`inspect`] tells what a header says without a key. Keys come from
-//! a [`KeyService`]: [`LocalKeys`] is the silent default, [`RawKey`] one key in memory.
+//! a [`KeyService`]: [`LocalKeys`] is the silent default, [`RawKey`] one key in memory. With
+//! [`detached`] a file's key stands beside it, in a [`Sidecar`].
 //!
 //! What it gives: secrecy and integrity of the content under a key of its own, bound to its public
 //! [`Context`]; truncation, reordering and splicing are noticed; a key is committed to. What it

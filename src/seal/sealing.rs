@@ -43,10 +43,17 @@ impl Sealing {
         Ok(Sealing { service, key, job: job.clone(), keys: KeyPlace::Attached })
     }
 
-    /// Where the key of the job's artifact stands; what else is sealed has its own in its header.
-    #[must_use]
-    pub fn keys_at(self, keys: KeyPlace) -> Sealing {
-        Sealing { keys, ..self }
+    /// Where the key of the job's `artifact` stands; what else is sealed has its own in its header.
+    ///
+    /// # Errors
+    /// As [`Writer::new`], when the key may not be used so.
+    pub fn keys_at(self, keys: KeyPlace, artifact: &str) -> Result<Sealing, Error> {
+        let sealing = Sealing { keys, ..self };
+        if keys == KeyPlace::Detached {
+            // Tried now: another right is needed than for a key in the header.
+            sealing.artifact(artifact, std::io::sink())?;
+        }
+        Ok(sealing)
     }
 
     /// A writer for the job's artifact as [`Sealing::writer`] gives one, and the file of keys that

@@ -122,8 +122,8 @@ impl<'a> Job<'a> {
 
         self.check_signer()?;
         let (key, name) = (&self.spec.output.key, &self.spec.name);
-        let sealing =
-            Sealing::new(self.keys.clone(), key, name, model::FILE)?.keys_at(self.spec.output.keys);
+        let sealing = Sealing::new(self.keys.clone(), key, name, model::FILE)?
+            .keys_at(self.spec.output.keys, model::FILE)?;
         self.store.check_writable(&self.spec.output.uri)?;
         // The default place lies below the output.
         if let Some(place) = &self.spec.checkpoint.uri {

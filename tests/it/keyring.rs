@@ -532,3 +532,61 @@ fn a_detached_artifact_in_a_bucket_moves_to_another_key() {
     let (worked, error) = with_store(&["predict", uri, "rows.csv"]);
     assert!(!worked && error.contains("was shredded"), "{error}");
 }
+
+#[test]
+fn a_sidecar_moves_by_one_re_encrypt_and_its_key_never_leaves_the_service() {
+    use smrt::seal::{Beside, detached, rewrap};
+    let (home, mine) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let state = super::iam::state::state(home.path());
+    let mut access_key = None;
+    state
+        .change(|all| {
+            all.create_user("mover", "/", None)?;
+            // Whoever moves a fleet need not be able to open it.
+            let allow = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+                "Action": ["kms:Encrypt", "kms:ReEncrypt*"], "Resource": "*"}]}"#;
+            all.put_policy(Whom::User("mover"), "own", ("own", allow))?;
+            access_key = Some(all.create_access_key("mover")?);
+            Ok(())
+        })
+        .unwrap();
+    let access_key = access_key.unwrap();
+    let theirs = LocalKeys::new(home.path());
+    for alias in ["alias/one", "alias/other"] {
+        theirs.create(Some(alias)).unwrap();
+    }
+    let running = Server::builder(theirs.clone())
+        .listen("127.0.0.1:0")
+        .door(Door::of_service(state, "kms", "local").unwrap())
+        .threads(1)
+        .start()
+        .unwrap();
+    let ring = ring_of(
+        mine.path(),
+        Kms {
+            region: Some("local".into()),
+            access_key_id: Some(access_key.id.clone()),
+            secret_access_key: Some(Hidden(access_key.secret.expose().to_owned())),
+            ..access(&format!("http://{}", running.address()))
+        },
+    );
+    let context = Context::of_job("model.tar.gz", "churn").unwrap();
+    let (mut writer, sidecar) = detached(Vec::new(), &ring, "alias/one", &context).unwrap();
+    writer.write_all(b"weights").unwrap();
+    let sealed = writer.finish().unwrap();
+    let moved = rewrap(&mut &sealed[..], &sidecar, &ring, "alias/other", "x").unwrap();
+    assert_ne!(moved, sidecar);
+    // The mover cannot open it, before or after; the keys' owner can, by the new key alone.
+    let opens = |keys: Arc<dyn KeyService>, sidecar: &smrt::seal::Sidecar| {
+        let bytes = sidecar.bytes();
+        let beside = Beside::new(keys, "x", move || Ok(Some(bytes.clone())));
+        open_to_vec(&sealed[..], &beside, &Context::new(), 1 << 20)
+    };
+    theirs.set_enabled("alias/one", false).unwrap();
+    assert_eq!(opens(Arc::new(theirs.clone()), &moved).unwrap(), b"weights");
+    assert!(opens(Arc::new(theirs), &sidecar).is_err());
+    let error = opens(Arc::new(ring), &moved).unwrap_err();
+    assert!(error.to_string().contains("kms:Decrypt"), "{error}");
+    running.stop();
+    running.wait();
+}

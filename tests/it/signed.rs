@@ -372,3 +372,32 @@ fn provenance_is_slsa_v1_by_in_toto_s_own_schemas_and_names_every_input_by_diges
     assert_eq!(read["made_of"]["Cargo.lock"]["sha256"], digest(&std::fs::read(lock).unwrap()));
     assert_eq!(read["version"], env!("CARGO_PKG_VERSION"));
 }
+
+proptest::proptest! {
+    /// Envelopes, records, sidecars and keys are strangers' bytes.
+    #[test]
+    fn no_bytes_make_a_reader_of_trust_panic(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400),
+        at in 0_usize..2000,
+    ) {
+        use smrt::model::JobRecord;
+        use smrt::seal::Sidecar;
+        use smrt::sign::{Curve, Envelope, PrivateKey, PublicKey, sign, verify};
+        static KEY: std::sync::OnceLock<PrivateKey> = std::sync::OnceLock::new();
+        let key = KEY.get_or_init(|| PrivateKey::generate(Curve::P256).unwrap());
+        let trusted = [key.public()];
+        let files = [("a", &b"1"[..])];
+        let mut good = sign("m", files, key);
+        let at = at % good.len();
+        good.splice(at..(at + bytes.len() % 7).min(good.len()), bytes.iter().copied().take(9));
+        for bytes in [&bytes[..], &good] {
+            let _ = verify(bytes, files, &trusted);
+            let _ = JobRecord::read(bytes, "x", &trusted);
+            let _ = JobRecord::read(bytes, "x", &[]);
+            let _ = Sidecar::read(bytes, "x");
+            let _ = PublicKey::from_pem(&String::from_utf8_lossy(bytes), "x");
+            // What nobody could read before it was signed is no statement after it, either.
+            let _ = verify(&Envelope::sign(bytes, key).bytes(), files, &trusted);
+        }
+    }
+}
