@@ -11,11 +11,6 @@ pub fn sidecar(uri: &Uri) -> Uri {
     uri.beside(SIDECAR_SUFFIX)
 }
 
-/// Whether a name is that of a file of keys and not of something sealed.
-pub fn is_sidecar(uri: &Uri) -> bool {
-    uri.to_string().ends_with(SIDECAR_SUFFIX)
-}
-
 /// Brings the file of keys of the sealed file at `uri`, or nothing where there is none, whenever
 /// it is asked.
 pub fn fetch(

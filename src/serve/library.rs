@@ -71,10 +71,7 @@ impl Library {
     pub(super) fn list(&self, place: &Uri) -> Result<Vec<Object>, store::Error> {
         match self.store.list(place) {
             Err(store::Error::Empty { .. }) => Ok(Vec::new()),
-            other => other.map(|mut found| {
-                found.retain(|object| !beside::is_sidecar(&object.uri));
-                found
-            }),
+            other => other,
         }
     }
 
