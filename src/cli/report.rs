@@ -219,6 +219,8 @@ mod tests {
             artifact_bytes: 12_800,
             artifact_sha256: "ab12".into(),
             key: Some("alias/smrt".into()),
+            signer: Some("cd34".into()),
+            record: Uri::File("my models/churn-demo/job.json".into()),
             device: "cpu".into(),
             threads: 2,
             resumed: false,
@@ -242,6 +244,8 @@ churn-demo: linear-learner trained in 1.2 s (15 epochs on cpu, 2 threads)
             12.5 KiB
   sha256    ab12
   key       alias/smrt
+  signed    by cd34
+  record    my models/churn-demo/job.json
   next      smrt serve 'my models/churn-demo/output/model.tar.gz'
 ";
         assert_eq!(training(&report), expected);
