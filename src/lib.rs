@@ -36,6 +36,7 @@ pub mod telemetry;
 // The borders: bytes in and out, sealed bytes, requests, callers.
 pub mod http;
 pub mod iam;
+pub mod sandbox;
 pub mod seal;
 pub mod sign;
 pub mod store;
@@ -49,6 +50,9 @@ pub mod data;
 
 // The product.
 pub mod model;
+
+// What an isolated process is given, and by whom.
+pub mod courier;
 
 // The engines.
 pub mod load;
@@ -75,6 +79,19 @@ pub fn train(job: impl AsRef<std::path::Path>) -> Result<train::Report, Error> {
     let signer =
         name.map(|name| keyring::signing::SigningKeys::of_user()?.open(name)).transpose()?;
     Ok(train::Job::new(spec, std::sync::Arc::new(keys)).signer(signer).run()?)
+}
+
+/// Does isolated work, if this process was started for some, and says how it ended. A program that
+/// runs jobs with `[network] isolation` calls this before anything else in `main`, since the isolated
+/// process is that program once more:
+///
+/// ```no_run
+/// if let Some(code) = smrt::isolated(smrt::algorithm::Table::builtin()) {
+///     std::process::exit(code.into());
+/// }
+/// ```
+pub fn isolated(table: algorithm::Table) -> Option<u8> {
+    train::child(table)
 }
 
 /// An endpoint for `model`, to be told where to listen and then started.

@@ -225,7 +225,7 @@ pub trait Observer: Send {
 }
 
 /// How far a training is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct Progress {
     /// From 0.
     pub epoch: usize,

@@ -81,6 +81,9 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
         server = server.door(Door::open(iam::state(Some(state))?, region)?);
     }
+    if let Some(time) = general.target_p99 {
+        server = server.target_p99(time);
+    }
     Ok(server
         .name(general.name.as_str())
         .listen(file.listener.address)
@@ -88,10 +91,13 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         .workers(general.workers)
         .limits(Limits {
             body_bytes_max: general.body_bytes_max,
+            streamed_bytes_max: general.streamed_bytes_max,
             drain_timeout: general.drain_timeout,
+            callers: file.network.allow,
             ..Limits::default()
         })
         .invocation_timeout(general.timeout)
+        .queue_delay(general.queue_delay)
         .access_log(general.access_log))
 }
 
@@ -195,6 +201,9 @@ fn summary(shown: &str, file: &EndpointFile) -> String {
     let mut facts = Table::new(&[]);
     facts.row(["endpoint", file.general.name.as_str()]);
     facts.row(["address", &file.listener.address]);
+    if let Some(time) = file.general.target_p99 {
+        facts.row(["p99", &format!("within {} ms", time.as_secs_f64() * 1e3)]);
+    }
     match &file.serves {
         Serves::Variants { variants, shadow, rollout } => {
             let total: f64 = variants.iter().map(|variant| variant.weight).sum();
@@ -245,7 +254,10 @@ fn effective(file: &EndpointFile) -> serde_json::Value {
             "threads": general.threads,
             "workers": general.workers,
             "body_bytes_max": general.body_bytes_max,
+            "streamed_bytes_max": general.streamed_bytes_max,
             "timeout_s": general.timeout.as_secs(),
+            "target_p99_ms": general.target_p99.map(|time| time.as_secs_f64() * 1e3),
+            "queue_delay_ms": general.queue_delay.as_secs_f64() * 1e3,
             "drain_timeout_s": general.drain_timeout.as_secs(),
             "access_log": general.access_log,
         },

@@ -90,13 +90,27 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     pinned: Vec<String>,
 
-    /// Largest request body, e.g. 25MiB [default: 6MiB]
+    /// Largest request body that is held, e.g. 25MiB [default: 6MiB]
     #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
     body_bytes_max: Option<u64>,
+
+    /// Largest one that is answered while it arrives: CSV, JSON Lines or recordio; 0 turns this off
+    /// [default: 64GiB]
+    #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
+    streamed_bytes_max: Option<u64>,
 
     /// Seconds a request may take once its body is there [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout_s: Option<u64>,
+
+    /// Milliseconds within which 99 of 100 requests are to be answered: sizes batches, and refuses at
+    /// once what would be late
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    target_p99_ms: Option<Duration>,
+
+    /// Milliseconds that a request may wait for others to share its batch [default: 0]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    queue_delay_ms: Option<Duration>,
 
     /// Seconds that requests under way are given when the server stops [default: 25]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -199,6 +213,12 @@ fn ask() -> Result<Ask, Failure> {
     Ok(Ask { fields, ..Ask::default() })
 }
 
+/// A time above nothing and of an hour at most.
+fn milliseconds(text: &str) -> Result<Duration, &'static str> {
+    let number = text.parse::<f64>().ok().filter(|ms| *ms > 0.0 && *ms <= 3_600_000.0);
+    number.map(|ms| Duration::from_secs_f64(ms / 1e3)).ok_or("write milliseconds, e.g. 20 or 2.5")
+}
+
 impl Options {
     /// Whether the argument is an endpoint file.
     fn is_file(&self) -> bool {
@@ -217,7 +237,14 @@ impl Options {
             ("--hot-max", "models.hot_max", self.hot_max.is_some()),
             ("--pinned", "models.pinned", !self.pinned.is_empty()),
             ("--body-bytes-max", "endpoint.body_bytes_max", self.body_bytes_max.is_some()),
+            (
+                "--streamed-bytes-max",
+                "endpoint.streamed_bytes_max",
+                self.streamed_bytes_max.is_some(),
+            ),
             ("--timeout-s", "endpoint.timeout_s", self.timeout_s.is_some()),
+            ("--target-p99-ms", "endpoint.target_p99_ms", self.target_p99_ms.is_some()),
+            ("--queue-delay-ms", "endpoint.queue_delay_ms", self.queue_delay_ms.is_some()),
             ("--drain-timeout-s", "endpoint.drain_timeout_s", self.drain_timeout_s.is_some()),
             ("--no-access-log", "endpoint.access_log", self.no_access_log),
         ];
@@ -247,11 +274,16 @@ impl Options {
             body_bytes_max: self.body_bytes_max.map_or(limit::BODY_BYTES_MAX, |bytes| {
                 usize::try_from(bytes).unwrap_or(usize::MAX)
             }),
+            streamed_bytes_max: self.streamed_bytes_max.unwrap_or(limit::STREAMED_BYTES_MAX),
             drain_timeout: seconds(self.drain_timeout_s, limit::DRAIN_TIMEOUT_S),
             ..Limits::default()
         };
-        let server = self
-            .server()?
+        let mut server = self.server()?;
+        if let Some(time) = self.target_p99_ms {
+            server = server.target_p99(time);
+        }
+        let server = server
+            .queue_delay(self.queue_delay_ms.unwrap_or_default())
             .listen(self.given_address().unwrap_or_else(|| "127.0.0.1:8080".into()))
             .threads(self.threads.unwrap_or(0))
             .workers(self.workers.unwrap_or(0))

@@ -24,7 +24,7 @@ pub use kms::Kms;
 use crate::seal::{
     Context, DEFAULT_ALIAS, DataKey, EncryptedDataKey, Error, KeyDescription, KeyService, LocalKeys,
 };
-use crate::spec::train::{self, SealKey, Storage};
+use crate::spec::train::{SealKey, Storage};
 use crate::store::{Environment, Service};
 
 /// The provider of data keys that a KMS wrapped.
@@ -33,7 +33,7 @@ const PROVIDER: &str = "aws-kms";
 /// The local store and, where one is named, a KMS.
 pub struct KeyRing {
     local: LocalKeys,
-    access: train::Kms,
+    access: Storage,
     environment: Environment,
     /// Whether a KMS is named for every key that is not here.
     named: bool,
@@ -67,7 +67,7 @@ impl KeyRing {
         KeyRing {
             local,
             named: Service::is_named(&storage.kms, &environment),
-            access: storage.kms.clone(),
+            access: storage.clone(),
             environment,
             home,
             clients: Mutex::default(),

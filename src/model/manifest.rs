@@ -107,6 +107,6 @@ fn builder() -> Value {
 }
 
 /// SHA-256 as lower-case hex.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }

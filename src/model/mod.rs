@@ -24,7 +24,7 @@ use crate::spec::limit;
 
 pub use digesting::Digesting;
 pub use error::Error;
-pub use manifest::{FORMAT, Manifest, Origin};
+pub use manifest::{FORMAT, Manifest, Origin, digest as sha256};
 pub use record::{JobRecord, digest_of};
 
 use digesting::DigestingReader;

@@ -13,6 +13,8 @@ pub struct Sealing {
     key: Option<String>,
     job: JobName,
     keys: KeyPlace,
+    /// Whether another process seals what this one writes.
+    elsewhere: bool,
 }
 
 impl Sealing {
@@ -40,7 +42,7 @@ impl Sealing {
                 service.generate_data_key(name, &context).map(|(_, wrapped)| wrapped.key_name())
             })
             .transpose()?;
-        Ok(Sealing { service, key, job: job.clone(), keys: KeyPlace::Attached })
+        Ok(Sealing { service, key, job: job.clone(), keys: KeyPlace::Attached, elsewhere: false })
     }
 
     /// Where the key of the job's `artifact` stands; what else is sealed has its own in its header.
@@ -76,18 +78,24 @@ impl Sealing {
         }
     }
 
+    /// For a process without keys, whose plain bytes another seals under `key`.
+    pub fn elsewhere(service: Arc<dyn KeyService>, key: Option<String>, job: &JobName) -> Sealing {
+        let keys = KeyPlace::Attached;
+        Sealing { service, key, job: job.clone(), keys, elsewhere: true }
+    }
+
     /// The key's name, for the report; `None` when nothing is sealed.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
     /// A sealing writer around `to`, bound to the name of what is sealed and to the job; `None`
-    /// when the job asked for plain bytes.
+    /// when the job asked for plain bytes, or another process seals them.
     ///
     /// # Errors
     /// As [`Writer::new`].
     pub fn writer<W: Write>(&self, artifact: &str, to: W) -> Result<Option<Writer<W>>, Error> {
-        let Some(key) = &self.key else { return Ok(None) };
+        let Some(key) = self.key.as_ref().filter(|_| !self.elsewhere) else { return Ok(None) };
         let context = Context::of_job(artifact, self.job.as_str())?;
         Writer::new(to, self.service.as_ref(), key, &context).map(Some)
     }

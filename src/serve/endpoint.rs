@@ -38,6 +38,12 @@ pub(super) struct Settings {
     pub(super) queue_rows_max: usize,
     /// Requests of one address in one queue; `None` is no bound of its own.
     pub(super) requests_per_address_max: Option<usize>,
+    /// What nearly every request is to be answered within, once its body is there.
+    pub(super) target_p99: Option<Duration>,
+    /// How long a request may wait for others to share its batch.
+    pub(super) queue_delay: Duration,
+    /// How many models have something to do for the workers.
+    pub(super) sharing: Arc<AtomicUsize>,
 }
 
 /// The models behind an endpoint.
@@ -85,6 +91,12 @@ impl Endpoint {
     pub(super) fn waiting(&self) -> (usize, usize) {
         let depths = self.loaded().into_iter().map(|served| served.queue.depth());
         depths.fold((0, 0), |sum, depth| (sum.0 + depth.0, sum.1 + depth.1))
+    }
+
+    /// What a request would wait for a worker, at the model where that is longest.
+    pub(super) fn wait(&self) -> Duration {
+        let waits = self.loaded().into_iter().map(|served| served.queue.wait_now());
+        waits.max().unwrap_or_default()
     }
 
     pub(super) fn in_flight(&self) -> u64 {

@@ -164,6 +164,12 @@ impl Hot {
         Some(Arc::clone(&ready.served))
     }
 
+    /// What policies call the model of this name; one that was loaded under a name of the caller's own
+    /// is what it lies under.
+    pub(super) fn policy_name(&self, name: &str) -> String {
+        self.ready(name).map_or_else(|| canonical(name), |ready| canonical(&ready.key))
+    }
+
     /// The model of this name, loaded if it is not.
     pub(super) async fn find(self: &Arc<Hot>, name: &str) -> Loaded {
         if let Some(served) = self.loaded(name) {
@@ -620,6 +626,16 @@ fn short(key: &str) -> &str {
     cut.filter(|name| !name.is_empty()).unwrap_or(key)
 }
 
+/// What policies call a model of this name, whichever of its names it is: `tenant-7.tar.gz`, as AWS's
+/// callers do. Names that may mean one object have one; the last parts of a path that a short name
+/// leaves out never tell two models apart.
+fn canonical(name: &str) -> String {
+    let bare = name.strip_suffix(".tar.gz").unwrap_or(name);
+    let bare = bare.strip_suffix("/model").unwrap_or(bare);
+    let bare = bare.strip_suffix("/output").unwrap_or(bare);
+    format!("{bare}.tar.gz")
+}
+
 /// Where a model of this name may lie.
 fn keys_of(name: &str) -> Vec<String> {
     if name.ends_with(".tar.gz") {
@@ -664,6 +680,21 @@ mod tests {
         assert_eq!(keys_of("a.tar.gz"), ["a.tar.gz"]);
         let keys = ["a.tar.gz", "a/model.tar.gz", "a/output/model.tar.gz", "a"];
         assert_eq!(keys_of("a"), keys);
+    }
+
+    #[test]
+    fn every_name_that_may_mean_one_object_is_one_name_to_policies() {
+        for key in ["a.tar.gz", "a/model.tar.gz", "a/output/model.tar.gz"] {
+            assert_eq!(canonical(key), "a.tar.gz");
+            // Whoever may find it by another name is asked about the same.
+            for name in ["a", "a/model", "a/output", "a/output/model", "a.tar.gz", "a/model.tar.gz"]
+            {
+                if keys_of(name).iter().any(|found| found == key) {
+                    assert_eq!(canonical(name), canonical(key), "{name}");
+                }
+            }
+        }
+        assert_eq!(canonical("team/b"), "team/b.tar.gz");
     }
 
     #[test]

@@ -65,6 +65,8 @@ impl Server {
             queue_requests_max: limit::QUEUE_REQUESTS_MAX,
             queue_rows_max: limit::QUEUE_ROWS_MAX,
             requests_per_address_max: None,
+            target_p99: None,
+            queue_delay: Duration::ZERO,
             invocation_timeout: Duration::from_secs(limit::INVOCATION_TIMEOUT_S),
             access_log: true,
             ask: Ask::default(),
@@ -89,6 +91,8 @@ pub struct Builder {
     queue_requests_max: usize,
     queue_rows_max: usize,
     requests_per_address_max: Option<usize>,
+    target_p99: Option<Duration>,
+    queue_delay: Duration,
     invocation_timeout: Duration,
     access_log: bool,
     ask: Ask,
@@ -140,6 +144,22 @@ impl Builder {
     /// How many requests of one address may wait for a worker; beyond that it gets 429.
     pub fn requests_per_address_max(mut self, requests: usize) -> Builder {
         self.requests_per_address_max = Some(requests);
+        self
+    }
+
+    /// What 99 of 100 requests are to be answered within, once their body is there: batches are made
+    /// so large that they keep it, and what would break it is refused with 503 when it comes. Default
+    /// none: batches of at most 5 ms, and nothing is refused that is answered within its time.
+    pub fn target_p99(mut self, time: Duration) -> Builder {
+        self.target_p99 = Some(time);
+        self
+    }
+
+    /// How long a request may wait for others to share its batch, where the model gains from it and
+    /// requests come often enough. Default not at all: a batch is what waits while the workers are
+    /// busy.
+    pub fn queue_delay(mut self, time: Duration) -> Builder {
+        self.queue_delay = time;
         self
     }
 
@@ -219,9 +239,13 @@ impl Builder {
             queue_requests_max: self.queue_requests_max,
             queue_rows_max: self.queue_rows_max,
             requests_per_address_max: self.requests_per_address_max,
+            target_p99: self.target_p99,
+            queue_delay: self.queue_delay,
+            sharing: Arc::default(),
         };
-        // The last one counts what the shadow does.
-        let book = Book::new(threads + workers + 1);
+        let pool = Pool::new(workers, Arc::clone(&settings.sharing));
+        // One for the thread besides the workers; the last one counts what the shadow does.
+        let book = Book::new(threads + workers + 2);
         let background = Arc::<Background>::default();
         let fleet = ready.fleet(&settings, &book, &background)?;
         let endpoint = Arc::new(Endpoint {
@@ -229,7 +253,7 @@ impl Builder {
             door: self.door,
             audit: self.audit,
             fleet,
-            pool: Pool::default(),
+            pool,
             background: Arc::clone(&background),
             nobody: book.unlabelled(),
             book,

@@ -20,6 +20,7 @@ pub use rollout::{Rollback, Rollout, Shift};
 pub use variant::{Shadow, Variant};
 
 use super::name::JobName;
+use super::network::Network;
 use super::train::Storage;
 use super::uri::Uri;
 
@@ -40,6 +41,8 @@ pub struct EndpointFile {
     pub admin: Admin,
     /// `[storage]`
     pub storage: Storage,
+    /// `[network]`; its `allow` stands in [`Storage::network`] too, where connections are made.
+    pub network: Network,
 }
 
 /// `[endpoint]`: its name and its bounds. What is absent is as on the command line.
@@ -51,10 +54,16 @@ pub struct General {
     pub threads: usize,
     /// Threads that run larger models and requests; 0 is one per core.
     pub workers: usize,
-    /// The largest request body.
+    /// The largest request body that is held.
     pub body_bytes_max: usize,
+    /// The largest one that is answered while it arrives, where its format can be; 0: none is.
+    pub streamed_bytes_max: u64,
     /// How long a request may take once its body is there.
     pub timeout: Duration,
+    /// What 99 of 100 requests are to be answered within, once their body is there.
+    pub target_p99: Option<Duration>,
+    /// How long a request may wait for others to share its batch.
+    pub queue_delay: Duration,
     /// What requests under way are given when the server stops.
     pub drain_timeout: Duration,
     /// Whether each invocation has a line in the log.

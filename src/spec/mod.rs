@@ -14,6 +14,7 @@ pub mod limit;
 pub mod manifest;
 mod media;
 pub mod name;
+pub mod network;
 pub mod parameter;
 pub mod problem;
 pub mod train;

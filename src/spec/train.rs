@@ -23,6 +23,7 @@ pub use selection::{
 pub(in crate::spec) use storage::read_storage;
 
 use super::name::{ChannelName, JobName};
+use super::network::Network;
 use super::parameter::RawParameters;
 use super::uri::Uri;
 
@@ -52,6 +53,8 @@ pub struct TrainingJob {
     pub checkpoint: Checkpoint,
     /// `[storage]`
     pub storage: Storage,
+    /// `[network]`; its `allow` stands in [`Storage::network`] too, where connections are made.
+    pub network: Network,
 }
 
 /// One `[channels.NAME]` table.
@@ -224,6 +227,8 @@ pub struct Storage {
     pub s3: S3,
     /// `[storage.kms]`
     pub kms: Kms,
+    /// `[network]`: where connections may lead.
+    pub network: Network,
 }
 
 /// `[storage.s3]`; each key left out falls back to the `AWS_*` variables, then to the profile.

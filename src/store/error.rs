@@ -171,6 +171,16 @@ pub enum Error {
         /// The cargo feature that adds it.
         feature: &'static str,
     },
+    /// What kept somebody else from doing it, in their words.
+    #[error("{what}")]
+    Elsewhere {
+        /// What they said.
+        what: String,
+        /// Who has to act.
+        kind: Kind,
+        /// What to do.
+        help: Option<String>,
+    },
     /// Settings, variables or profile files that contradict themselves or cannot be read.
     #[error("{what}")]
     Settings {
@@ -238,6 +248,7 @@ impl Fault for Error {
             }
             Error::Changed { .. } | Error::Vanished { .. } | Error::TooLarge { .. } => Kind::Data,
             Error::Unreachable { .. } => Kind::Unreachable,
+            Error::Elsewhere { kind, .. } => *kind,
             Error::Server { busy: true, .. } => Kind::Busy,
             Error::Server { .. } => Kind::Unreachable,
             Error::Local { source, .. } => match source.kind() {
@@ -276,6 +287,10 @@ impl Fault for Error {
                  to who may not list, a missing object looks the same",
                 asked.origin
             ),
+            Error::Unreachable { cause, .. } if cause.contains(super::client::REFUSED) => {
+                "use another address, or let `[network] allow` of the job file name its network"
+                    .to_owned()
+            }
             Error::Unreachable { cause, .. } if cause.contains("not valid for name") => {
                 "use a host name that its certificate has; virtual_host = true puts the bucket before it"
                     .to_owned()
@@ -301,6 +316,7 @@ impl Fault for Error {
             Error::TooLarge { .. } => "is it the object you meant?".to_owned(),
             Error::TooMany { .. } => "name a narrower prefix".to_owned(),
             Error::Local { source, .. } => return local_help(source),
+            Error::Elsewhere { help, .. } => return help.clone(),
             Error::Place { help, .. } | Error::Settings { help, .. } => help.clone(),
             Error::NotBuilt { feature, .. } => {
                 format!("build it in: cargo build --release --features {feature}")

@@ -16,7 +16,9 @@
 //! `train.csv.bak` beside `train.csv`, an object of exactly the given name is read alone.
 
 mod bounded;
+mod client;
 mod connect;
+mod elsewhere;
 mod environment;
 mod error;
 mod local;
@@ -35,6 +37,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use elsewhere::{Draft, Elsewhere};
 pub use environment::Environment;
 pub use error::{Asked, Error};
 pub use object::Object;
@@ -78,6 +81,8 @@ struct Shared {
     environment: Environment,
     /// Guards the table only: a client is made outside it.
     buckets: Mutex<HashMap<String, Arc<Bucket>>>,
+    /// Who does everything in place of this process.
+    elsewhere: Option<Box<dyn Elsewhere>>,
 }
 
 impl Store {
@@ -89,7 +94,29 @@ impl Store {
     /// A store that sees these variables and no others. `HOME` decides where `~/.aws` is.
     pub fn with_environment(storage: &Storage, environment: Environment) -> Store {
         let storage = storage.clone();
-        Store { shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }) }
+        let buckets = Mutex::default();
+        Store { shared: Arc::new(Shared { storage, environment, buckets, elsewhere: None }) }
+    }
+
+    /// A store whose acts `elsewhere` does: this process touches no file and no network.
+    pub fn through(elsewhere: impl Elsewhere + 'static) -> Store {
+        Store {
+            shared: Arc::new(Shared {
+                storage: Storage::default(),
+                environment: Environment::default(),
+                buckets: Mutex::default(),
+                elsewhere: Some(Box::new(elsewhere)),
+            }),
+        }
+    }
+
+    /// Size and SHA-256 of an object as it is stored, where it came open from elsewhere.
+    pub fn as_stored(&self, uri: &Uri) -> Option<(u64, String)> {
+        self.shared.elsewhere.as_ref()?.as_stored(uri)
+    }
+
+    fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        self.shared.elsewhere.as_deref()
     }
 
     /// Every object at or below `uri`, sorted by key; never empty.
@@ -98,6 +125,9 @@ impl Store {
     /// [`Error::Empty`] and [`Error::NotFound`] when there is nothing; otherwise whatever kept the
     /// place from answering.
     pub fn list(&self, uri: &Uri) -> Result<Vec<Object>, Error> {
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.list(uri);
+        }
         match uri {
             Uri::File(path) => local::list(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::list(&bucket, &uri).await }),
@@ -109,6 +139,9 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] when it is not there.
     pub fn head(&self, uri: &Uri) -> Result<Object, Error> {
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.head(uri);
+        }
         match uri {
             Uri::File(path) => local::head(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::head(&bucket, &uri).await }),
@@ -149,6 +182,9 @@ impl Store {
     ) -> Result<Box<dyn Read + Send>, Error> {
         let end = range.end.min(object.bytes);
         let range = range.start.min(end)..end;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.open(object, range);
+        }
         match &object.uri {
             Uri::File(path) => local::open(path, object, range),
             uri => read::open(self.bucket(uri)?, object.clone(), range),
@@ -181,6 +217,9 @@ impl Store {
     /// # Errors
     /// What can be known before the first byte.
     pub fn create(&self, uri: &Uri) -> Result<Upload, Error> {
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.create(uri).map(Upload::elsewhere);
+        }
         match uri {
             Uri::File(path) => local::Draft::create(path).map(Upload::local),
             Uri::Http(_) => Err(read_only(uri)),
@@ -194,6 +233,10 @@ impl Store {
     /// # Errors
     /// The reason, as [`Upload::finish`] would give it.
     pub fn check_writable(&self, folder: &Uri) -> Result<(), Error> {
+        if self.elsewhere().is_some() {
+            // Tried there, before this process was started.
+            return Ok(());
+        }
         if let Uri::File(path) = folder {
             return local::check_writable(path);
         }
@@ -219,6 +262,9 @@ impl Store {
     /// # Errors
     /// Whatever kept it from being removed.
     pub fn delete(&self, uri: &Uri) -> Result<(), Error> {
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.delete(uri);
+        }
         match uri {
             Uri::File(path) => local::delete(path),
             Uri::Http(_) => Err(read_only(uri)),
@@ -230,13 +276,16 @@ impl Store {
     /// names begin with `begin`. Buckets show nothing of those and clean up by their own rules.
     /// Nothing is said where it fails: it is only tidying.
     pub fn sweep(&self, folder: &Uri, begin: &str) {
-        if let Uri::File(path) = folder {
+        if let (Uri::File(path), None) = (folder, self.elsewhere()) {
             local::sweep(path, begin);
         }
     }
 
     /// As [`Store::sweep`], for the drafts of exactly these objects.
     pub fn sweep_each<'a>(&self, uris: impl Iterator<Item = &'a Uri>) {
+        if self.elsewhere().is_some() {
+            return;
+        }
         local::sweep_each(uris.filter_map(Uri::local_path));
     }
 
@@ -255,7 +304,7 @@ impl Store {
         if let Some(bucket) = known().get(&name) {
             return Ok(bucket.clone());
         }
-        let made = connect::connect(uri, &self.shared.storage.s3, &self.shared.environment)?;
+        let made = connect::connect(uri, &self.shared.storage, &self.shared.environment)?;
         Ok(known().entry(name).or_insert_with(|| Arc::new(made)).clone())
     }
 }

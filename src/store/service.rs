@@ -11,14 +11,15 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use url::Url;
 
-use super::connect::{Resolver, credentials};
+use super::client::{Reach, Resolver};
+use super::connect::credentials;
 use super::environment::Environment;
 use super::error::Error;
 use super::profile::read_small;
 use super::runtime;
 use super::settings::{KEYS, Settings};
 use crate::spec::limit;
-use crate::spec::train::{Hidden, Kms, S3};
+use crate::spec::train::{Hidden, Kms, S3, Storage};
 
 /// A server that is asked by `POST`.
 pub struct Service {
@@ -62,10 +63,11 @@ impl Service {
     /// # Errors
     /// [`Error::Settings`], for one beyond this machine without TLS too.
     pub fn kms(
-        kms: &Kms,
+        storage: &Storage,
         environment: &Environment,
         region: Option<&str>,
     ) -> Result<Service, Error> {
+        let kms = &storage.kms;
         let access = S3 {
             endpoint: kms.endpoint.clone(),
             region: kms.region.clone(),
@@ -83,7 +85,14 @@ impl Service {
             settings.region = region.to_owned();
         }
         let url = server(&settings.server())?;
-        let client = client(&settings, url.scheme() == "http")?;
+        let reach = Reach::of(&storage.network);
+        reach.check_host(url.host_str().unwrap_or_default()).map_err(|refused| {
+            Error::Settings {
+                what: format!("{}: {refused}", settings.server()),
+                help: "name a key service that [network] allows".to_owned(),
+            }
+        })?;
+        let client = client(&settings, url.scheme() == "http", &reach)?;
         Ok(Service { client, settings, url, provider: Mutex::default() })
     }
 
@@ -205,7 +214,7 @@ fn server(text: &str) -> Result<Url, Error> {
     }
 }
 
-fn client(settings: &Settings, plain: bool) -> Result<reqwest::Client, Error> {
+fn client(settings: &Settings, plain: bool, reach: &Reach) -> Result<reqwest::Client, Error> {
     // The client takes its cipher suites from the process. An embedder's own choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let unusable = |what: String| Error::Settings {
@@ -225,7 +234,7 @@ fn client(settings: &Settings, plain: bool) -> Result<reqwest::Client, Error> {
         .user_agent(concat!("smrt/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(limit::CONNECT_TIMEOUT_S))
-        .dns_resolver(Arc::new(Names));
+        .dns_resolver(Arc::new(Resolver(reach.clone())));
     builder = match plain {
         // On this machine: nothing is to pass through a proxy, nor authorities be read.
         true => builder.no_proxy().tls_certs_only([]),
@@ -242,19 +251,6 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// The names that the stores know: `localhost` and all below it are this machine.
-struct Names;
-
-impl reqwest::dns::Resolve for Names {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        Box::pin(async move {
-            let found = Resolver::addresses(name.as_str()).await?;
-            let addresses = found.into_iter().map(|address| (address, 0_u16).into());
-            Ok(Box::new(addresses) as reqwest::dns::Addrs)
-        })
-    }
-}
-
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service").field("server", &self.server()).finish_non_exhaustive()
@@ -266,7 +262,8 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[(&str, &str)], kms: &Kms, region: Option<&str>) -> Result<Service, Error> {
-        Service::kms(kms, &pairs.iter().copied().collect(), region)
+        let storage = Storage { kms: kms.clone(), ..Storage::default() };
+        Service::kms(&storage, &pairs.iter().copied().collect(), region)
     }
 
     #[test]

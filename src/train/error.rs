@@ -62,6 +62,12 @@ pub enum Error {
     /// The algorithm gave up.
     #[error(transparent)]
     Algorithm(#[from] crate::algorithm::Error),
+    /// The job could not be isolated, or the isolated process ended early.
+    #[error(transparent)]
+    Apart(#[from] crate::sandbox::Error),
+    /// What failed in the isolated process.
+    #[error(transparent)]
+    Told(#[from] crate::courier::Told),
     /// A key is missing or refused.
     #[error(transparent)]
     Seal(#[from] crate::seal::Error),
@@ -106,6 +112,8 @@ impl Fault for Error {
             Error::Channels { .. } => Kind::Data,
             Error::Whole { .. } => Kind::Caller,
             Error::Algorithm(source) => source.kind(),
+            Error::Apart(source) => source.kind(),
+            Error::Told(source) => source.kind(),
             Error::Seal(source) => source.kind(),
             Error::Model(source) => source.kind(),
             Error::Write { .. } => Kind::Unreachable,
@@ -127,6 +135,8 @@ impl Fault for Error {
                 "set `resources.memory_bytes_max` above {needed_bytes}, or give fewer rows or features"
             )),
             Error::Algorithm(source) => source.help(),
+            Error::Apart(source) => source.help(),
+            Error::Told(source) => source.help(),
             Error::Seal(source) => stored(source).or_else(|| source.help()),
             Error::Model(source) => stored(source).or_else(|| source.help()),
             Error::Write { .. } => {
@@ -144,6 +154,7 @@ impl Fault for Error {
     fn findings(&self) -> Vec<Finding> {
         match self {
             Error::Spec(mistakes) => mistakes.findings(),
+            Error::Told(told) => told.findings(),
             _ => Vec::new(),
         }
     }

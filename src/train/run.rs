@@ -25,18 +25,20 @@ use super::checkpoint::Keeper;
 use super::error::Error;
 use super::report::Report;
 use super::stop::{Stop, Watch};
+use crate::sandbox::Launch;
 use crate::seal::Sealing;
 
 /// A training job about to run. Components are handed in; what is left out has a default.
 pub struct Job<'a> {
-    spec: TrainingJob,
+    pub(super) spec: TrainingJob,
     table: Table,
-    store: Store,
-    keys: Arc<dyn KeyService>,
-    stop: Stop,
-    observer: Box<dyn Observer + 'a>,
-    resume: bool,
-    signer: Option<PrivateKey>,
+    pub(super) store: Store,
+    pub(super) keys: Arc<dyn KeyService>,
+    pub(super) stop: Stop,
+    pub(super) observer: Box<dyn Observer + 'a>,
+    pub(super) resume: bool,
+    pub(super) launch: Launch,
+    pub(super) signer: Option<PrivateKey>,
 }
 
 impl<'a> Job<'a> {
@@ -52,6 +54,7 @@ impl<'a> Job<'a> {
             observer: Box::new(Silent),
             resume: false,
             signer: None,
+            launch: Launch::default(),
         }
     }
 
@@ -91,6 +94,13 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// Starts this program for a job that is isolated, instead of the one that runs. It has to call
+    /// [`isolated`](crate::isolated) before anything else, and know the same algorithms.
+    pub fn launch(mut self, launch: Launch) -> Self {
+        self.launch = launch;
+        self
+    }
+
     /// Checks everything that can be checked without reading data: the algorithm, every
     /// hyperparameter and the device.
     ///
@@ -108,7 +118,15 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     /// Any of [`Error`]; no artifact is then visible, and an earlier one is untouched.
-    pub fn run(mut self) -> Result<Report, Error> {
+    pub fn run(self) -> Result<Report, Error> {
+        match self.spec.network.isolation.is_apart() {
+            true => super::apart::run(self),
+            false => self.work(None),
+        }
+    }
+
+    /// The job in this process, sealed as is found out here or as `sealing` says.
+    pub(super) fn work(mut self, sealing: Option<Sealing>) -> Result<Report, Error> {
         let started = Instant::now();
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
@@ -120,10 +138,14 @@ impl<'a> Job<'a> {
         };
         let artifact = self.spec.artifact();
 
-        self.check_signer()?;
-        let (key, name) = (&self.spec.output.key, &self.spec.name);
-        let sealing = Sealing::new(self.keys.clone(), key, name, model::FILE)?
-            .keys_at(self.spec.output.keys, model::FILE)?;
+        let is_apart = sealing.is_some();
+        let sealing = match sealing {
+            Some(sealing) => sealing,
+            None => {
+                self.check_signer()?;
+                self.sealing()?.keys_at(self.spec.output.keys, model::FILE)?
+            }
+        };
         self.store.check_writable(&self.spec.output.uri)?;
         // The default place lies below the output.
         if let Some(place) = &self.spec.checkpoint.uri {
@@ -215,21 +237,12 @@ impl<'a> Job<'a> {
         let origin = Origin { inputs, seed: self.spec.seed, threads, device: device_name.clone() };
         let (artifact_bytes, artifact_sha256) =
             self.write(&manifest, &origin, files, &sealing, &artifact)?;
-        let record = self.record(&JobRecord {
-            job: manifest.job.clone(),
-            algorithm: manifest.algorithm.clone(),
-            artifact: artifact.to_string(),
-            sha256: artifact_sha256.clone(),
-            bytes: artifact_bytes,
-            key: sealing.key().map(str::to_owned),
-            finished_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-        })?;
         // The default place is ours to tidy; one that the job names is the user's.
         if self.spec.checkpoint.uri.is_none() {
             keeper.discard();
         }
         let Manifest { job, algorithm, signature, metrics, epochs, .. } = manifest;
-        Ok(Report {
+        let report = Report {
             job,
             algorithm,
             channels: read,
@@ -241,7 +254,7 @@ impl<'a> Job<'a> {
             artifact_sha256,
             key: sealing.key().map(str::to_owned),
             signer: self.signer.as_ref().map(|key| key.public().fingerprint()),
-            record,
+            record: self.spec.record(),
             device: device_name,
             threads,
             resumed: self.resume,
@@ -249,7 +262,12 @@ impl<'a> Job<'a> {
             read_s,
             fit_s,
             write_s: writing.elapsed().as_secs_f64(),
-        })
+        };
+        // Of a job in a process of its own the other one knows what was stored.
+        if !is_apart {
+            self.record(&report)?;
+        }
+        Ok(report)
     }
 
     /// The algorithm's name in the table, and its trainer with checked parameters.
@@ -295,8 +313,10 @@ impl<'a> Job<'a> {
             signature: contents.manifest.signature,
             files: contents.files,
         })?;
+        let (bytes, sha256) =
+            self.store.as_stored(&object.uri).unwrap_or((bytes.len() as u64, sha256));
         let uri = channels::shown(&object.uri, uri);
-        Ok(Some(data::Source { uri, bytes: bytes.len() as u64, sha256 }))
+        Ok(Some(data::Source { uri, bytes, sha256 }))
     }
 
     /// The job with the weights that the hyperparameters ask for.
@@ -316,15 +336,31 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// The key of the job's artifact, found usable.
+    pub(super) fn sealing(&self) -> Result<Sealing, Error> {
+        let output = &self.spec.output;
+        Ok(Sealing::new(self.keys.clone(), &output.key, &self.spec.name, model::FILE)?)
+    }
+
     /// Writes down which artifact it was that the job made.
-    fn record(&self, record: &JobRecord) -> Result<Uri, Error> {
-        let uri = self.spec.record();
-        let mut upload = self.store.create(&uri)?;
+    pub(super) fn record(&self, report: &Report) -> Result<(), Error> {
+        let finished = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let record = JobRecord {
+            job: report.job.clone(),
+            algorithm: report.algorithm.clone(),
+            artifact: report.artifact.to_string(),
+            sha256: report.artifact_sha256.clone(),
+            bytes: report.artifact_bytes,
+            key: report.key.clone(),
+            finished_s: finished.as_secs(),
+        };
+        let uri = &report.record;
+        let mut upload = self.store.create(uri)?;
         upload
             .write_all(&record.bytes(self.signer.as_ref()))
             .map_err(|source| Error::Write { uri: uri.clone(), source })?;
         upload.finish()?;
-        Ok(uri)
+        Ok(())
     }
 
     /// Packs, seals and uploads; returns size and SHA-256 of what was stored.

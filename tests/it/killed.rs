@@ -156,7 +156,7 @@ fn killed_and_whole_are_the_same(place: &Place<'_>) {
 }
 
 #[test]
-fn a_training_killed_at_any_time_resumes_to_the_same_bits() {
+fn threat_34_a_training_killed_at_any_time_resumes_to_the_same_bits() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("models");
     let output = folder.display().to_string();
@@ -223,7 +223,7 @@ fn a_training_with_checkpoints_in_a_bucket_may_be_killed_as_well() {
 }
 
 #[test]
-fn the_newest_whole_checkpoint_is_taken_and_so_many_are_left() {
+fn threat_34_the_newest_whole_checkpoint_is_taken_and_so_many_are_left() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("models");
     let output = folder.display().to_string();

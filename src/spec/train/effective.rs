@@ -1,6 +1,6 @@
 //! A job's values in effect, defaults filled in and secrets left out, for reports and provenance.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -42,6 +42,10 @@ impl TrainingJob {
                 "keep": self.checkpoint.keep,
                 "interval_s": self.checkpoint.interval.as_secs(),
             },
+            "network": {
+                "isolation": self.network.isolation.to_string(),
+                "allow": self.network.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            },
             "storage": effective_storage(&self.storage),
         })
     }
@@ -58,6 +62,35 @@ fn effective_output(output: &Output) -> Value {
         entry.insert("sign".into(), name.as_str().into());
     }
     Value::Object(entry)
+}
+
+impl TrainingJob {
+    /// The job as a job file, without `[storage]` and `[network]`, for a process that is given
+    /// neither: it reads back to the same job. Relative paths stay relative.
+    ///
+    /// # Errors
+    /// When it would not, which is a mistake of this file.
+    pub fn written(&self) -> Result<String, String> {
+        let mut value = self.effective();
+        let table = value.as_object_mut().expect("a job is a table");
+        table.remove("storage");
+        table.remove("network");
+        if self.checkpoint.uri.is_none() {
+            table["checkpoint"].as_object_mut().expect("a table").remove("uri");
+        }
+        let text = toml::to_string(&value).map_err(|error| error.to_string())?;
+        let same = TrainingJob::parse(text.as_bytes(), "job", Path::new(""), &[])
+            .map_err(|mistakes| mistakes.to_string())?
+            .effective();
+        let own = self.effective();
+        let apart = |(key, value): &(&String, &Value)| {
+            !["storage", "network"].contains(&key.as_str()) && same.get(key) != Some(value)
+        };
+        match own.as_object().into_iter().flatten().find(apart) {
+            Some((key, _)) => Err(format!("[{key}] of the job cannot be written down")),
+            None => Ok(text),
+        }
+    }
 }
 
 fn effective_resources(resources: &Resources) -> Value {

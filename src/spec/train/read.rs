@@ -15,6 +15,7 @@ use crate::spec::document::{self, Kind, Node};
 use crate::spec::image::algorithm_name;
 use crate::spec::limit;
 use crate::spec::name::JobName;
+use crate::spec::network::{self, Network, read_network};
 use crate::spec::parameter::{Raw, RawParameters, RawValue};
 use crate::spec::problem::{Problem, Problems, nearest, shortened};
 use crate::spec::unit;
@@ -100,6 +101,7 @@ struct Sections {
     stopping: Stopping,
     checkpoint: Checkpoint,
     storage: super::Storage,
+    network: Network,
 }
 
 impl Sections {
@@ -116,6 +118,7 @@ impl Sections {
             stopping: self.stopping,
             checkpoint: self.checkpoint,
             storage: self.storage,
+            network: self.network,
         })
     }
 }
@@ -193,8 +196,10 @@ fn read_sections(
                     .unwrap_or(limit::CHECKPOINT_INTERVAL_S_DEFAULT) as u64,
             ),
         });
-    let storage =
+    let network = top.table("network", network::TABLE, read_network);
+    let mut storage =
         top.table("storage", "[storage.s3] with keys below it", |table| read_storage(table, base));
+    storage.network = network.clone();
     top.finish();
     Sections {
         name,
@@ -208,6 +213,7 @@ fn read_sections(
         stopping,
         checkpoint,
         storage,
+        network,
     }
 }
 
@@ -238,6 +244,8 @@ fn place_of(key: &str) -> Option<&'static str> {
         "keep" => "checkpoint.keep",
         "interval_s" => "checkpoint.interval_s",
         "max_runtime_s" => "stopping.max_runtime_s",
+        "isolation" => "network.isolation",
+        "allow" => "network.allow",
         "s3" => "storage.s3",
         "kms" => "storage.kms",
         "endpoint" => "storage.s3.endpoint",

@@ -12,7 +12,7 @@ use crate::spec::cursor::{Cursor, Wrong};
 pub(crate) fn read_storage(table: &mut Cursor<'_>, base: &Path) -> Storage {
     let s3 = table.table("s3", "[storage.s3] with keys below it", |table| read_s3(table, base));
     let kms = table.table("kms", "[storage.kms] with keys below it", |table| read_kms(table, base));
-    Storage { s3, kms }
+    Storage { s3, kms, ..Storage::default() }
 }
 
 fn read_s3(table: &mut Cursor<'_>, base: &Path) -> S3 {

@@ -158,7 +158,7 @@ fn a_session_goes_from_nobody_to_a_session_of_a_role() {
 }
 
 #[test]
-fn a_change_that_fails_changes_nothing_and_what_a_crash_leaves_is_not_seen() {
+fn threat_33_a_change_that_fails_changes_nothing_and_what_a_crash_leaves_is_not_seen() {
     let folder = tempfile::tempdir().unwrap();
     let state = state(folder.path());
     state.change(|all| all.create_user("a", "/", None).map(drop)).unwrap();

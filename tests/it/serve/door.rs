@@ -81,6 +81,18 @@ impl Guard {
 
     /// A signed request, as bytes; `change` may do what it likes to it behind the signature.
     fn asked(&self, name: &str, target: &str, body: &str, change: impl Fn(&mut String)) -> Reply {
+        self.asked_with(name, target, None, body, change)
+    }
+
+    /// The same with one more header, signed too.
+    fn asked_with(
+        &self,
+        name: &str,
+        target: &str,
+        more: Option<(&str, &str)>,
+        body: &str,
+        change: impl Fn(&mut String),
+    ) -> Reply {
         let (id, secret, token) = self.key(name);
         let date = time::to_basic(time::now());
         let host = self.running.address().to_string();
@@ -89,6 +101,7 @@ impl Guard {
             ("content-type", b"text/csv"),
             ("x-amz-date", date.as_bytes()),
         ];
+        headers.extend(more.map(|(name, value)| (name, value.as_bytes())));
         if let Some(token) = token {
             headers.push(("x-amz-security-token", token.expose().as_bytes()));
         }
@@ -338,4 +351,54 @@ fn a_state_without_anybody_opens_no_door() {
     let folder = tempfile::tempdir().unwrap();
     let why = Guarded::open(state(folder.path()), "us-east-1").unwrap_err();
     assert!(why.to_string().contains("no user or role"), "{why}");
+}
+
+#[test]
+fn a_policy_for_one_of_many_models_holds_for_each_of_its_names() {
+    use super::many::{ROW, of_folder, pair, put};
+    let policy = r#"{"Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*",
+        "Condition": {"StringEquals": {"sagemaker:TargetModel": "a.tar.gz"}}}]}"#;
+    let but = r#"{"Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*"},
+        {"Effect": "Deny", "Action": "sagemaker:InvokeEndpoint", "Resource": "*",
+        "Condition": {"StringEquals": {"sagemaker:TargetModel": "b.tar.gz"}}}]}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("models");
+    put(&place, "a.tar.gz", &pair().bytes[0]);
+    put(&place, "b/output/model.tar.gz", &pair().bytes[1]);
+    put(&place, "c.tar.gz", &pair().bytes[1]);
+    let state = state(folder.path());
+    let mut keys = people(&state);
+    for (name, text) in [("only-a", policy), ("all-but-b", but)] {
+        let key = state.change(|all| {
+            all.create_user(name, "/", None)?;
+            all.put_policy(Whom::User(name), "invoke", ("invoke", text))?;
+            all.create_access_key(name)
+        });
+        let key = key.unwrap();
+        keys.push((name, (key.id, key.secret, None)));
+    }
+    let door = Guarded::open(state.clone(), "us-east-1").unwrap();
+    let server = Server::many(of_folder(&place)).listen("127.0.0.1:0").threads(2).workers(2);
+    let running = server.door(Arc::clone(&door)).start().unwrap();
+    let guard = Guard { running, keys, state, door, _folder: folder };
+    let tensors = json!({"inputs": [{"name": "input", "shape": [1, 9], "datatype": "FP32",
+        "data": ROW.split(',').map(|value| value.parse::<f32>().unwrap()).collect::<Vec<_>>()}]});
+    let tensors = tensors.to_string();
+    let header = |name: &str, model: &str| {
+        let more = Some(("x-amzn-sagemaker-target-model", model));
+        guard.asked_with(name, "/invocations", more, ROW, |_| {}).status
+    };
+    let path = |name: &str, model: &str| {
+        let target = format!("/v2/models/{model}/infer");
+        guard.asked(name, &target, &tensors, |_| {}).status
+    };
+    for model in ["a", "a.tar.gz"] {
+        assert_eq!([header("only-a", model), path("only-a", model)], [200, 200], "{model}");
+        assert_eq!([header("all-but-b", model), path("all-but-b", model)], [200, 200], "{model}");
+    }
+    for model in ["b", "b/output", "b/output/model", "b/output/model.tar.gz"] {
+        assert_eq!([header("only-a", model), header("all-but-b", model)], [403, 403], "{model}");
+    }
+    assert_eq!([path("only-a", "b"), path("all-but-b", "b")], [403, 403]);
+    assert_eq!([header("only-a", "c"), header("all-but-b", "c")], [403, 200]);
 }

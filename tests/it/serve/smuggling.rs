@@ -20,7 +20,7 @@ fn answers(address: SocketAddr, bytes: &[u8]) -> Vec<u16> {
 }
 
 #[test]
-fn a_line_a_length_or_a_chunk_in_doubt_ends_its_connection() {
+fn threat_22_a_line_a_length_or_a_chunk_in_doubt_ends_its_connection() {
     let running = builder(Linear::default()).limits(hasty()).start().unwrap();
     let start = "POST /invocations HTTP/1.1\r\nHost: x\r\n";
     let length = "Content-Length: 5\r\n";
@@ -192,7 +192,7 @@ const OTHERWISE: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn llhttps_corpus_is_never_answered_more_often_than_llhttp_reads_it() {
+fn threat_22_llhttps_corpus_is_never_answered_more_often_than_llhttp_reads_it() {
     let Some(shared) = std::env::var_os("SMRT_SHARED").filter(|path| !path.is_empty()) else {
         return println!("skipped: SMRT_SHARED does not name the shared folder");
     };
