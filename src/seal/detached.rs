@@ -32,7 +32,7 @@ use super::secret::DataKey;
 use super::service::{KeyDescription, KeyService};
 use super::writer::Writer;
 use crate::spec::limit::{SEAL_KEYS_MAX, SIDECAR_BYTES_MAX};
-use crate::telemetry::date::civil;
+use crate::telemetry::date::{civil, now_s};
 
 /// The namespace of artifact keys.
 pub(super) const NAMESPACE: &str = "smrt-artifact";
@@ -308,8 +308,6 @@ impl KeyService for Beside {
 
 /// RFC 3339, by the wall clock: for people, nothing depends on it.
 fn now() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let unix_s = since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(0));
-    let [year, month, day, hour, minute, second] = civil(unix_s);
+    let [year, month, day, hour, minute, second] = civil(i64::try_from(now_s()).unwrap_or(0));
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }

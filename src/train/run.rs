@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -19,6 +19,7 @@ use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::{Object, Store};
+use crate::telemetry::date::now_s;
 
 use super::channels;
 use super::checkpoint::Keeper;
@@ -344,7 +345,6 @@ impl<'a> Job<'a> {
 
     /// Writes down which artifact it was that the job made.
     pub(super) fn record(&self, report: &Report) -> Result<(), Error> {
-        let finished = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = JobRecord {
             job: report.job.clone(),
             algorithm: report.algorithm.clone(),
@@ -352,7 +352,7 @@ impl<'a> Job<'a> {
             sha256: report.artifact_sha256.clone(),
             bytes: report.artifact_bytes,
             key: report.key.clone(),
-            finished_s: finished.as_secs(),
+            finished_s: now_s(),
         };
         let uri = &report.record;
         let mut upload = self.store.create(uri)?;
