@@ -17,6 +17,13 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Bytes of a request body that is answered in blocks while it arrives, unless the endpoint says
+/// otherwise. Memory does not depend on it.
+pub const STREAMED_BYTES_MAX: u64 = 64 << 30;
+/// Bytes of one such block, or one row if that is more.
+pub const STREAMED_BLOCK_BYTES: usize = 256 << 10;
+/// Blocks of one body that are answered at once.
+pub const STREAMED_BLOCKS_AHEAD: usize = 3;
 /// Bytes of a file's name (Linux: `NAME_MAX`).
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Bytes of a file's path (Linux: `PATH_MAX`, with its end).
@@ -275,3 +282,11 @@ pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
 pub const AUDIT_TEXT_CHARS_MAX: usize = 512;
 /// Audit records that wait for the disk.
 pub const AUDIT_QUEUE_RECORDS_MAX: usize = 8_192;
+/// Bytes of one digest of the audit log, or of its signature.
+pub const AUDIT_DIGEST_BYTES_MAX: u64 = 64 << 10;
+/// Digests that are looked at, the newest: two years of hours.
+pub const AUDIT_DIGESTS_MAX: usize = 17_520;
+/// Bytes of the records that one digest is about, when they are compared line by line.
+pub const AUDIT_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// State-change events that wait to be told.
+pub const EVENTS_QUEUE_MAX: usize = 1_024;
