@@ -105,9 +105,9 @@ pub(super) async fn invoke(
             Protocol::OpenInference => Wire::open_inference(asked.json_bytes()?)?,
         };
         let ask = wire.ask(&endpoint.settings.ask)?;
-        Ok((wire, ask, asked.coding()?))
+        Ok((wire, ask, asked.coding()?, asked.timeout()?))
     });
-    let (wire, ask, coding) = match wanted {
+    let (wire, ask, coding, timeout) = match wanted {
         Ok(wanted) => wanted,
         Err(refusal) => {
             let mut outcome = Outcome::refused(refusal);
@@ -135,7 +135,7 @@ pub(super) async fn invoke(
     };
     let begun = Instant::now();
     let is_empty = payload.bytes.trim_ascii().is_empty();
-    let request = Request { wire, ask, body: payload.bytes.clone(), timeout: None, remote, ticket };
+    let request = Request { wire, ask, body: payload.bytes.clone(), timeout, remote, ticket };
     if is_empty {
         return Outcome::nothing(request.wire.content_type(), payload.bytes.len());
     }
@@ -175,7 +175,15 @@ pub(super) async fn answer(
         Fleet::Many(_) => None,
     };
     let copied = shadow.map(|shadow| (shadow, body.clone(), wire.clone(), ask.clone()));
-    let inline = here(served, stats, scratch, (&wire, &ask), &body, &mut outcome);
+    let longest = endpoint.settings.invocation_timeout;
+    let within = |timeout: Option<Duration>| begun + timeout.unwrap_or(longest).min(longest);
+    // Nobody's body is read in vain when there is no room for it anyway.
+    let inline = match served.cost.is_inline(1) {
+        true => Ok(()),
+        false => served.queue.admits(begun, within(timeout)).map_err(no_room),
+    };
+    let inline =
+        inline.and_then(|()| here(served, stats, scratch, (&wire, &ask), &body, &mut outcome));
     let work = match inline {
         Ok(None) => {
             copy(copied, &outcome);
@@ -187,10 +195,9 @@ pub(super) async fn answer(
             return outcome;
         }
     };
-    let longest = endpoint.settings.invocation_timeout;
-    let deadline = begun + timeout.map_or(longest, |timeout| timeout.min(longest));
+    let deadline = within(work.timeout().into_iter().chain(timeout).min());
     let (reply, mut answer) = oneshot::channel();
-    let job = Job { work, ask, deadline, remote, reply };
+    let job = Job { work, ask, begun, deadline, remote, reply };
     outcome.result = match endpoint.pool.push(served, job) {
         Err(full) => Err(no_room(full)),
         Ok(()) => match wait(&mut answer, deadline).await {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Whether a model is small is measured when it is loaded ([`Cost`]). The queue is bounded in
-//! requests and rows and refuses at once when full; workers take what waits, without a timer.
+//! requests, rows and time, and refuses at once when full; workers take what waits, without a timer,
+//! in batches of a size that [`pace`] finds. A large request is answered in parts ([`split`]).
 //! A model that fails, panics or answers nonsense costs its request a 500 and nobody else anything.
 //!
 //! | what happened | status |
@@ -23,7 +24,7 @@
 //! | the model failed, asked through `/endpoints/NAME/invocations` | 424 |
 //! | one address has too much in the queue | 429 with `Retry-After` |
 //! | the model failed, asked through `/invocations` | 500 |
-//! | the queue is full, or the server is stopping | 503 with `Retry-After` |
+//! | the queue is full, the answer would come too late, or the server is stopping | 503 with `Retry-After` |
 //! | the time was up after admission | 504 |
 //!
 //! Where the endpoint knows its callers ([`Builder::door`]), whoever signs wrongly, is unknown or may
@@ -58,12 +59,14 @@ mod asked;
 mod background;
 mod book;
 mod calibrate;
+mod change;
 mod codec;
 mod compare;
 mod container;
 mod endpoint;
 mod error;
 mod fence;
+pub(crate) mod fuzzed;
 mod grpc;
 mod guard;
 mod hot;
@@ -72,6 +75,7 @@ mod invoke;
 mod library;
 mod line;
 mod openapi;
+mod pace;
 mod page;
 mod pool;
 mod queue;
@@ -82,6 +86,7 @@ mod served;
 mod server;
 mod serving;
 mod shadow;
+mod split;
 mod stats;
 mod streamed;
 mod traffic;
@@ -90,6 +95,7 @@ mod variants;
 mod worker;
 
 pub use calibrate::Cost;
+pub use change::Change;
 pub use error::Error;
 pub use hot::Many;
 pub use library::Library;

@@ -185,12 +185,14 @@ impl Answering {
     /// where another request would be sent away.
     fn push(&mut self, block: Block, since: Instant) -> Result<(), Refusal> {
         let timeout = self.endpoint.settings.invocation_timeout;
-        let deadline = Instant::now() + timeout;
+        let begun = Instant::now();
+        let deadline = begun + timeout;
         let (reply, answer) = oneshot::channel();
         let Block { bytes, wire, rows } = block.clone();
         let length = bytes.len();
         let work = Work::Body { bytes, wire, rows };
-        let job = Job { work, ask: self.ask.clone(), deadline, remote: self.remote, reply };
+        let (ask, remote) = (self.ask.clone(), self.remote);
+        let job = Job { work, ask, begun, deadline, remote, reply };
         match self.endpoint.pool.push(&self.served, job) {
             Ok(()) => self.waiting.push_back(Waiting { answer, deadline, bytes: length }),
             Err(_) if self.joined.begun && since.elapsed() < timeout => {

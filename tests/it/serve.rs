@@ -10,6 +10,7 @@ mod grpc;
 mod http2;
 mod many;
 mod openapi;
+mod pace;
 mod runtime;
 mod smuggling;
 mod soak;
@@ -34,6 +35,8 @@ use smrt::serve::{Builder, Running, Server};
 struct Linear {
     /// Time of a call: beyond 50 µs the endpoint batches instead of answering in place.
     spin: Duration,
+    /// Time of each row besides.
+    each: Duration,
     /// Rows whose first value is [`HOLD`] wait until this opens.
     door: Arc<Door>,
 }
@@ -103,7 +106,7 @@ impl Predictor for Linear {
         if firsts.iter().any(|&first| first == SHORT) {
             scores.pop();
         }
-        while start.elapsed() < self.spin {
+        while start.elapsed() < self.spin + self.each * rows.nrows() as u32 {
             std::hint::spin_loop();
         }
         let names = Arc::new(LabelNames::Numbers(vec![0.0, 1.0]));
@@ -149,7 +152,7 @@ fn quick() -> Running {
 
 /// A model slow enough that every request goes through the queue.
 fn heavy(door: &Arc<Door>) -> Linear {
-    Linear { spin: Duration::from_micros(300), door: Arc::clone(door) }
+    Linear { spin: Duration::from_micros(300), door: Arc::clone(door), ..Linear::default() }
 }
 
 /// One connection, spoken to in bytes.

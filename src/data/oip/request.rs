@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{SeqAccess, Visitor};
@@ -20,6 +21,8 @@ pub struct Wanted {
     pub outputs: Vec<(String, bool)>,
     /// Whether tensors that are not named are to be binary.
     pub binary: bool,
+    /// How long its caller waits (Triton's parameter `timeout`, in microseconds).
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +70,8 @@ pub(super) struct Parameters {
     binary_data: Option<bool>,
     #[serde(default)]
     binary_data_output: Option<bool>,
+    #[serde(default)]
+    timeout: Option<u64>,
 }
 
 /// A tensor's elements in row-major order, nested lists laid flat.
@@ -128,6 +133,7 @@ pub(super) fn general(
     })?;
     let wanted = Wanted {
         id: request.id,
+        timeout: request.parameters.timeout.filter(|us| *us > 0).map(Duration::from_micros),
         binary: request.parameters.binary_data_output.unwrap_or(false),
         outputs: request
             .outputs
@@ -221,8 +227,9 @@ pub(super) fn tensors(
             let what = format!("input {name} has {count} rows where the first input has {all}");
             return Err(wrong(what, "give every input the same number of rows"));
         }
-        values.resize(start + all * features, f32::NAN);
+        // Before any room is made: a shape is a claim, elements are bytes that came.
         let elements = elements(input, count, &mut binary)?;
+        values.resize(start + all * features, f32::NAN);
         put(signature, column, &elements, &mut values[start..])
             .map_err(|(what, help)| wrong(format!("input {name} {what}"), help))?;
     }

@@ -83,7 +83,7 @@ impl<'a> Scan<'a> {
         let all = all.unwrap_or(false);
         let each = |(name, binary): (String, Option<bool>)| (name, binary.unwrap_or(all));
         let outputs = outputs.unwrap_or_default().into_iter().map(each).collect();
-        Some((rows, Wanted { id, outputs, binary: all }))
+        Some((rows, Wanted { id, outputs, binary: all, timeout: None }))
     }
 
     fn input(&mut self, values: &mut Vec<f32>) -> Option<Input<'a>> {
