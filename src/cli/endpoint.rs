@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::acting::{Means, RoleOptions};
 use super::iam;
-use super::open::keys;
 use super::table::Table;
 use super::{Error, Failure, output};
 use crate::fault::Fault;
@@ -38,8 +38,16 @@ pub(super) fn read(path: &Path, overrides: &[String]) -> Result<EndpointFile, Fa
 }
 
 /// A server as the file says, not started.
-pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
-    let library = Library::new(Store::new(&file.storage), Opener::new(keys()?));
+pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, Failure> {
+    let general = file.general;
+    let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
+    let Means { store, keys } = role.or_state(file.auth.iam.as_ref()).of_endpoint(
+        general.role.as_ref(),
+        general.name.as_str(),
+        &file.storage,
+        region,
+    )?;
+    let library = Library::new(store, Opener::new(keys));
     let mut server = match file.serves {
         Serves::Variants { variants, shadow, rollout } => Server::variants(Variants {
             library,
@@ -57,7 +65,6 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
             watch: models.watch,
         }),
     };
-    let general = file.general;
     if let Some(tls) = file.tls {
         let (certificate, key, client_ca) = (tls.certificate, tls.key, tls.client_ca);
         server = server.tls(TlsFiles { certificate, key, client_ca });
@@ -66,7 +73,6 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         server = server.tokens(tokens);
     }
     if let Some(state) = &file.auth.iam {
-        let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
         server = server.door(Door::open(iam::state(Some(state))?, region)?);
     }
     if let Some(time) = general.target_p99 {

@@ -21,6 +21,7 @@ pub(crate) mod fuzzed;
 mod keys;
 mod operation;
 mod policy;
+mod recorded;
 mod server;
 mod usage;
 mod wire;

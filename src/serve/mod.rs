@@ -59,6 +59,7 @@ mod asked;
 mod background;
 mod book;
 mod calibrate;
+mod change;
 mod codec;
 mod compare;
 mod container;
@@ -94,6 +95,7 @@ mod variants;
 mod worker;
 
 pub use calibrate::Cost;
+pub use change::Change;
 pub use error::Error;
 pub use hot::Many;
 pub use library::Library;

@@ -18,6 +18,7 @@ pub mod name;
 pub mod network;
 pub mod parameter;
 pub mod problem;
+pub mod role;
 pub mod train;
 pub mod transform;
 pub mod unit;

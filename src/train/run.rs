@@ -9,13 +9,14 @@ use crate::algorithm::{
     self, Channels, Context, Earlier, Fitted, Metric, Observer, Table, Trainer, device,
 };
 use crate::data;
+use crate::fault::{Fault, Kind};
 use crate::model::{self, Manifest, Origin};
 use crate::seal::KeyService;
 use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::{Object, Store};
+use crate::store::{Act, Object, Store};
 
 use super::channels;
 use super::checkpoint::Keeper;
@@ -115,9 +116,37 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Whether somebody holds the job to its role, where it names one.
+    pub(super) fn check_held(&self) -> Result<(), Error> {
+        match self.spec.role.is_some() && !self.store.is_guarded() {
+            true => Err(Error::Role),
+            false => Ok(()),
+        }
+    }
+
+    /// Finds out before any work whether everything can be written that the job makes; whether there
+    /// is an artifact already.
+    pub(super) fn check_writable(&self) -> Result<bool, Error> {
+        self.store.check_writable(&self.spec.output.uri)?;
+        // The default place lies below the output.
+        if let Some(place) = &self.spec.checkpoint.uri {
+            self.store.check_writable(place)?;
+        }
+        let artifact = self.spec.artifact();
+        self.store.check_allowed(&[Act::Write], &artifact)?;
+        let state = super::checkpoint::first(&self.spec);
+        self.store.check_allowed(&[Act::Write, Act::Delete], &state)?;
+        // Whether there is one already is told and not needed: who may only write need not read.
+        match self.store.exists(&artifact) {
+            Err(error) if error.kind() == Kind::Denied => Ok(false),
+            other => Ok(other?),
+        }
+    }
+
     /// The job in this process, sealed as is found out here or as `sealing` says.
     pub(super) fn work(mut self, sealing: Option<Sealing>) -> Result<Report, Error> {
         let started = Instant::now();
+        self.check_held()?;
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
         self.spec = self.weighted(&*trainer)?;
@@ -130,14 +159,12 @@ impl<'a> Job<'a> {
 
         let sealing = match sealing {
             Some(sealing) => sealing,
-            None => Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?,
+            None => {
+                let (wish, name) = (&self.spec.output.key, &self.spec.name);
+                Sealing::new(self.keys.clone(), wish, name, model::FILE)?
+            }
         };
-        self.store.check_writable(&self.spec.output.uri)?;
-        // The default place lies below the output.
-        if let Some(place) = &self.spec.checkpoint.uri {
-            self.store.check_writable(place)?;
-        }
-        let replaced = self.store.exists(&artifact)?;
+        let replaced = self.check_writable()?;
 
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod audit;
 mod boosted;
 mod channels;
 mod cli;
@@ -25,6 +26,7 @@ mod metric_lines;
 mod model;
 mod pca;
 mod random_cut_forest;
+mod role;
 mod rooms;
 mod s3;
 mod sandbox;
