@@ -51,6 +51,11 @@ pub mod data;
 // The product.
 pub mod model;
 
+// What a job may touch, and what is kept and told of what was done.
+pub mod event;
+pub mod role;
+pub mod trail;
+
 // What an isolated process is given, and by whom.
 pub mod courier;
 
@@ -63,6 +68,11 @@ pub mod transform;
 // The doors.
 pub mod cli;
 pub mod kms;
+pub mod sts;
+
+// Strangers' bytes, for the fuzzers.
+#[doc(hidden)]
+pub mod fuzzed;
 
 pub use error::Error;
 pub use model::Model;

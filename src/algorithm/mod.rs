@@ -19,6 +19,7 @@ pub mod device;
 pub mod error;
 pub mod expand;
 pub mod features;
+pub(crate) mod fuzzed;
 pub mod ip_insights;
 pub mod kmeans;
 pub mod label;

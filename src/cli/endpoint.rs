@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::acting::{Means, RoleOptions};
 use super::iam;
-use super::open::keys;
 use super::table::Table;
 use super::trust::{public_keys, recorded};
 use super::{Error, Failure, output};
@@ -20,7 +20,6 @@ use crate::spec::Mistakes;
 use crate::spec::endpoint::{EndpointFile, Serves, Shift, Variant};
 use crate::spec::limit::SPEC_BYTES_MAX;
 use crate::spec::problem::Problems;
-use crate::spec::train::SealKey;
 use crate::spec::unit::shown_bytes;
 use crate::spec::uri::Uri;
 use crate::store::Store;
@@ -43,10 +42,16 @@ pub(super) fn read(path: &Path, overrides: &[String]) -> Result<EndpointFile, Fa
 }
 
 /// A server as the file says, not started.
-pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
-    let keys = keys(&file.storage, &SealKey::Default)?;
-    let store = Store::new(&file.storage);
-    let signers = public_keys(&file.general.require_signature)?;
+pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, Failure> {
+    let general = file.general;
+    let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
+    let Means { store, keys } = role.or_state(file.auth.iam.as_ref()).of_endpoint(
+        general.role.as_ref(),
+        general.name.as_str(),
+        &file.storage,
+        region,
+    )?;
+    let signers = public_keys(&general.require_signature)?;
     let opener = Opener::new(keys).trusting(&signers);
     let mut library = Library::new(store.clone(), opener);
     for (uri, sha256) in pins(&file.serves, &store, &signers)? {
@@ -69,7 +74,6 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
             watch: models.watch,
         }),
     };
-    let general = file.general;
     if let Some(tls) = file.tls {
         let (certificate, key, client_ca) = (tls.certificate, tls.key, tls.client_ca);
         server = server.tls(TlsFiles { certificate, key, client_ca });
@@ -78,7 +82,6 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         server = server.tokens(tokens);
     }
     if let Some(state) = &file.auth.iam {
-        let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
         server = server.door(Door::open(iam::state(Some(state))?, region)?);
     }
     if let Some(time) = general.target_p99 {

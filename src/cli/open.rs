@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::trust::Trust;
-use super::{Error, Failure};
+use super::{Error, Failure, audited};
 use crate::keyring::{KeyRing, beside};
 use crate::model::{Model, Opener};
 use crate::seal::{KeyService, LocalKeys};
@@ -38,7 +38,7 @@ impl StorageOptions {
         Store::new(&self.storage())
     }
 
-    fn storage(&self) -> Storage {
+    pub(super) fn storage(&self) -> Storage {
         let mut storage = Storage::default();
         storage.s3.endpoint = self.s3_endpoint.clone();
         storage.s3.region = self.s3_region.clone();
@@ -69,22 +69,26 @@ pub(super) struct KeyOptions {
 impl KeyOptions {
     /// The keys of the user who runs this process, and of the service that is named.
     pub(super) fn keys(&self) -> Result<Arc<dyn KeyService>, Failure> {
-        let mut storage = Storage::default();
+        keys(&self.added_to(Storage::default()), &SealKey::Default)
+    }
+
+    /// The service that is named, beside the store that is.
+    pub(super) fn added_to(&self, mut storage: Storage) -> Storage {
         storage.kms.endpoint = self.kms_endpoint.clone();
         storage.kms.region = self.kms_region.clone();
         storage.kms.profile = self.kms_profile.clone();
-        keys(&storage, &SealKey::Default)
+        storage
     }
 }
 
 /// The keys of the user who runs this process, and of the service that a job names.
 pub(super) fn keys(storage: &Storage, key: &SealKey) -> Result<Arc<dyn KeyService>, Failure> {
-    Ok(Arc::new(KeyRing::of_user(storage, key)?))
+    audited::keys(Arc::new(KeyRing::of_user(storage, key)?), audited::user(), "local")
 }
 
 /// The keys on this machine alone.
 pub(super) fn local_keys() -> Result<Arc<dyn KeyService>, Failure> {
-    Ok(Arc::new(LocalKeys::of_user()?))
+    audited::keys(Arc::new(LocalKeys::of_user()?), audited::user(), "local")
 }
 
 /// What opens the artifact at `uri`, whose key may stand beside it.

@@ -1,17 +1,19 @@
 //! `smrt serve`: one sealed model, or a folder of them, behind SageMaker's endpoint contract.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tracing::info;
 
+use super::acting::{self, Means, RoleOptions};
+use super::events::EventOptions;
 use super::iam;
 use super::logging::Logging;
 use super::open::{KeyOptions, StorageOptions, model, uri};
+use super::told::{Owner, Told};
 use super::trust::{Trust, TrustOptions};
-use super::{Error, Failure, endpoint, output};
+use super::{Error, Failure, audited, digests, endpoint, output};
 use crate::algorithm::{Ask, Selected};
 use crate::http::{Limits, TlsFiles};
 use crate::iam::door::{DEFAULT_REGION, Door};
@@ -19,9 +21,9 @@ use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::endpoint::Variant;
 use crate::spec::name::JobName;
+use crate::spec::role::RoleArn;
 use crate::spec::{limit, unit};
 use crate::store::Store;
-use crate::telemetry::audit::Audit;
 
 /// Answer predictions over HTTP, as SageMaker's containers do
 ///
@@ -120,6 +122,16 @@ pub(super) struct Options {
     #[arg(long)]
     no_access_log: bool,
 
+    /// Act with this role and nothing else: it must allow reading the models and opening them
+    #[arg(long = "role", value_name = "ARN", requires = "name", value_parser = role_arn)]
+    role_arn: Option<RoleArn>,
+
+    #[command(flatten)]
+    events: EventOptions,
+
+    #[command(flatten)]
+    role: RoleOptions,
+
     #[command(flatten)]
     storage: StorageOptions,
 
@@ -128,6 +140,18 @@ pub(super) struct Options {
 
     #[command(flatten)]
     trust: TrustOptions,
+}
+
+fn owner(role: Option<&RoleArn>, region: &str) -> Owner {
+    Owner {
+        region: region.to_owned(),
+        account: acting::account(role).to_owned(),
+        role: role.map(|role| role.as_str().to_owned()),
+    }
+}
+
+fn role_arn(text: &str) -> Result<RoleArn, String> {
+    RoleArn::parse(text).map_err(|(what, help)| format!("{what}: {}", help.unwrap_or_default()))
 }
 
 /// Who gets in, and how what they say is kept from others.
@@ -159,9 +183,20 @@ struct Access {
     #[arg(long, value_name = "REGION", requires = "iam", default_value = DEFAULT_REGION)]
     iam_region: String,
 
-    /// Record every invocation in this file, each record chained to the one before
+    /// Record every invocation and act in this file, each record chained to the one before
+    /// [default: SMRT_AUDIT]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     audit: Option<PathBuf>,
+
+    /// Record this part of the invocations that are answered, e.g. 0.01; refusals always [default: 1]
+    #[arg(long, value_name = "PART", value_parser = part)]
+    audit_sample: Option<f64>,
+}
+
+/// A number from 0 to 1.
+fn part(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "write a number from 0 to 1".into())
 }
 
 impl Access {
@@ -180,8 +215,8 @@ impl Access {
             let state = iam::state(Some(state))?;
             server = server.door(Door::open(state, &self.iam_region)?);
         }
-        if let Some(file) = &self.audit {
-            server = server.audit(Arc::new(Audit::open(file)?));
+        if let Some(log) = audited::log(self.audit.as_ref())? {
+            server = server.audit(log);
         }
         Ok(server)
     }
@@ -189,12 +224,17 @@ impl Access {
 
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let ask = ask()?;
-    let server = match options.is_file() {
+    // Before any key is used.
+    audited::sampled_log(options.access.audit.as_ref(), options.access.audit_sample)?;
+    let _signed_when_dropped = digests::Hourly::begin()?;
+    let (server, owner) = match options.is_file() {
         true => options.of_file()?,
-        false => options.of_options()?,
+        false => (options.of_options()?, options.owner()),
     };
     let server = server.ask(ask).stop_on_signals(true);
-    let running = options.access.apply(server)?.start()?;
+    let told = Told::new(owner, options.events.teller()?)?;
+    let server = options.access.apply(server)?;
+    let running = server.on_change(move |endpoint, change| told.tell(endpoint, change)).start()?;
     let greeting = running.greeting();
     match logging.is_json() {
         true => info!(address = %running.place(), "{greeting}"),
@@ -227,7 +267,7 @@ impl Options {
     }
 
     /// As an endpoint file says; what it has a key for is set by `--set` and not by an option.
-    fn of_file(&self) -> Result<Builder, Failure> {
+    fn of_file(&self) -> Result<(Builder, Owner), Failure> {
         let given = [
             ("--threads", "endpoint.threads", self.threads.is_some()),
             ("--workers", "endpoint.workers", self.workers.is_some()),
@@ -247,6 +287,7 @@ impl Options {
             ("--queue-delay-ms", "endpoint.queue_delay_ms", self.queue_delay_ms.is_some()),
             ("--drain-timeout-s", "endpoint.drain_timeout_s", self.drain_timeout_s.is_some()),
             ("--no-access-log", "endpoint.access_log", self.no_access_log),
+            ("--role", "endpoint.role", self.role_arn.is_some()),
         ];
         let given = given.into_iter().chain(self.trust.given());
         if let Some((option, key, _)) = given.into_iter().find(|(_, _, given)| *given) {
@@ -255,11 +296,19 @@ impl Options {
             return Err(Error::Address { what, help }.into());
         }
         let file = endpoint::read(Path::new(&self.artifact), &self.overrides)?;
-        let server = endpoint::server(file)?;
-        Ok(match self.given_address() {
+        let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
+        let owner = owner(file.general.role.as_ref(), region);
+        let server = endpoint::server(file, self.role.clone())?;
+        let server = match self.given_address() {
             Some(address) => server.listen(address),
             None => server,
-        })
+        };
+        Ok((server, owner))
+    }
+
+    /// Whose endpoint it is, as the options say.
+    fn owner(&self) -> Owner {
+        owner(self.role_arn.as_ref(), &self.access.iam_region)
     }
 
     /// As the options say.
@@ -298,7 +347,13 @@ impl Options {
 
     /// One model, watched or not, or many.
     fn server(&self) -> Result<Builder, Failure> {
-        let store = self.storage.store();
+        let Means { store, keys } =
+            self.role.clone().or_state(self.access.iam.as_ref()).of_endpoint(
+                self.role_arn.as_ref(),
+                self.name.as_deref().unwrap_or_default(),
+                &self.keys.added_to(self.storage.storage()),
+                &self.access.iam_region,
+            )?;
         let place = uri(&self.artifact)?;
         let many = match place.local_path() {
             Some(path) => path.is_dir(),
@@ -311,7 +366,6 @@ impl Options {
                 "write an endpoint.toml with [models.digests], NAME = \"sha256:…\"".to_owned();
             return Err(Error::Address { what, help: Some(help) }.into());
         }
-        let keys = self.keys.keys()?;
         let library = |store: Store, trust: Trust| {
             let opener = Opener::new(keys.clone()).trusting(&trust.keys);
             Library::new(store, opener).pinning(&place, trust.digest)

@@ -17,6 +17,7 @@ pub mod write;
 
 mod block;
 mod csv;
+pub(crate) mod fuzzed;
 mod group;
 mod jsonl;
 mod label;

@@ -93,8 +93,8 @@ impl Held {
     }
 }
 
-#[cfg(test)]
 impl Held {
+    /// Of no budget: for tests and [`super::fuzzed`].
     pub(super) fn unbounded() -> Held {
         Held { budget: Arc::new(Budget::new(usize::MAX)), bytes: 0 }
     }

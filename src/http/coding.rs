@@ -83,7 +83,12 @@ impl Coding {
         }
     }
 
-    fn unfold_here(self, packed: &[u8], max: usize, held: &mut Held) -> Result<Bytes, Refused> {
+    pub(super) fn unfold_here(
+        self,
+        packed: &[u8],
+        max: usize,
+        held: &mut Held,
+    ) -> Result<Bytes, Refused> {
         let mut out = Vec::new();
         match self {
             Coding::Identity => return Ok(Bytes::copy_from_slice(packed)),

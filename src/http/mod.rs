@@ -14,6 +14,7 @@ mod converse;
 mod error;
 mod frames;
 mod fresh;
+pub(crate) mod fuzzed;
 pub mod gate;
 mod limits;
 mod listen;

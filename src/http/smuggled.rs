@@ -124,6 +124,11 @@ impl Framing {
         None
     }
 
+    /// Heads that ended so far.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
+    }
+
     /// After what was found in the line that ends at `end`, nothing is followed.
     fn lost(&mut self, found: Found, end: usize) -> Found {
         self.place = Place::Lost;
@@ -161,7 +166,8 @@ impl Framing {
             Place::Head if !self.begun => {
                 self.begun = true;
                 self.is_bare(bare);
-                if line.starts_with(b"PRI ") {
+                // The whole of it: hyper takes `PRI * HTTP/1.1` for a request, and reads on.
+                if line == b"PRI * HTTP/2.0" {
                     self.place = Place::Lost;
                 }
             }
@@ -304,7 +310,9 @@ mod tests {
 
     #[test]
     fn what_is_no_http_1_is_left_to_others() {
-        assert_eq!(found("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), None);
+        assert_eq!(found(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{BOTH}")), None);
+        // A request like any other, after which others come.
+        assert_eq!(found(&format!("PRI * HTTP/1.1\r\nHost: x\r\n\r\n{BOTH}")), both(1));
         let head = CODED.split_inclusive("\r\n\r\n").next().unwrap();
         assert_eq!(found(&format!("{head}zz\r\n{BOTH}")), None);
         assert_eq!(found(&"x".repeat(100_000)), None);

@@ -17,12 +17,15 @@ mod detached;
 mod error;
 mod file;
 mod frame;
+pub(crate) mod fuzzed;
 mod header;
 mod inspect;
 mod local;
+mod notary;
 mod parallel;
 mod raw;
 mod reader;
+mod recorded;
 mod reseal;
 mod scratch;
 mod sealing;
@@ -41,8 +44,10 @@ pub use local::{
     BLOB_PLAIN_BYTES_MAX, DEFAULT_ALIAS, Decrypted, GRANT_OPERATIONS, Grant, KeyMetadata,
     LocalKeys, NewKey, RotationPlan, Unlock, VersionInfo, home_folder,
 };
+pub use notary::{Notary, vouched};
 pub use raw::RawKey;
 pub use reader::Reader;
+pub use recorded::Recorded;
 pub use reseal::{reseal, reseal_detached};
 pub use scratch::Scratch;
 pub use sealing::Sealing;

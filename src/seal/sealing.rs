@@ -18,8 +18,8 @@ pub struct Sealing {
 }
 
 impl Sealing {
-    /// Finds the key, making the local one at first use, by asking for a data key as the sealing
-    /// of `artifact` will.
+    /// Finds the key, making the local one at first use. It is tried as it will be used, for
+    /// `artifact`: a policy may name the job.
     ///
     /// # Errors
     /// When the key does not exist or may not be used.

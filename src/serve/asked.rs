@@ -40,6 +40,7 @@ pub(super) struct Asked<'a> {
     json_bytes: Option<&'a HeaderValue>,
     pub(super) custom_attributes: Option<&'a HeaderValue>,
     pub(super) inference_id: Option<&'a HeaderValue>,
+    pub(super) agent: Option<&'a HeaderValue>,
     pub(super) target_variant: Option<&'a HeaderValue>,
     target_model: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
@@ -56,6 +57,7 @@ impl<'a> Asked<'a> {
             let field = match name.as_str() {
                 "content-type" => &mut asked.content_type,
                 "accept" => &mut asked.accept,
+                "user-agent" => &mut asked.agent,
                 "grpc-encoding" => &mut asked.grpc_encoding,
                 "grpc-timeout" => &mut asked.grpc_timeout,
                 "accept-encoding" => &mut asked.accept_encoding,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::book::{Book, Sheet};
+use super::change::{Change, Told};
 use super::hot::Hot;
 use super::pool::Pool;
 use super::served::Served;
@@ -33,6 +34,8 @@ pub(super) struct Settings {
     pub(super) asks_certificate: bool,
     /// What every caller is answered besides the plain answer.
     pub(super) ask: Ask,
+    /// Who is told what changes.
+    pub(super) told: Told,
     /// Of each model's queue.
     pub(super) queue_requests_max: usize,
     pub(super) queue_rows_max: usize,
@@ -44,6 +47,13 @@ pub(super) struct Settings {
     pub(super) queue_delay: Duration,
     /// How many models have something to do for the workers.
     pub(super) sharing: Arc<AtomicUsize>,
+}
+
+impl Settings {
+    /// Tells whoever asked what has changed.
+    pub(super) fn tell(&self, change: &Change<'_>) {
+        self.told.tell(&self.name, change);
+    }
 }
 
 /// The models behind an endpoint.

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::background::Background;
 use super::book::{Book, Label};
+use super::change::Change;
 use super::codec::Refusal;
 use super::endpoint::Settings;
 use super::error::Error;
@@ -261,8 +262,14 @@ impl Hot {
                 let (served, gone) = self.publish(name, ready);
                 rest.counts.unloads.add(gone.len() as u64);
                 drop(rest);
+                for gone in &gone {
+                    let model = &*gone.served.names.model;
+                    self.settings.tell(&Change::Unloaded { model });
+                }
                 // Freeing a large model takes a while: nobody waits for a lock meanwhile.
                 drop(gone);
+                let (model, sha256) = (&*served.names.model, &*served.model.digest);
+                self.settings.tell(&Change::Loaded { model, sha256 });
                 tracing::debug!(
                     model = &**name,
                     elapsed_ms = start.elapsed().as_millis() as u64,
@@ -404,6 +411,7 @@ impl Hot {
         table.retain(|_, other| !Arc::ptr_eq(other, &ready));
         drop(table);
         self.rest().counts.unloads.add(1);
+        self.settings.tell(&Change::Unloaded { model: &ready.served.names.model });
         Ok(true)
     }
 
@@ -541,6 +549,8 @@ impl Hot {
         replace(&mut table, &old, &new);
         drop(table);
         tracing::info!(model = name, "model loaded anew");
+        let (from, to) = (&*old.served.model.digest, &*new.served.model.digest);
+        self.settings.tell(&Change::Swapped { variant: name, from, to });
         Ok(true)
     }
 

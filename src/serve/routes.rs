@@ -62,7 +62,7 @@ enum Whom<'a> {
 
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Route<'a> {
+pub(super) enum Route<'a> {
     Ping,
     Invoke,
     /// The name in the path.
@@ -83,7 +83,7 @@ enum Route<'a> {
 }
 
 impl Route<'_> {
-    fn of(path: &str) -> Route<'_> {
+    pub(super) fn of(path: &str) -> Route<'_> {
         match path {
             "/invocations" => Route::Invoke,
             "/ping" => Route::Ping,
@@ -291,11 +291,15 @@ impl Front {
                     .await;
             }
             Route::Models(_) => {
-                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+                return self
+                    .managed(&call.head, &call.caller, call.body, call.stage, &route, &id)
+                    .await;
             }
             Route::Admin(name, _) if *name != self.endpoint.name() => unknown_endpoint(),
             Route::Admin(..) => {
-                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+                return self
+                    .managed(&call.head, &call.caller, call.body, call.stage, &route, &id)
+                    .await;
             }
             Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
                 let what = "this is a path of gRPC";
@@ -420,6 +424,7 @@ impl Front {
             name: act.name(),
             request: id,
             caller: &call.caller,
+            agent: agent(&call.head),
             status,
             error: Some((out.code(), &refusal.message)),
             parameters: Vec::new(),
@@ -480,11 +485,18 @@ impl Front {
     async fn managed(
         &self,
         head: &Parts,
+        caller: &Caller,
         body: Body,
         stage: Stage,
         route: &Route<'_>,
         id: &[u8; 36],
     ) -> Reply {
+        let act = route.act(&head.method);
+        if act == Act::Update
+            && let Err(refusal) = self.endpoint.may_act()
+        {
+            return reply::last(container_refusal(&refusal));
+        }
         let asked = Asked::read(&head.headers);
         let query = head.uri.query().unwrap_or_default();
         let coding = asked.coding();
@@ -507,6 +519,21 @@ impl Front {
                 }
             },
         };
+        if act == Act::Update {
+            self.endpoint.record(recorded::Act {
+                name: act.name(),
+                request: id,
+                caller,
+                agent: agent(head),
+                status: reply.status().as_u16(),
+                error: None,
+                parameters: vec![
+                    ("method", head.method.as_str().into()),
+                    ("path", head.uri.path().into()),
+                ],
+                more: Vec::new(),
+            });
+        }
         reply = pack(reply, asked.takes_gzip()).await;
         self.answers().answered(reply.status().as_u16());
         tracing::debug!(target: ACCESS, path = head.uri.path(), status = reply.status().as_u16(), "request completed");
@@ -584,6 +611,11 @@ impl Front {
         line.status = reply.status().as_u16();
         reply
     }
+}
+
+/// The caller's program, as it says.
+fn agent(head: &Parts) -> Option<&str> {
+    head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok())
 }
 
 fn success(answered: Answered) -> Reply {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::book::Book;
+use super::change::{Change, Told};
 use super::endpoint::{Endpoint, Fleet, Settings};
 use super::error::Error;
 use super::hot::Many;
@@ -75,6 +76,7 @@ impl Server {
             tokens: None,
             door: None,
             audit: None,
+            told: Told::default(),
         }
     }
 }
@@ -101,6 +103,7 @@ pub struct Builder {
     tokens: Option<PathBuf>,
     door: Option<Arc<Door>>,
     audit: Option<Arc<Audit>>,
+    told: Told,
 }
 
 impl Builder {
@@ -200,6 +203,12 @@ impl Builder {
         self
     }
 
+    /// Tells `who` what changes about the endpoint, by its name, and about its models, on the thread that changed it.
+    pub fn on_change(mut self, who: impl Fn(&str, &Change<'_>) + Send + Sync + 'static) -> Builder {
+        self.told = Told::to(who);
+        self
+    }
+
     /// Lets in only callers whom this door knows, by an AWS signature, a token's name or a
     /// certificate's, and lets them do only what their policies allow.
     pub fn door(mut self, door: Arc<Door>) -> Builder {
@@ -236,6 +245,7 @@ impl Builder {
             asks_token: self.tokens.is_some(),
             asks_certificate: self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             ask: self.ask,
+            told: self.told,
             queue_requests_max: self.queue_requests_max,
             queue_rows_max: self.queue_rows_max,
             requests_per_address_max: self.requests_per_address_max,
@@ -278,6 +288,13 @@ impl Builder {
         let mut workers = worker::start(&endpoint)?;
         workers.extend(background.start(LOADERS)?);
         workers.extend(serving::change(&endpoint, rollout)?);
+        if let Fleet::Variants(_) = &endpoint.fleet {
+            for served in endpoint.loaded() {
+                let (model, sha256) = (&*served.names.model, &*served.model.digest);
+                endpoint.settings.tell(&Change::Loaded { model, sha256 });
+            }
+        }
+        endpoint.settings.tell(&Change::InService);
         Ok(Running {
             endpoint,
             place: gate.place.clone(),
@@ -331,6 +348,7 @@ impl Running {
     fn finish(&mut self) {
         if let Some(gate) = self.gate.take() {
             gate.wait();
+            self.endpoint.settings.tell(&Change::Stopped);
         }
         // Every request is answered: what was recorded of them has to reach the disk.
         if let Some(audit) = &self.endpoint.audit {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 
+use super::change::Change;
 use super::codec::Refusal;
 use super::endpoint::Settings;
 use super::library::{Library, Unloaded, same};
@@ -205,6 +206,9 @@ impl Traffic {
                 variant.weight = given.map_or(variant.weight, |(_, weight)| *weight);
             }
         });
+        if let Some(means) = &self.means {
+            means.settings.tell(&Change::Weighted);
+        }
     }
 
     /// What was counted of a variant so far.
@@ -283,6 +287,8 @@ impl Traffic {
                 useless.remove(name);
                 let (digest, watch) = (served.model.digest.clone(), source.watch);
                 self.put(name, served, Source { object, watch });
+                let (from, to) = (old.model.digest.as_str(), digest.as_str());
+                means.settings.tell(&Change::Swapped { variant: name, from, to });
                 self.swaps.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(variant = name, %uri, model_sha256 = digest, "model swapped");
                 Ok(true)

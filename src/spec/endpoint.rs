@@ -21,6 +21,7 @@ pub use variant::{Shadow, Variant};
 
 use super::name::JobName;
 use super::network::Network;
+use super::role::RoleArn;
 use super::train::Storage;
 use super::uri::Uri;
 
@@ -50,6 +51,8 @@ pub struct EndpointFile {
 pub struct General {
     /// In `/endpoints/NAME/invocations`.
     pub name: JobName,
+    /// The endpoint acts with this role and nothing else.
+    pub role: Option<RoleArn>,
     /// Threads that read, answer and run small models; 0 is one per core.
     pub threads: usize,
     /// Threads that run larger models and requests; 0 is one per core.

@@ -294,3 +294,11 @@ pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
 pub const AUDIT_TEXT_CHARS_MAX: usize = 512;
 /// Audit records that wait for the disk.
 pub const AUDIT_QUEUE_RECORDS_MAX: usize = 8_192;
+/// Bytes of one digest of the audit log, or of its signature.
+pub const AUDIT_DIGEST_BYTES_MAX: u64 = 64 << 10;
+/// Digests that are looked at, the newest: two years of hours.
+pub const AUDIT_DIGESTS_MAX: usize = 17_520;
+/// Bytes of the records that one digest is about, when they are compared line by line.
+pub const AUDIT_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// State-change events that wait to be told.
+pub const EVENTS_QUEUE_MAX: usize = 1_024;

@@ -81,6 +81,7 @@ impl Figure {
 /// # Errors
 /// Those of a job, and [`Error::Apart`] when it cannot be isolated.
 pub(super) fn run(mut job: Job<'_>) -> Result<Report, Error> {
+    job.check_held()?;
     job.check()?;
     let device = device::open(job.spec.resources.device)?;
     if !device::is_cpu(&device) {
@@ -104,12 +105,8 @@ pub(super) fn run(mut job: Job<'_>) -> Result<Report, Error> {
         });
     }
     let sealing = job.sealing()?;
-    job.store.check_writable(&job.spec.output.uri)?;
-    if let Some(place) = &job.spec.checkpoint.uri {
-        job.store.check_writable(place)?;
-    }
     let artifact = job.spec.artifact();
-    let replaced = job.store.exists(&artifact)?;
+    let replaced = job.check_writable()?;
     // Drafts lie beside the objects, where the other side cannot look.
     job.store.sweep(&job.spec.checkpoints(), &format!("{}.", job.spec.name));
 

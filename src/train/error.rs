@@ -90,6 +90,9 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// The job names a role, and who runs it does not hold it to one.
+    #[error("job.role names a role, and nothing holds the job to it")]
+    Role,
     /// The job was stopped before it was done.
     #[error("training stopped {}", match reason {
         Reason::Requested => "on request",
@@ -117,7 +120,7 @@ impl Fault for Error {
             Error::Seal(source) => source.kind(),
             Error::Model(source) => source.kind(),
             Error::Write { .. } => Kind::Unreachable,
-            Error::Resume { .. } => Kind::Caller,
+            Error::Resume { .. } | Error::Role => Kind::Caller,
             Error::Stopped { .. } => Kind::Stopped,
         }
     }
@@ -139,6 +142,9 @@ impl Fault for Error {
             Error::Told(source) => source.help(),
             Error::Seal(source) => stored(source).or_else(|| source.help()),
             Error::Model(source) => stored(source).or_else(|| source.help()),
+            Error::Role => {
+                Some("use smrt train, or give the job smrt::role's store and keys".into())
+            }
             Error::Write { .. } => {
                 Some("nothing was left behind; make room or choose another output.uri".into())
             }

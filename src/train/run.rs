@@ -10,6 +10,7 @@ use crate::algorithm::{
     self, Channels, Context, Earlier, Fitted, Metric, Observer, Table, Trainer, device,
 };
 use crate::data;
+use crate::fault::{Fault, Kind};
 use crate::keyring::beside;
 use crate::model::{self, JobRecord, Manifest, Origin};
 use crate::seal::KeyService;
@@ -18,12 +19,13 @@ use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::{Object, Store};
+use crate::store::{Act, Object, Store};
 use crate::telemetry::date::now_s;
 
 use super::channels;
 use super::checkpoint::Keeper;
 use super::error::Error;
+use super::printed::{Printed, Words};
 use super::report::Report;
 use super::stop::{Stop, Watch};
 use crate::sandbox::Launch;
@@ -126,9 +128,37 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Whether somebody holds the job to its role, where it names one.
+    pub(super) fn check_held(&self) -> Result<(), Error> {
+        match self.spec.role.is_some() && !self.store.is_guarded() {
+            true => Err(Error::Role),
+            false => Ok(()),
+        }
+    }
+
+    /// Finds out before any work whether everything can be written that the job makes; whether there
+    /// is an artifact already.
+    pub(super) fn check_writable(&self) -> Result<bool, Error> {
+        self.store.check_writable(&self.spec.output.uri)?;
+        // The default place lies below the output.
+        if let Some(place) = &self.spec.checkpoint.uri {
+            self.store.check_writable(place)?;
+        }
+        let artifact = self.spec.artifact();
+        self.store.check_allowed(&[Act::Write], &artifact)?;
+        let state = super::checkpoint::first(&self.spec);
+        self.store.check_allowed(&[Act::Write, Act::Delete], &state)?;
+        // Whether there is one already is told and not needed: who may only write need not read.
+        match self.store.exists(&artifact) {
+            Err(error) if error.kind() == Kind::Denied => Ok(false),
+            other => Ok(other?),
+        }
+    }
+
     /// The job in this process, sealed as is found out here or as `sealing` says.
     pub(super) fn work(mut self, sealing: Option<Sealing>) -> Result<Report, Error> {
         let started = Instant::now();
+        self.check_held()?;
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
         self.spec = self.weighted(&*trainer)?;
@@ -147,12 +177,7 @@ impl<'a> Job<'a> {
                 self.sealing()?.keys_at(self.spec.output.keys, model::FILE)?
             }
         };
-        self.store.check_writable(&self.spec.output.uri)?;
-        // The default place lies below the output.
-        if let Some(place) = &self.spec.checkpoint.uri {
-            self.store.check_writable(place)?;
-        }
-        let replaced = self.store.exists(&artifact)?;
+        let replaced = self.check_writable()?;
 
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -196,16 +221,19 @@ impl<'a> Job<'a> {
             Watch::new(self.stop.clone(), fitting.checked_add(self.spec.stopping.max_runtime));
         let fitted = {
             let stop = || watch.reason().is_some();
+            let words = Words::of(algorithm, &effective);
+            let mut printed = Printed::new(algorithm, &words, self.observer.as_mut());
             let mut context = Context {
                 device: device.clone(),
                 threads,
                 seed: self.spec.seed,
                 stop: &stop,
-                observer: self.observer.as_mut(),
+                observer: &mut printed,
                 checkpoints: &mut keeper,
             };
             let (channels, context) = (&channels, &mut context);
-            pool.install(move || trainer.fit(channels, context))
+            let fitted = pool.install(move || trainer.fit(channels, context));
+            fitted.inspect(|fitted| printed.finished(&fitted.metrics))
         };
         let fitted = match fitted {
             Err(algorithm::Error::Stopped) => {
@@ -355,7 +383,15 @@ impl<'a> Job<'a> {
             finished_s: now_s(),
         };
         let uri = &report.record;
-        let mut upload = self.store.create(uri)?;
+        let mut upload = match self.store.create(uri) {
+            // The artifact is there and whole; a role that may write nothing else is no reason to
+            // call the job failed.
+            Err(error) if error.kind() == Kind::Denied => {
+                tracing::warn!(%uri, why = %error, "the job's record could not be written");
+                return Ok(());
+            }
+            other => other?,
+        };
         upload
             .write_all(&record.bytes(self.signer.as_ref()))
             .map_err(|source| Error::Write { uri: uri.clone(), source })?;

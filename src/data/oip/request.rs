@@ -227,8 +227,9 @@ pub(super) fn tensors(
             let what = format!("input {name} has {count} rows where the first input has {all}");
             return Err(wrong(what, "give every input the same number of rows"));
         }
-        values.resize(start + all * features, f32::NAN);
+        // Before any room is made: a shape is a claim, elements are bytes that came.
         let elements = elements(input, count, &mut binary)?;
+        values.resize(start + all * features, f32::NAN);
         put(signature, column, &elements, &mut values[start..])
             .map_err(|(what, help)| wrong(format!("input {name} {what}"), help))?;
     }

@@ -17,6 +17,7 @@ use crate::spec::name::JobName;
 use crate::spec::network::{self, Isolation, read_network};
 use crate::spec::parameter::RawValue;
 use crate::spec::problem::{Problem, Problems, shortened};
+use crate::spec::role::RoleArn;
 use crate::spec::train::read_storage;
 use crate::spec::unit;
 use crate::spec::uri::Uri;
@@ -121,6 +122,7 @@ fn read_general(table: &mut Cursor<'_>, base: &Path) -> Option<General> {
     let there = table.has("name");
     let name = table.parsed("name", |text| name(text, "an endpoint's name"));
     table.needs("name", there, "name = \"fraud\" below [endpoint]");
+    let role = table.parsed("role", RoleArn::parse);
     let threads = count(table, "threads");
     let workers = count(table, "workers");
     let body = bytes(table, "body_bytes_max", 1, limit::BODY_BYTES_MAX as u64);
@@ -141,6 +143,7 @@ fn read_general(table: &mut Cursor<'_>, base: &Path) -> Option<General> {
     Some(General {
         require_signature: signers,
         name: name?,
+        role,
         threads,
         workers,
         body_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
@@ -212,6 +215,7 @@ fn read_serves(top: &mut Cursor<'_>, base: &Path) -> Option<Serves> {
 fn place_of(key: &str) -> Option<&'static str> {
     Some(match key {
         "name" => "endpoint.name",
+        "role" => "endpoint.role",
         "threads" => "endpoint.threads",
         "workers" => "endpoint.workers",
         "body_bytes_max" => "endpoint.body_bytes_max",

@@ -354,6 +354,84 @@ fn a_state_without_anybody_opens_no_door() {
 }
 
 #[test]
+fn threat_24_a_name_that_is_spelt_otherwise_reaches_no_endpoint() {
+    let guard = guarded(None);
+    assert_eq!(guard.asked("allowed", RUNTIME, "1,2,0.5", |_| ()).status, 200);
+    for target in [
+        "/endpoints/CHURN-DEMO/invocations",
+        "/endpoints/churn%2Ddemo/invocations",
+        "/endpoints/churn-demo%2f..%2fchurn-demo/invocations",
+        "/endpoints/other/../churn-demo/invocations",
+        "/endpoints/other/..%2fchurn-demo/invocations",
+        "/endpoints/./churn-demo/invocations",
+        "/endpoints//churn-demo/invocations",
+        "/endpoints/churn-demo./invocations",
+        "/endpoints/churn-demo%00/invocations",
+        "/endpoints/%C3%A7hurn-demo/invocations",
+        "/endpoints/churn\u{2010}demo/invocations",
+        "/endpoints/arn:aws:sagemaker:us-east-1:000000000000:endpoint%2Fchurn-demo/invocations",
+    ] {
+        let status = guard.asked("allowed", target, "1,2,0.5", |_| ()).status;
+        assert!((400..500).contains(&status), "{target}: {status}");
+    }
+}
+
+#[test]
+fn threat_40_a_wrong_secret_and_an_unknown_key_are_refused_alike_in_words_and_in_time() {
+    use std::time::Instant;
+    let guard = guarded(None);
+    let (id, ..) = guard.key("allowed").clone();
+    let wrong = Secret::new("x".repeat(40));
+    let date = time::to_basic(time::now());
+    let base: Vec<(&str, &[u8])> = vec![
+        ("host", b"127.0.0.1"),
+        ("content-type", b"text/csv"),
+        ("x-amz-date", date.as_bytes()),
+    ];
+    let body = b"1,2,0.5";
+    let authorization = |access_key: &str| {
+        let signer = Signer {
+            access_key,
+            secret: &wrong,
+            region: "us-east-1",
+            service: "sagemaker",
+            date: &date,
+            path: PathRule::Normalised,
+        };
+        let request = Request { method: "POST", path: RUNTIME, query: "", headers: &base };
+        signer.authorization(&request, body)
+    };
+    let signed = [authorization(&id), authorization("AKIAAAAAAAAAAAAAAAAA")];
+    let refuse = |authorization: &str| {
+        let mut headers = base.clone();
+        headers.push(("authorization", authorization.as_bytes()));
+        let request = Request { method: "POST", path: RUNTIME, query: "", headers: &headers };
+        let source = std::net::IpAddr::from([127, 0, 0, 1]);
+        let arrival = smrt::iam::door::Arrival { request, named: None, private: false, source };
+        let begun = Instant::now();
+        let asked = guard.door.ask(&arrival).unwrap();
+        let why = asked.prove(&guard.door, &arrival, body).unwrap_err();
+        (begun.elapsed().as_secs_f64(), format!("{} {} {why}", why.code(), why.status()))
+    };
+    assert_eq!(refuse(&signed[0]).1, refuse(&signed[1]).1);
+    // One after the other, so that whatever slows the machine slows both; the lower quartile, since
+    // what is lost to other processes only ever adds. The bound is wide: a lookup that ended early
+    // would save the HMACs and with them most of the time.
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..10_000 {
+        let at = round % 2;
+        times[at].push(refuse(&signed[at]).0);
+    }
+    let quartile = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 4]
+    };
+    let [known, unknown] = times.each_mut().map(quartile);
+    let ratio = known / unknown;
+    assert!((0.75..1.33).contains(&ratio), "{known} s for a known key, {unknown} s for another");
+}
+
+#[test]
 fn a_policy_for_one_of_many_models_holds_for_each_of_its_names() {
     use super::many::{ROW, of_folder, pair, put};
     let policy = r#"{"Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*",
