@@ -145,6 +145,7 @@ impl<'a> Job<'a> {
             }
         };
         let effective = trainer.effective();
+        let epoch_word = trainer.epoch_word();
         let device_name = device::name(&device).to_owned();
         let mut identity =
             identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
@@ -181,6 +182,8 @@ impl<'a> Job<'a> {
         drop(channels);
 
         let writing = Instant::now();
+        // What a process left that was killed while it wrote this very artifact.
+        self.store.sweep_each(std::iter::once(&artifact));
         let Fitted { files, mut signature, metrics, epochs } = fitted;
         if !categories.is_empty() {
             // Outside, a model takes the rows as they were given.
@@ -212,6 +215,7 @@ impl<'a> Job<'a> {
             channels: read,
             signature,
             epochs,
+            epoch_word,
             metrics,
             artifact,
             artifact_bytes,
