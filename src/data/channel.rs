@@ -7,6 +7,8 @@
 //! same one pass.
 
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{Array2, ShapeBuilder};
@@ -25,6 +27,7 @@ use super::words::{Dictionary, Vocabulary};
 use crate::spec::train::Format;
 
 mod feeder;
+mod groups;
 mod stream;
 mod table;
 
@@ -57,6 +60,41 @@ pub struct Options {
     pub words_met: BTreeSet<usize>,
     /// Bytes of text decoded at a time. The result does not depend on it.
     pub block_bytes: usize,
+    /// How to read a part of an object. Without it parquet, whose index stands at its end, is held
+    /// whole while it is decoded; with it, a row group at a time.
+    pub parts: Option<Parts>,
+}
+
+/// Opens parts of the objects of a channel: which of them, by its place in the list, and which bytes.
+#[derive(Clone)]
+pub struct Parts(Arc<Open>);
+
+type Open = dyn Fn(usize, Range<u64>) -> std::io::Result<Box<dyn Read + Send>> + Send + Sync;
+
+impl Parts {
+    /// From what opens them.
+    pub fn new(
+        open: impl Fn(usize, Range<u64>) -> std::io::Result<Box<dyn Read + Send>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Parts {
+        Parts(Arc::new(open))
+    }
+
+    /// The bytes of a part that is known to be small.
+    pub(super) fn read(&self, object: usize, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let length = range.end.saturating_sub(range.start);
+        (self.0)(object, range)?.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
 }
 
 /// Where rows go that do not fit into memory.
@@ -86,6 +124,7 @@ impl Options {
             categories: None,
             words_met: BTreeSet::new(),
             block_bytes: BLOCK_BYTES,
+            parts: None,
         }
     }
 

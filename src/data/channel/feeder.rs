@@ -1,18 +1,18 @@
 //! The reading thread: opens object after object, cuts blocks, finds out what an object's records
 //! look like and whether they are like those before.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::stream::{Piece, Work, decode};
 use super::{Object, Options};
 use crate::data::block::{BOM, Block, Cutter, Failure, Pool, Records, lines};
-use crate::data::error::{Broken, Error, shown};
+use crate::data::error::{Broken, shown};
 use crate::data::roles::{Before, Role};
 use crate::data::rows::{Layout, Rows};
 use crate::data::stored::Stored;
-use crate::data::{csv, jsonl, libsvm, parquet, recordio};
+use crate::data::{csv, jsonl, libsvm, recordio};
 use crate::spec::train::{Format, Media};
 
 /// One object after the other.
@@ -27,21 +27,23 @@ pub(super) struct Feeder {
     /// Of the first object with rows, and where it lies.
     pub(super) first: Option<(Arc<Layout>, String)>,
     pub(super) read_bytes: u64,
+    /// What is held of an object that is not decoded block by block.
+    pub(super) held: Arc<AtomicU64>,
 }
 
 /// The consumer is gone, or was told why there is no more.
-struct Stop;
+pub(super) struct Stop;
 
 impl Feeder {
     pub(super) fn run(mut self, objects: Vec<Object>) {
-        for object in VecDeque::from(objects) {
-            if self.object(object).is_err() {
+        for (at, object) in objects.into_iter().enumerate() {
+            if self.object(at, object).is_err() {
                 return;
             }
         }
     }
 
-    fn object(&mut self, object: Object) -> Result<(), Stop> {
+    fn object(&mut self, at: usize, object: Object) -> Result<(), Stop> {
         self.layout = None;
         let uri = object.uri.clone();
         self.tell(Piece::Object(uri.clone()))?;
@@ -50,7 +52,7 @@ impl Feeder {
             Err(error) => return self.fail(Piece::Failed(error)),
         };
         if self.format.media == Media::Parquet {
-            return self.parquet(stored, &uri);
+            return self.parquet(at, stored, &uri);
         }
         let records = match self.format.media {
             Media::Csv => Records::Csv { delimiter: self.format.delimiter },
@@ -78,63 +80,7 @@ impl Feeder {
         self.ended(cutter.into_stored())
     }
 
-    /// An object that is read whole before its first row, and decoded here.
-    fn parquet(&mut self, mut stored: Stored, uri: &str) -> Result<(), Stop> {
-        let memory_bytes_max = self.options.memory_bytes_max;
-        let bytes_max = usize::try_from(memory_bytes_max).unwrap_or(usize::MAX);
-        let bytes = match stored.whole(bytes_max) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => {
-                return self.fail(Piece::Failed(Error::Memory {
-                    channel: self.options.channel.clone(),
-                    needed_bytes: stored.bytes_read().max(memory_bytes_max + 1),
-                    limit_bytes: memory_bytes_max,
-                }));
-            }
-            Err(error) => return self.fail(Piece::Failed(error)),
-        };
-        let stored_bytes = stored.bytes_read();
-        if bytes.is_empty() {
-            return self.ended(stored);
-        }
-        let opened =
-            parquet::File::open(bytes.into(), &self.format, &self.options.channel, &self.before());
-        let (file, layout) = match opened {
-            Ok(opened) => opened,
-            Err(broken) => return self.fail(Piece::Misfit(broken)),
-        };
-        let layout = Layout::Parquet(layout);
-        if let Err((what, help)) = self.fits(&layout) {
-            let what = what.replacen("the line", "the file", 1);
-            return self.fail(Piece::Misfit(Broken { line: 0, column: None, what, help }));
-        }
-        let layout = Arc::new(layout);
-        self.first.get_or_insert_with(|| (layout.clone(), uri.to_owned()));
-        self.tell(Piece::Layout(layout.clone()))?;
-        let Layout::Parquet(columns) = &*layout else { unreachable!("made above") };
-        let threads = self.options.threads();
-        let total = file.rows().max(1);
-        let mut outcome = Ok(());
-        let mut done = 0;
-        file.decode(columns, parquet::Decoding { threads, memory_bytes_max }, |rows| {
-            done += rows.as_ref().map_or(0, |rows| rows.count as u64);
-            let part = (stored_bytes as f64 * (done as f64 / total as f64)) as u64;
-            let (answer, waiting) = sync_channel(1);
-            let failed = rows.is_err();
-            let _ = answer.send(rows);
-            outcome =
-                self.tell(Piece::Rows { answer: waiting, read_bytes: self.read_bytes + part });
-            if failed && outcome.is_ok() {
-                outcome = Err(Stop);
-            }
-            outcome.is_ok()
-        });
-        outcome?;
-        self.read_bytes += stored_bytes;
-        self.ended(stored)
-    }
-
-    fn ended(&self, stored: Stored) -> Result<(), Stop> {
+    pub(super) fn ended(&self, stored: Stored) -> Result<(), Stop> {
         match stored.finish() {
             Ok(source) => self.tell(Piece::Source(source)),
             Err(error) => self.fail(Piece::Failed(error)),
@@ -142,7 +88,7 @@ impl Feeder {
     }
 
     /// What is known of words before an object is read.
-    fn before(&self) -> Before {
+    pub(super) fn before(&self) -> Before {
         match &self.first {
             Some((first, _)) => {
                 let met = first.roles().words.iter().copied().collect();
@@ -219,7 +165,7 @@ impl Feeder {
     }
 
     /// Whether an object is like the ones before, and like what is expected.
-    fn fits(&self, layout: &Layout) -> Result<(), (String, String)> {
+    pub(super) fn fits(&self, layout: &Layout) -> Result<(), (String, String)> {
         if matches!(layout, Layout::Libsvm(_)) {
             return self.fits_sparsely(layout);
         }
@@ -289,11 +235,11 @@ impl Feeder {
         self.work.send(Work { block, layout, answer }).map_err(|_| Stop)
     }
 
-    fn tell(&self, piece: Piece) -> Result<(), Stop> {
+    pub(super) fn tell(&self, piece: Piece) -> Result<(), Stop> {
         self.ordered.send(piece).map_err(|_| Stop)
     }
 
-    fn fail(&self, piece: Piece) -> Result<(), Stop> {
+    pub(super) fn fail(&self, piece: Piece) -> Result<(), Stop> {
         self.tell(piece)?;
         Err(Stop)
     }

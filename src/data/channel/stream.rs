@@ -2,6 +2,7 @@
 //! that decode between it and the reading one.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Builder;
@@ -57,13 +58,19 @@ pub(super) struct Stream {
     lines: u64,
     rows: u64,
     pub(super) bytes_before_block: u64,
-    pub(super) in_flight_bytes: u64,
+    in_flight_bytes: u64,
+    /// What is held of an object that is not decoded block by block.
+    held: Arc<AtomicU64>,
     /// Whether the format counts lines; others count records.
     has_lines: bool,
 }
 
 impl Stream {
-    pub(super) fn start(objects: Vec<Object>, format: &Format, options: &Options) -> Result<Stream, Error> {
+    pub(super) fn start(
+        objects: Vec<Object>,
+        format: &Format,
+        options: &Options,
+    ) -> Result<Stream, Error> {
         let threads = options.threads();
         let fill = options.fill();
         let mut options = options.clone();
@@ -71,11 +78,6 @@ impl Stream {
         {
             options.block_bytes = fill.block_bytes(options.block_bytes);
         }
-        // Parquet is held whole while it is decoded.
-        let whole_bytes = match format.media {
-            Media::Parquet => objects.iter().filter_map(|object| object.bytes).max().unwrap_or(0),
-            _ => 0,
-        };
         let in_flight = threads + 2;
         let (ordered, pieces) = sync_channel(in_flight);
         let (work, works) = sync_channel::<Work>(in_flight);
@@ -90,6 +92,7 @@ impl Stream {
                 .spawn(move || decode_blocks(&works, &texts, &spent, fill))
                 .map_err(refused)?;
         }
+        let held = Arc::new(AtomicU64::new(0));
         let feeder = Feeder {
             format: format.clone(),
             options: options.clone(),
@@ -99,12 +102,14 @@ impl Stream {
             layout: None,
             first: None,
             read_bytes: 0,
+            held: held.clone(),
         };
         thread("read").spawn(move || feeder.run(objects)).map_err(refused)?;
         Ok(Stream {
             pieces,
             // A block is text and at most twice as many bytes of numbers.
-            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64 + whole_bytes,
+            in_flight_bytes: 3 * (in_flight * options.block_bytes) as u64,
+            held,
             options,
             spent,
             layout: None,
@@ -116,6 +121,11 @@ impl Stream {
             bytes_before_block: 0,
             has_lines: !matches!(format.media, Media::RecordIo | Media::Parquet),
         })
+    }
+
+    /// What reading itself takes at most.
+    pub(super) fn in_flight_bytes(&self) -> u64 {
+        self.in_flight_bytes + self.held.load(Ordering::Relaxed)
     }
 
     /// The rows of the next block; `None` after the last one.
@@ -191,7 +201,11 @@ impl Stream {
     }
 
     /// The words of a block, joined to those before it.
-    pub(super) fn take_words(&self, dictionary: &mut Dictionary, rows: &mut Rows) -> Result<(), Error> {
+    pub(super) fn take_words(
+        &self,
+        dictionary: &mut Dictionary,
+        rows: &mut Rows,
+    ) -> Result<(), Error> {
         let Some(layout) = &self.layout else { return Ok(()) };
         let roles = layout.roles();
         let joined = dictionary.take(&rows.words, &roles.words, &mut rows.features, roles.features);

@@ -91,7 +91,7 @@ impl Table {
         };
         let entry_bytes = |entries: &Option<Entries>| entries.as_ref().map_or(0, Entries::bytes);
         let sparse_bytes = entry_bytes(&self.entries) + entry_bytes(&rows.entries);
-        values + (self.groups.bytes + sparse_bytes) as u64 + stream.in_flight_bytes
+        values + (self.groups.bytes + sparse_bytes) as u64 + stream.in_flight_bytes()
     }
 
     /// Turns to disk when `rows` do not fit any more, or all that follow will not.
