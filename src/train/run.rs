@@ -179,6 +179,7 @@ impl<'a> Job<'a> {
             other => other?,
         };
         let fit_s = fitting.elapsed().as_secs_f64();
+        let width = channels.train.width();
         drop(channels);
 
         let writing = Instant::now();
@@ -186,10 +187,14 @@ impl<'a> Job<'a> {
         self.store.sweep_each(std::iter::once(&artifact));
         let Fitted { files, mut signature, metrics, epochs } = fitted;
         if !categories.is_empty() {
-            // Outside, a model takes the rows as they were given.
-            signature.features = features;
-            signature.columns = columns.to_vec();
-            signature.categories = categories;
+            // Outside, a model takes the rows as they were given, and a series so many of them at once.
+            let rows = (signature.features / width.max(1)).max(1);
+            signature.features = features * rows;
+            signature.columns = data::schema::shingled(&columns, rows);
+            let of_row = |row: usize| {
+                categories.iter().map(move |(at, words)| (row * features + at, words.clone()))
+            };
+            signature.categories = (0..rows).flat_map(of_row).collect();
         }
         signature.absent = reads.absent;
         let manifest = Manifest {
