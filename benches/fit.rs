@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use smrt::algorithm::{
     Channels, Checkpoints, Context, Error, Files, Fitted, Metric, Observer, Progress, Table, device,
 };
@@ -93,7 +93,7 @@ fn fit(
     trainer.fit(data, &mut context).expect("the rows can be learned from")
 }
 
-/// 200,000 rows of 28 columns, 20 trees of six levels.
+/// 200,000 rows of 28 columns, 20 trees: of six levels, and of 31 leaves grown one by one.
 fn trees(criterion: &mut Criterion, threads: usize) {
     let value = |(row, column)| ((row * 31 + column * 17) as f32 * 0.37).sin();
     let features = Array2::from_shape_fn((200_000, 28), value);
@@ -101,24 +101,36 @@ fn trees(criterion: &mut Criterion, threads: usize) {
     let label = label.map(|row| f32::from(row[0] * row[1] + row[2] > 0.2)).collect();
     let train = Dataset { label: Some(Labels::Number(label)), ..Dataset::of(features) };
     let data = Channels { train, validation: None, test: None };
-    let given = [("objective", "binary:logistic"), ("num_round", "20")];
-    let raw = |(name, text): (&str, &str)| {
-        (name.to_owned(), Raw { value: RawValue::Text(text.to_owned()), line: None })
-    };
-    let given: RawParameters = given.into_iter().map(raw).collect();
-    let mut clock = Clock { begun: None, ended: Instant::now() };
-    let fitted = fit("xgboost", &given, &data, threads, &mut clock);
-    let definition = Table::builtin().get("xgboost").expect("it is built in");
-    let opened = definition.open(&fitted.signature, &fitted.files).expect("it was just made");
-    let mut group = criterion.benchmark_group("trees");
-    group.throughput(Throughput::Elements(data.train.rows() as u64));
-    group.bench_function("fit", |bencher| {
-        bencher.iter(|| fit("xgboost", &given, &data, threads, &mut clock));
-    });
-    group.bench_function("predict", |bencher| {
-        bencher.iter(|| opened.predict(data.train.features.view()).expect("it answers"));
-    });
-    group.finish();
+    let levels = [("max_depth", "6")];
+    let leaves = [("grow_policy", "lossguide"), ("max_leaves", "31"), ("max_depth", "0")];
+    let rows = data.train.rows() as u64;
+    for (shape, given) in [("6 levels", levels.as_slice()), ("31 leaves", leaves.as_slice())] {
+        let given = [("objective", "binary:logistic"), ("num_round", "20")].iter().chain(given);
+        let raw = |(name, text): &(&str, &str)| {
+            ((*name).to_owned(), Raw { value: RawValue::Text((*text).to_owned()), line: None })
+        };
+        let given: RawParameters = given.map(raw).collect();
+        let mut clock = Clock { begun: None, ended: Instant::now() };
+        let fitted = fit("xgboost", &given, &data, threads, &mut clock);
+        let definition = Table::builtin().get("xgboost").expect("it is built in");
+        let opened = definition.open(&fitted.signature, &fitted.files).expect("it was just made");
+        let mut group = criterion.benchmark_group(format!("trees of {shape}"));
+        group.throughput(Throughput::Elements(rows));
+        group.bench_function("fit", |bencher| {
+            bencher.iter(|| fit("xgboost", &given, &data, threads, &mut clock));
+        });
+        let all = data.train.features.view();
+        group.bench_function("predict", |bencher| {
+            bencher.iter(|| opened.predict(all).expect("it answers"));
+        });
+        group.throughput(Throughput::Elements(1));
+        let mut rows = all.axis_chunks_iter(Axis(0), 1).cycle();
+        group.bench_function("predict one row", |bencher| {
+            bencher
+                .iter(|| opened.predict(rows.next().expect("they go round")).expect("it answers"));
+        });
+        group.finish();
+    }
 }
 
 /// Starts at the end of the first epoch and ends with the last: no start-up, no final metrics.

@@ -5,7 +5,7 @@
 //! second line that says how to mend it.
 
 /// Who has to act, and therefore how a door answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// The caller asked for something that cannot be: a bad job file, an unknown argument.
     Caller,
@@ -61,7 +61,7 @@ pub trait Fault: std::error::Error + Send + Sync + 'static {
 }
 
 /// One of several things that are wrong at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {
     /// Where and what.
     pub what: String,

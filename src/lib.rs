@@ -36,6 +36,7 @@ pub mod telemetry;
 // The borders: bytes in and out, sealed bytes, requests, callers.
 pub mod http;
 pub mod iam;
+pub mod sandbox;
 pub mod seal;
 pub mod store;
 
@@ -46,6 +47,14 @@ pub mod data;
 // The product.
 pub mod model;
 
+// What a job may touch, and what is kept and told of what was done.
+pub mod event;
+pub mod role;
+pub mod trail;
+
+// What an isolated process is given, and by whom.
+pub mod courier;
+
 // The engines.
 pub mod load;
 pub mod serve;
@@ -55,6 +64,11 @@ pub mod transform;
 // The doors.
 pub mod cli;
 pub mod kms;
+pub mod sts;
+
+// Strangers' bytes, for the fuzzers.
+#[doc(hidden)]
+pub mod fuzzed;
 
 pub use error::Error;
 pub use model::Model;
@@ -68,6 +82,19 @@ pub fn train(job: impl AsRef<std::path::Path>) -> Result<train::Report, Error> {
     let spec = train::read(job.as_ref(), &[], &algorithm::Table::builtin())?;
     let keys = std::sync::Arc::new(seal::LocalKeys::of_user()?);
     Ok(train::Job::new(spec, keys).run()?)
+}
+
+/// Does isolated work, if this process was started for some, and says how it ended. A program that
+/// runs jobs with `[network] isolation` calls this before anything else in `main`, since the isolated
+/// process is that program once more:
+///
+/// ```no_run
+/// if let Some(code) = smrt::isolated(smrt::algorithm::Table::builtin()) {
+///     std::process::exit(code.into());
+/// }
+/// ```
+pub fn isolated(table: algorithm::Table) -> Option<u8> {
+    train::child(table)
 }
 
 /// An endpoint for `model`, to be told where to listen and then started.

@@ -11,7 +11,8 @@ leaves; with --leaves all three grow 31 leaves, the one that saves most first), 
 ratio of medians is the figure; seconds only hold for this machine at this hour. XGBoost's
 DMatrix and LightGBM's Dataset are made inside the clock, since smrt bins inside it too. On a
 busy machine compare the CPU seconds (`cpu`), which waiting does not touch. `memory` fits once more,
-each library in a process of its own, and tells the most each held, training matrix included;
+each library in a process of its own, and tells what the fit took beyond what the process held just
+before it (its code and the rows), and the most it held in all;
 `threads` lets smrt fit with one thread and with two.
 """
 import argparse
@@ -114,7 +115,7 @@ class Smrt:
         given = [f"{name}={value}" for name, value in self.parameters.items()]
         out = self.call("fit", "train", self.columns, f"num_round={self.options.trees}", *given,
                         threads=threads)
-        self.peak_kib = out[2].split("=")[1]
+        self.peak_kib, self.fit_kib = (int(out[at].split("=")[1]) for at in (2, 3))
         return float(out[0]), float(out[1].split("=")[1])
 
     def predict(self):
@@ -151,10 +152,17 @@ def fit_lightgbm(options, leaf, x, y):
 
 
 def held_by(options, library, given, scratch):
-    """MiB a fresh process holds at most when `library` fits the matrix that lies in `scratch`."""
+    """MiB that a fresh process takes to fit the matrix in `scratch` with `library`, and holds at most."""
     line = [sys.executable, __file__, "--fit-one", json.dumps(
         [library, given, str(scratch), options.leaves, options.threads, options.trees])]
-    return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    out = subprocess.run(line, check=True, capture_output=True, text=True).stdout.split()
+    return tuple(int(kib) >> 10 for kib in out)
+
+
+def held_kib(name):
+    """What Linux says of this process: `VmRSS` now, `VmHWM` at most."""
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith(name))
 
 
 def fit_one(task):
@@ -162,11 +170,15 @@ def fit_one(task):
     options = argparse.Namespace(leaves=leaves, threads=threads, trees=trees)
     _, theirs, leaf = parameters_of(options, given)
     x, y = np.load(f"{scratch}/x.npy"), np.load(f"{scratch}/y.npy")
-    if library == "xgboost":
-        fit_xgboost(options, theirs, x, y)
-    elif library == "lightgbm":
-        fit_lightgbm(options, leaf, x, y)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    # A few rows first, so that what the library loads once is there before.
+    fit, parameters = {"xgboost": (fit_xgboost, theirs), "lightgbm": (fit_lightgbm, leaf)}[library]
+    fit(argparse.Namespace(threads=threads, trees=1), parameters, x[:1000].copy(), y[:1000].copy())
+    # The peak so far is forgotten.
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = held_kib("VmRSS")
+    fit(options, parameters, x, y)
+    peak = held_kib("VmHWM")
+    print(peak - before, peak)
 
 
 def compare(options, name, scratch):
@@ -218,9 +230,11 @@ def compare(options, name, scratch):
     if "memory" in what:
         np.save(scratch / "x.npy", x)
         np.save(scratch / "y.npy", y)
-        told = ", ".join(f"{library} {held_by(options, library, given, scratch)} MiB"
-                         for library in ("xgboost", "lightgbm", "numpy alone"))
-        print(f"  memory: smrt {int(ours.peak_kib) >> 10} MiB, {told}")
+        own = (ours.fit_kib >> 10, ours.peak_kib >> 10)
+        held = {"smrt": own, **{library: held_by(options, library, given, scratch)
+                                for library in ("xgboost", "lightgbm")}}
+        told = ", ".join(f"{who} {fit} MiB ({peak} MiB in all)" for who, (fit, peak) in held.items())
+        print(f"  memory for the fit: {told}")
 
 
 def quality(y, scores):

@@ -19,6 +19,7 @@ pub mod device;
 pub mod error;
 pub mod expand;
 pub mod features;
+pub(crate) mod fuzzed;
 pub mod ip_insights;
 pub mod kmeans;
 pub mod label;
@@ -230,7 +231,7 @@ pub trait Observer: Send {
 }
 
 /// How far a training is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct Progress {
     /// From 0.
     pub epoch: usize,

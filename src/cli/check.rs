@@ -130,5 +130,8 @@ fn summary(file: &str, job: &TrainingJob) -> String {
     facts.row(["artifact", &job.artifact().to_string()]);
     facts.row(["key", &job.output.key.to_string()]);
     facts.row(["device", &job.resources.device.to_string()]);
+    if job.network.isolation.is_apart() {
+        facts.row(["isolation", &job.network.isolation.to_string()]);
+    }
     format!("{file}: no mistakes\n\n{}", facts.text("  "))
 }

@@ -18,6 +18,7 @@ pub mod write;
 
 mod block;
 mod csv;
+pub(crate) mod fuzzed;
 mod group;
 mod jsonl;
 mod label;

@@ -3,6 +3,7 @@
 
 use ndarray::Array2;
 
+use super::block::Records;
 use super::error::{Broken, Error};
 use super::login;
 use super::media::ContentType;
@@ -88,6 +89,7 @@ pub fn decode(
             values
         }
     };
+    finite(&values, signature.features)?;
     let rows = values.len().checked_div(signature.features).unwrap_or(0);
     match rows {
         0 => Err(Error::NoRows),
@@ -171,6 +173,19 @@ fn decode_rows(
     }
 }
 
+/// Where the last whole row ends in the beginning of a body whose rows stand one after the other; 0
+/// when none does, `None` for a format that is only read whole. What is before the border and what is
+/// behind it are bodies of their own, the second without the first one's header.
+pub fn border(content: &ContentType, text: &[u8]) -> Option<usize> {
+    let records = match content.media {
+        Media::Csv => Records::Csv { delimiter: b',' },
+        Media::JsonLines => Records::Lines,
+        Media::RecordIo => Records::RecordIo,
+        Media::Json | Media::Libsvm | Media::Parquet => return None,
+    };
+    Some(records.border(text))
+}
+
 fn decode_csv(
     content: &ContentType,
     body: &[u8],
@@ -227,6 +242,17 @@ fn placed(broken: Broken, row: usize, signature: &Signature) -> Error {
         }
     }
     Error::request(format!("{what}: {}", broken.what), broken.help)
+}
+
+/// Refuses what is a number and no model can take: CSV says so of a cell, and every other format has a
+/// way to write it too.
+pub(super) fn finite(values: &[f32], features: usize) -> Result<(), Error> {
+    let Some(at) = values.iter().position(|value| value.is_infinite()) else { return Ok(()) };
+    let (row, column) = (at / features.max(1) + 1, at % features.max(1) + 1);
+    Err(Error::request(
+        format!("row {row}, column {column}: the number is infinite, or too large"),
+        "send numbers between -3.4e38 and 3.4e38, and null or NaN where a value is missing",
+    ))
 }
 
 /// Says that a row has another length than the model's.

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use super::listen::Remote;
 use crate::spec::limit;
+use crate::spec::network::Range;
 
 /// Bounds on what a stranger may send and how long that may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one body. Default 6 MiB, as SageMaker.
+    /// Bytes of one body that is held. Default 6 MiB, as SageMaker.
     pub body_bytes_max: usize,
+    /// Bytes of one body that is answered while it arrives, where its format can be; 0: none is.
+    pub streamed_bytes_max: u64,
     /// Bytes of all bodies held at once.
     pub bodies_bytes_max: usize,
     /// Bytes of one request's head.
@@ -30,12 +34,24 @@ pub struct Limits {
     pub drain_delay: Duration,
     /// For requests under way after that.
     pub drain_timeout: Duration,
+    /// Networks that connections may come from; none: every network. Over a Unix socket, whoever may
+    /// open it.
+    pub callers: Vec<Range>,
+}
+
+impl Limits {
+    /// Whether a connection may come from there.
+    pub(super) fn lets_in(&self, remote: &Remote) -> bool {
+        let Remote::Tcp(address) = remote else { return true };
+        self.callers.is_empty() || self.callers.iter().any(|range| range.contains(address.ip()))
+    }
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body_bytes_max: limit::BODY_BYTES_MAX,
+            streamed_bytes_max: limit::STREAMED_BYTES_MAX,
             bodies_bytes_max: limit::BODIES_BYTES_MAX,
             header_bytes_max: limit::HEADER_BYTES_MAX,
             connections_max: limit::CONNECTIONS_MAX,
@@ -46,6 +62,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(limit::WRITE_TIMEOUT_S),
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(limit::DRAIN_TIMEOUT_S),
+            callers: Vec::new(),
         }
     }
 }

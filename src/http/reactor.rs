@@ -85,6 +85,7 @@ pub(super) struct Seat {
 pub(super) struct Reactor<H> {
     pub(super) seat: Seat,
     pub(super) limits: Rc<Limits>,
+    pub(super) budget: Rc<Arc<Budget>>,
     pub(super) roll: Rc<Roll>,
     pub(super) handler: H,
     pub(super) http1: http1::Builder,
@@ -113,6 +114,7 @@ pub(super) fn run<H: Handler>(
     let handler = make(seat.at);
     let (http1, http2) = converse::protocols(&limits);
     let reactor = Rc::new(Reactor {
+        budget: Rc::new(Arc::clone(&seat.budget)),
         seat,
         limits: Rc::new(limits),
         roll: Rc::new(Roll::new()),
@@ -135,6 +137,7 @@ impl<H: Handler> Reactor<H> {
             loop {
                 sleep(sweeper.limits.sweep_every()).await;
                 sweeper.roll.sweep(&sweeper.limits);
+                sweeper.handler.tick();
             }
         });
         if self.seat.at == 0 {
@@ -152,7 +155,9 @@ impl<H: Handler> Reactor<H> {
         }
         // Callers whose connection the kernel already completed are not turned away.
         while let Ok(Ok((stream, remote))) = timeout(Duration::ZERO, listener.accept()).await {
-            self.admit(stream, remote);
+            if self.limits.lets_in(&remote) {
+                self.admit(stream, remote);
+            }
         }
         drop(listener);
         stop.to(Stage::Closing);
@@ -184,6 +189,10 @@ impl<H: Handler> Reactor<H> {
 
     /// Keeps a new connection, or hands it to the thread that has the fewest.
     fn place(self: &Rc<Self>, stream: Plain, remote: Remote) {
+        if !self.limits.lets_in(&remote) {
+            // Without a word: who is not to reach it need not learn what it is.
+            return;
+        }
         let loads = || self.seat.connections.iter().map(|load| load.load(Ordering::Relaxed));
         if loads().sum::<usize>() >= self.limits.connections_max {
             match &stream {

@@ -87,6 +87,6 @@ pub(super) fn provenance(manifest: &Manifest, origin: &Origin, files: &Files) ->
 }
 
 /// SHA-256 as lower-case hex.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }

@@ -7,6 +7,7 @@ mod archive;
 mod digesting;
 mod error;
 mod foreign;
+pub(crate) mod fuzzed;
 mod manifest;
 
 use std::fs::File;
@@ -22,7 +23,7 @@ use crate::spec::limit;
 
 pub use digesting::Digesting;
 pub use error::Error;
-pub use manifest::{FORMAT, Manifest, Origin};
+pub use manifest::{FORMAT, Manifest, Origin, digest as sha256};
 
 use digesting::DigestingReader;
 

@@ -12,10 +12,13 @@ pub struct Sealing {
     service: Arc<dyn KeyService>,
     key: Option<String>,
     job: JobName,
+    /// Whether another process seals what this one writes.
+    elsewhere: bool,
 }
 
 impl Sealing {
-    /// Finds the key, making the local one at first use.
+    /// Finds the key, making the local one at first use. It is tried as it will be used, for
+    /// `artifact`: a policy may name the job.
     ///
     /// # Errors
     /// When the key does not exist or may not be used.
@@ -23,6 +26,7 @@ impl Sealing {
         service: Arc<dyn KeyService>,
         wish: &SealKey,
         job: &JobName,
+        artifact: &str,
     ) -> Result<Sealing, Error> {
         let name = match wish {
             SealKey::Plain => None,
@@ -32,11 +36,16 @@ impl Sealing {
         // Only using a key shows that it can be used; the local one is made by it.
         let key = name
             .map(|name| {
-                service.generate_data_key(name, &Context::new())?;
+                service.generate_data_key(name, &Context::of_job(artifact, job.as_str())?)?;
                 service.describe(name).map(|key| key.arn)
             })
             .transpose()?;
-        Ok(Sealing { service, key, job: job.clone() })
+        Ok(Sealing { service, key, job: job.clone(), elsewhere: false })
+    }
+
+    /// For a process without keys, whose plain bytes another seals under `key`.
+    pub fn elsewhere(service: Arc<dyn KeyService>, key: Option<String>, job: &JobName) -> Sealing {
+        Sealing { service, key, job: job.clone(), elsewhere: true }
     }
 
     /// The key's name, for the report; `None` when nothing is sealed.
@@ -45,12 +54,12 @@ impl Sealing {
     }
 
     /// A sealing writer around `to`, bound to the name of what is sealed and to the job; `None`
-    /// when the job asked for plain bytes.
+    /// when the job asked for plain bytes, or another process seals them.
     ///
     /// # Errors
     /// As [`Writer::new`].
     pub fn writer<W: Write>(&self, artifact: &str, to: W) -> Result<Option<Writer<W>>, Error> {
-        let Some(key) = &self.key else { return Ok(None) };
+        let Some(key) = self.key.as_ref().filter(|_| !self.elsewhere) else { return Ok(None) };
         let context = Context::of_job(artifact, self.job.as_str())?;
         Writer::new(to, self.service.as_ref(), key, &context).map(Some)
     }

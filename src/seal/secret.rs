@@ -86,6 +86,23 @@ mod tests {
     }
 
     #[test]
+    fn threat_39_a_million_message_ids_differ_and_every_bit_is_even() {
+        let mut ids = std::collections::HashSet::with_capacity(1 << 20);
+        let mut bits = [0_u32; 256];
+        for _ in 0..1_000_000 {
+            let mut id = [0; 32];
+            fill_random(&mut id).unwrap();
+            for (at, count) in bits.iter_mut().enumerate() {
+                *count += u32::from(id[at / 8] >> (at % 8) & 1);
+            }
+            // By their first half already.
+            assert!(ids.insert(<[u8; 16]>::try_from(&id[..16]).unwrap()));
+        }
+        // Each bit is 1 half of the time: 500 is one standard deviation.
+        assert!(bits.iter().all(|ones| ones.abs_diff(500_000) < 7 * 500), "{bits:?}");
+    }
+
+    #[test]
     fn a_secret_is_wiped_when_dropped() {
         use std::sync::atomic::{AtomicBool, Ordering};
         static WIPED: AtomicBool = AtomicBool::new(false);

@@ -119,6 +119,36 @@ impl Wire {
         matches!(self, Wire::SageMaker { content, .. } if content.media == Media::Parquet)
     }
 
+    /// Whether a body can be answered row by row, in blocks.
+    pub(super) fn is_of_rows(&self) -> bool {
+        self.border(b"").is_some()
+    }
+
+    /// Where the last whole row of a body's beginning ends; see [`request::border`].
+    pub(super) fn border(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Wire::SageMaker { content, .. } => request::border(content, text),
+            Wire::OpenInference { .. } | Wire::Grpc => None,
+        }
+    }
+
+    /// How the rest of a body is to be read whose first rows were cut off.
+    pub(super) fn of_the_rest(&self) -> Wire {
+        let mut rest = self.clone();
+        if let Wire::SageMaker { content, .. } = &mut rest {
+            content.parameters.retain(|(name, _)| name != "header");
+        }
+        rest
+    }
+
+    /// Whether answers to parts of a body are JSON documents, to be joined into one.
+    pub(super) fn answers_one_document(&self) -> bool {
+        match self {
+            Wire::SageMaker { accept, .. } => accept.media == Media::Json,
+            Wire::OpenInference { .. } | Wire::Grpc => true,
+        }
+    }
+
     /// The type of an answer without a body.
     pub(super) fn content_type(&self) -> &'static str {
         match self {

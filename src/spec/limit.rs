@@ -17,6 +17,13 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Bytes of a request body that is answered in blocks while it arrives, unless the endpoint says
+/// otherwise. Memory does not depend on it.
+pub const STREAMED_BYTES_MAX: u64 = 64 << 30;
+/// Bytes of one such block, or one row if that is more.
+pub const STREAMED_BLOCK_BYTES: usize = 256 << 10;
+/// Blocks of one body that are answered at once.
+pub const STREAMED_BLOCKS_AHEAD: usize = 3;
 /// Bytes of a file's name (Linux: `NAME_MAX`).
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Bytes of a file's path (Linux: `PATH_MAX`, with its end).
@@ -183,6 +190,8 @@ pub const CONNECT_TIMEOUT_S: u64 = 2;
 /// How long a store may be silent within an answer, in seconds. It also bounds sending one part,
 /// so four parts of 8 MiB need 0.6 MB/s upwards.
 pub const SILENCE_TIMEOUT_S: u64 = 60;
+/// Redirects of one answer that are followed.
+pub const REDIRECTS_MAX: usize = 10;
 /// How often a failed request to a store is repeated.
 pub const RETRIES_MAX: usize = 8;
 /// How long after the first attempt a request to a store is still repeated, in seconds.
@@ -226,6 +235,18 @@ pub const TRANSFORM_PIECE_BYTES: usize = 512 << 10;
 pub const TRANSFORM_OBJECTS_AT_ONCE: usize = 4;
 /// Failed objects that a transform tells of; more are counted.
 pub const TRANSFORM_FAILURES_MAX: usize = 20;
+/// Bytes that cross to or from an isolated process at once.
+pub const COURIER_PIECE_BYTES: usize = 1 << 20;
+/// Bytes of a message to or from an isolated process: the report of a model with all its words.
+pub const COURIER_MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Objects that an isolated process may have open at once.
+pub const COURIER_OPEN_MAX: usize = 64;
+/// Bytes that an isolated process may take beside twice the memory of its job.
+pub const ISOLATED_BYTES: u64 = 4 << 30;
+/// Descriptors of an isolated process.
+pub const ISOLATED_FILES_MAX: u64 = 256;
+/// Networks that `[network] allow` may name.
+pub const NETWORKS_MAX: usize = 256;
 /// Variants of one endpoint (SageMaker's quota).
 pub const VARIANTS_MAX: usize = 10;
 /// What all loaded models of an endpoint may take unless `models.memory_bytes_max` says otherwise.
@@ -266,3 +287,11 @@ pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
 pub const AUDIT_TEXT_CHARS_MAX: usize = 512;
 /// Audit records that wait for the disk.
 pub const AUDIT_QUEUE_RECORDS_MAX: usize = 8_192;
+/// Bytes of one digest of the audit log, or of its signature.
+pub const AUDIT_DIGEST_BYTES_MAX: u64 = 64 << 10;
+/// Digests that are looked at, the newest: two years of hours.
+pub const AUDIT_DIGESTS_MAX: usize = 17_520;
+/// Bytes of the records that one digest is about, when they are compared line by line.
+pub const AUDIT_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// State-change events that wait to be told.
+pub const EVENTS_QUEUE_MAX: usize = 1_024;

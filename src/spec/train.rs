@@ -23,7 +23,9 @@ pub use selection::{
 pub(in crate::spec) use storage::read_storage;
 
 use super::name::{ChannelName, JobName};
+use super::network::Network;
 use super::parameter::RawParameters;
+use super::role::RoleArn;
 use super::uri::Uri;
 
 /// A training job whose own keys are checked. The hyperparameters are checked by the algorithm.
@@ -33,6 +35,8 @@ pub struct TrainingJob {
     pub name: JobName,
     /// `[job] seed`: everything random in the job follows from it. Default 0.
     pub seed: u64,
+    /// `[job] role`: the job acts with this role and nothing else.
+    pub role: Option<RoleArn>,
     /// `[algorithm] name`; SageMaker's image URIs and aliases are already resolved. Whether the
     /// algorithm table has it is for the table to say.
     pub algorithm: String,
@@ -52,6 +56,8 @@ pub struct TrainingJob {
     pub checkpoint: Checkpoint,
     /// `[storage]`
     pub storage: Storage,
+    /// `[network]`; its `allow` stands in [`Storage::network`] too, where connections are made.
+    pub network: Network,
 }
 
 /// One `[channels.NAME]` table.
@@ -208,6 +214,8 @@ pub struct Checkpoint {
 pub struct Storage {
     /// `[storage.s3]`
     pub s3: S3,
+    /// `[network]`: where connections may lead.
+    pub network: Network,
 }
 
 /// `[storage.s3]`; each key left out falls back to the `AWS_*` variables, then to the profile.

@@ -10,26 +10,19 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-    HttpResponseBody, HttpService, ReqwestConnector,
+    HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 
+use super::client::{Reach, Refused};
 use crate::spec::limit;
 
-/// Makes bounded clients.
+/// A client whose answers are bounded, and whose requests go nowhere that is forbidden.
 #[derive(Debug)]
-pub(super) struct Connector;
-
-impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Bounded(ReqwestConnector::default().connect(options)?)))
-    }
+pub(super) struct Bounded {
+    pub(super) client: HttpClient,
+    pub(super) reach: Reach,
 }
-
-#[derive(Debug)]
-struct Bounded(HttpClient);
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
 
@@ -41,13 +34,32 @@ impl HttpService for Bounded {
     {
         Box::pin(async move {
             let asks_for_object = is_for_object(&request);
-            let answer = self.0.execute(request).await?;
+            let host = request.uri().host().unwrap_or_default();
+            self.reach.check_host(host).map_err(refused)?;
+            let answer = self.client.execute(request).await.map_err(never_again)?;
             match asks_for_object && answer.status().is_success() {
                 true => Ok(answer),
                 false => read_whole(answer).await,
             }
         })
     }
+}
+
+/// A kind of error that is not tried again.
+fn refused(refused: Refused) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, refused)
+}
+
+/// A connection that was refused while it was being made would be tried again as one that failed.
+fn never_again(error: HttpError) -> HttpError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref::<Refused>() {
+            return refused(found.clone());
+        }
+        cause = inner.source();
+    }
+    error
 }
 
 /// Whether a successful answer is an object's own bytes.

@@ -8,19 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
-use object_store::client::{DnsError, DnsFuture, DnsResolver};
 use object_store::http::HttpBuilder;
 use object_store::list::PaginatedListStore;
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use reqwest::Certificate;
 
-use super::bounded::Connector;
+use super::client::{Connector, Reach};
 use super::environment::Environment;
 use super::error::Error;
 use super::profile::read_small;
 use super::runtime;
 use super::settings::{Identity, Settings};
 use crate::spec::limit;
-use crate::spec::train::S3;
+use crate::spec::train::Storage;
 use crate::spec::uri::Uri;
 
 /// A client for one bucket, and what to say about it when it fails.
@@ -51,12 +51,19 @@ pub(super) fn bucket_of(uri: &Uri) -> String {
 ///
 /// # Errors
 /// [`Error::Settings`], [`Error::NoCredentials`], [`Error::NotBuilt`].
-pub(super) fn connect(uri: &Uri, s3: &S3, environment: &Environment) -> Result<Bucket, Error> {
+pub(super) fn connect(
+    uri: &Uri,
+    storage: &Storage,
+    environment: &Environment,
+) -> Result<Bucket, Error> {
+    let reach = &Reach::of(&storage.network);
     match uri {
-        Uri::S3 { bucket, .. } => amazon(uri, bucket, &Settings::resolve(s3, environment)?),
-        Uri::Gs { bucket, .. } => google(uri, bucket, environment),
-        Uri::Az { bucket, .. } => azure(uri, bucket, environment),
-        Uri::Http(url) => web(uri, url),
+        Uri::S3 { bucket, .. } => {
+            amazon(uri, bucket, &Settings::resolve(&storage.s3, environment)?, reach)
+        }
+        Uri::Gs { bucket, .. } => google(uri, bucket, environment, reach),
+        Uri::Az { bucket, .. } => azure(uri, bucket, environment, reach),
+        Uri::Http(url) => web(uri, url, reach),
         Uri::Memory(_) => Ok(memory()),
         Uri::File(_) => unreachable!("local files do not pass through here"),
     }
@@ -73,16 +80,24 @@ fn memory() -> Bucket {
     }
 }
 
-fn amazon(uri: &Uri, bucket: &str, settings: &Settings) -> Result<Bucket, Error> {
+fn amazon(uri: &Uri, bucket: &str, settings: &Settings, reach: &Reach) -> Result<Bucket, Error> {
     let endpoint = settings.server();
-    let options = options(endpoint.starts_with("http://"), settings.ca_bundle.as_deref())?;
+    let plain = endpoint.starts_with("http://");
+    let authorities = settings.ca_bundle.as_deref().map(authorities).transpose()?;
+    let connector = Connector {
+        // A plain connection needs no authorities, and reading the system's takes longer than it does.
+        system_authorities: !plain,
+        authorities: authorities.unwrap_or_default(),
+        follows: false,
+        ..Connector::new(plain, reach)
+    };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(&settings.region)
         .with_virtual_hosted_style_request(settings.virtual_host)
-        .with_client_options(options)
+        .with_client_options(options(plain))
         .with_retry(retries())
-        .with_http_connector(Connector)
+        .with_http_connector(connector)
         // Not every server knows the bulk request.
         .with_disable_bulk_delete(true);
     if let Some(endpoint) = settings.bucket_endpoint(bucket) {
@@ -139,7 +154,10 @@ fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<
         },
     };
     let hasty = RetryConfig { max_retries: 0, ..retries() };
-    let provider = build(builder.clone().with_retry(hasty))?.credentials().clone();
+    // The one thing that is asked of a link-local address, by the settings' own wish.
+    let connector = Connector::new(true, &Reach::credentials());
+    let asking = builder.clone().with_retry(hasty).with_http_connector(connector);
+    let provider = build(asking)?.credentials().clone();
     ask(&provider).map_err(|why| no_credentials(uri, settings, &why))?;
     build(builder.with_credentials(provider))
 }
@@ -178,12 +196,12 @@ fn not_usable(error: &object_store::Error) -> Error {
     }
 }
 
-fn web(uri: &Uri, url: &str) -> Result<Bucket, Error> {
+fn web(uri: &Uri, url: &str, reach: &Reach) -> Result<Bucket, Error> {
     let builder = HttpBuilder::new()
         .with_url(url)
-        .with_client_options(options_for_any(uri.scheme() == "http"))
+        .with_client_options(options(uri.scheme() == "http"))
         .with_retry(retries())
-        .with_http_connector(Connector);
+        .with_http_connector(Connector::new(uri.scheme() == "http", reach));
     let store = builder.build().map_err(|e| not_usable(&e))?;
     Ok(Bucket {
         objects: Arc::new(store),
@@ -194,7 +212,12 @@ fn web(uri: &Uri, url: &str) -> Result<Bucket, Error> {
 }
 
 #[cfg(feature = "gcp")]
-fn google(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket, Error> {
+fn google(
+    _uri: &Uri,
+    bucket: &str,
+    environment: &Environment,
+    reach: &Reach,
+) -> Result<Bucket, Error> {
     use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
     // The variable by which Google's own libraries find a server of one's own; it asks for no name.
     let emulator = environment.value("STORAGE_EMULATOR_HOST").map(|host| match host {
@@ -204,9 +227,9 @@ fn google(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket,
     let server = environment.value("GOOGLE_BASE_URL").map(str::to_owned).or(emulator.clone());
     let plain = server.as_ref().is_some_and(|server| server.starts_with("http://"));
     let mut builder = GoogleCloudStorageBuilder::new()
-        .with_client_options(options_for_any(plain))
+        .with_client_options(options(plain))
         .with_retry(retries())
-        .with_http_connector(Connector);
+        .with_http_connector(Connector::new(plain, reach));
     if let Some(host) = &emulator {
         builder = builder
             .with_base_url(host.trim_end_matches('/'))
@@ -232,20 +255,30 @@ fn google(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket,
 }
 
 #[cfg(not(feature = "gcp"))]
-fn google(uri: &Uri, _bucket: &str, _environment: &Environment) -> Result<Bucket, Error> {
+fn google(
+    uri: &Uri,
+    _bucket: &str,
+    _environment: &Environment,
+    _reach: &Reach,
+) -> Result<Bucket, Error> {
     Err(Error::NotBuilt { uri: uri.clone(), scheme: "gs", feature: "gcp" })
 }
 
 #[cfg(feature = "azure")]
-fn azure(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket, Error> {
+fn azure(
+    _uri: &Uri,
+    bucket: &str,
+    environment: &Environment,
+    reach: &Reach,
+) -> Result<Bucket, Error> {
     use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
     let named = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
     let server = named.into_iter().find_map(|name| environment.value(name));
     let plain = server.is_some_and(|server| server.starts_with("http://"));
     let mut builder = MicrosoftAzureBuilder::new()
-        .with_client_options(options_for_any(plain))
+        .with_client_options(options(plain))
         .with_retry(retries())
-        .with_http_connector(Connector);
+        .with_http_connector(Connector::new(plain, reach));
     for (name, value) in environment.beginning_with("AZURE_") {
         if let Ok(key) = name.to_ascii_lowercase().parse::<AzureConfigKey>() {
             builder = builder.with_config(key, value);
@@ -263,7 +296,12 @@ fn azure(_uri: &Uri, bucket: &str, environment: &Environment) -> Result<Bucket, 
 }
 
 #[cfg(not(feature = "azure"))]
-fn azure(uri: &Uri, _bucket: &str, _environment: &Environment) -> Result<Bucket, Error> {
+fn azure(
+    uri: &Uri,
+    _bucket: &str,
+    _environment: &Environment,
+    _reach: &Reach,
+) -> Result<Bucket, Error> {
     Err(Error::NotBuilt { uri: uri.clone(), scheme: "az", feature: "azure" })
 }
 
@@ -279,24 +317,9 @@ fn retries() -> RetryConfig {
     }
 }
 
-fn options_for_any(plain: bool) -> ClientOptions {
-    // The client takes its cipher suites from the process. An embedder's own choice stands.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    ClientOptions::new()
-        .with_allow_http(plain)
-        .with_timeout_disabled()
-        .with_connect_timeout(Duration::from_secs(limit::CONNECT_TIMEOUT_S))
-        .with_read_timeout(Duration::from_secs(limit::SILENCE_TIMEOUT_S))
-        .with_dns_resolver(Arc::new(Resolver))
-}
-
-fn options(plain: bool, ca_bundle: Option<&FilePath>) -> Result<ClientOptions, Error> {
-    // A plain connection needs no authorities, and reading the system's takes longer than it does.
-    let mut options = options_for_any(plain).with_no_system_certificates(plain);
-    for certificate in ca_bundle.map(authorities).transpose()?.unwrap_or_default() {
-        options = options.with_root_certificate(certificate);
-    }
-    Ok(options)
+/// What the client library itself wants to know; the connection is made by [`Connector`].
+fn options(plain: bool) -> ClientOptions {
+    ClientOptions::new().with_allow_http(plain)
 }
 
 fn authorities(path: &FilePath) -> Result<Vec<Certificate>, Error> {
@@ -308,28 +331,5 @@ fn authorities(path: &FilePath) -> Result<Vec<Certificate>, Error> {
     match Certificate::from_pem_bundle(&pem) {
         Ok(list) if !list.is_empty() => Ok(list),
         _ => Err(wrong("there is no certificate in")),
-    }
-}
-
-/// The system's names, and RFC 6761's rule that `localhost` and all below it are this machine:
-/// virtual-host buckets of a local server work without an entry in any table.
-#[derive(Debug)]
-struct Resolver;
-
-impl DnsResolver for Resolver {
-    fn resolve(&self, host: &str) -> DnsFuture {
-        let host = host.to_owned();
-        Box::pin(async move {
-            if host == "localhost" || host.ends_with(".localhost") {
-                return Ok(vec![
-                    std::net::Ipv4Addr::LOCALHOST.into(),
-                    std::net::Ipv6Addr::LOCALHOST.into(),
-                ]);
-            }
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await;
-            let addresses: Vec<_> =
-                found.map_err(DnsError::from)?.map(|address| address.ip()).collect();
-            Ok(addresses)
-        })
     }
 }

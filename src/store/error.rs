@@ -85,6 +85,16 @@ pub enum Error {
         /// The server's error code and message.
         answer: String,
     },
+    /// Whoever guards the store does not allow it.
+    #[error("{uri}: {what}")]
+    Forbidden {
+        /// What was wanted.
+        uri: Uri,
+        /// Who may not do what to what.
+        what: String,
+        /// What is missing.
+        help: Option<String>,
+    },
     /// No answer, or none that could be trusted.
     #[error("{uri}: {endpoint} cannot be reached: {cause}")]
     Unreachable {
@@ -171,6 +181,16 @@ pub enum Error {
         /// The cargo feature that adds it.
         feature: &'static str,
     },
+    /// What kept somebody else from doing it, in their words.
+    #[error("{what}")]
+    Elsewhere {
+        /// What they said.
+        what: String,
+        /// Who has to act.
+        kind: Kind,
+        /// What to do.
+        help: Option<String>,
+    },
     /// Settings, variables or profile files that contradict themselves or cannot be read.
     #[error("{what}")]
     Settings {
@@ -208,7 +228,7 @@ impl Error {
         match self {
             Error::Local { source, .. } => source.kind(),
             Error::NotFound { .. } | Error::Vanished { .. } => io::ErrorKind::NotFound,
-            Error::Denied { .. } | Error::WrongCredentials { .. } => {
+            Error::Denied { .. } | Error::Forbidden { .. } | Error::WrongCredentials { .. } => {
                 io::ErrorKind::PermissionDenied
             }
             Error::Changed { .. } => io::ErrorKind::InvalidData,
@@ -233,11 +253,13 @@ impl Fault for Error {
             | Error::Place { .. }
             | Error::NotBuilt { .. }
             | Error::Settings { .. } => Kind::Caller,
-            Error::NoCredentials { .. } | Error::WrongCredentials { .. } | Error::Denied { .. } => {
-                Kind::Denied
-            }
+            Error::NoCredentials { .. }
+            | Error::WrongCredentials { .. }
+            | Error::Forbidden { .. }
+            | Error::Denied { .. } => Kind::Denied,
             Error::Changed { .. } | Error::Vanished { .. } | Error::TooLarge { .. } => Kind::Data,
             Error::Unreachable { .. } => Kind::Unreachable,
+            Error::Elsewhere { kind, .. } => *kind,
             Error::Server { busy: true, .. } => Kind::Busy,
             Error::Server { .. } => Kind::Unreachable,
             Error::Local { source, .. } => match source.kind() {
@@ -276,6 +298,11 @@ impl Fault for Error {
                  to who may not list, a missing object looks the same",
                 asked.origin
             ),
+            Error::Forbidden { help, .. } => return help.clone(),
+            Error::Unreachable { cause, .. } if cause.contains(super::client::REFUSED) => {
+                "use another address, or let `[network] allow` of the job file name its network"
+                    .to_owned()
+            }
             Error::Unreachable { cause, .. } if cause.contains("not valid for name") => {
                 "use a host name that its certificate has; virtual_host = true puts the bucket before it"
                     .to_owned()
@@ -301,6 +328,7 @@ impl Fault for Error {
             Error::TooLarge { .. } => "is it the object you meant?".to_owned(),
             Error::TooMany { .. } => "name a narrower prefix".to_owned(),
             Error::Local { source, .. } => return local_help(source),
+            Error::Elsewhere { help, .. } => return help.clone(),
             Error::Place { help, .. } | Error::Settings { help, .. } => help.clone(),
             Error::NotBuilt { feature, .. } => {
                 format!("build it in: cargo build --release --features {feature}")

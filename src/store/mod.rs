@@ -16,9 +16,12 @@
 //! `train.csv.bak` beside `train.csv`, an object of exactly the given name is read alone.
 
 mod bounded;
+mod client;
 mod connect;
+mod elsewhere;
 mod environment;
 mod error;
+mod guard;
 mod local;
 mod object;
 mod profile;
@@ -34,8 +37,10 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use elsewhere::{Draft, Elsewhere};
 pub use environment::Environment;
 pub use error::{Asked, Error};
+pub use guard::{Act, Forbidden, Guard};
 pub use object::Object;
 pub use upload::Upload;
 
@@ -69,6 +74,7 @@ use connect::Bucket;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    guard: Option<Arc<dyn Guard>>,
 }
 
 struct Shared {
@@ -76,6 +82,8 @@ struct Shared {
     environment: Environment,
     /// Guards the table only: a client is made outside it.
     buckets: Mutex<HashMap<String, Arc<Bucket>>>,
+    /// Who does everything in place of this process.
+    elsewhere: Option<Box<dyn Elsewhere>>,
 }
 
 impl Store {
@@ -87,7 +95,52 @@ impl Store {
     /// A store that sees these variables and no others. `HOME` decides where `~/.aws` is.
     pub fn with_environment(storage: &Storage, environment: Environment) -> Store {
         let storage = storage.clone();
-        Store { shared: Arc::new(Shared { storage, environment, buckets: Mutex::default() }) }
+        let buckets = Mutex::default();
+        let shared = Shared { storage, environment, buckets, elsewhere: None };
+        Store { shared: Arc::new(shared), guard: None }
+    }
+
+    /// A store whose acts `elsewhere` does: this process touches no file and no network.
+    pub fn through(elsewhere: impl Elsewhere + 'static) -> Store {
+        Store {
+            shared: Arc::new(Shared {
+                storage: Storage::default(),
+                environment: Environment::default(),
+                buckets: Mutex::default(),
+                elsewhere: Some(Box::new(elsewhere)),
+            }),
+            guard: None,
+        }
+    }
+
+    /// Size and SHA-256 of an object as it is stored, where it came open from elsewhere.
+    pub fn as_stored(&self, uri: &Uri) -> Option<(u64, String)> {
+        self.shared.elsewhere.as_ref()?.as_stored(uri)
+    }
+
+    fn elsewhere(&self) -> Option<&dyn Elsewhere> {
+        self.shared.elsewhere.as_deref()
+    }
+
+    /// The same store, of which nothing is touched that `guard` does not allow.
+    #[must_use]
+    pub fn guarded(mut self, guard: Arc<dyn Guard>) -> Store {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Whether somebody guards it, here or where its acts are done.
+    pub fn is_guarded(&self) -> bool {
+        self.guard.is_some() || self.shared.elsewhere.is_some()
+    }
+
+    fn may(&self, act: Act, uri: &Uri) -> Result<(), Error> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        guard.may(act, uri).map_err(|why| Error::Forbidden {
+            uri: uri.clone(),
+            what: why.what,
+            help: why.help,
+        })
     }
 
     /// Every object at or below `uri`, sorted by key; never empty.
@@ -96,6 +149,10 @@ impl Store {
     /// [`Error::Empty`] and [`Error::NotFound`] when there is nothing; otherwise whatever kept the
     /// place from answering.
     pub fn list(&self, uri: &Uri) -> Result<Vec<Object>, Error> {
+        self.may(Act::List, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.list(uri);
+        }
         match uri {
             Uri::File(path) => local::list(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::list(&bucket, &uri).await }),
@@ -107,6 +164,10 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] when it is not there.
     pub fn head(&self, uri: &Uri) -> Result<Object, Error> {
+        self.may(Act::Read, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.head(uri);
+        }
         match uri {
             Uri::File(path) => local::head(path),
             _ => self.ask(uri, |bucket, uri| async move { remote::head(&bucket, &uri).await }),
@@ -145,8 +206,12 @@ impl Store {
         object: &Object,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, Error> {
+        self.may(Act::Read, &object.uri)?;
         let end = range.end.min(object.bytes);
         let range = range.start.min(end)..end;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.open(object, range);
+        }
         match &object.uri {
             Uri::File(path) => local::open(path, object, range),
             uri => read::open(self.bucket(uri)?, object.clone(), range),
@@ -179,11 +244,24 @@ impl Store {
     /// # Errors
     /// What can be known before the first byte.
     pub fn create(&self, uri: &Uri) -> Result<Upload, Error> {
+        self.may(Act::Write, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.create(uri).map(Upload::elsewhere);
+        }
         match uri {
             Uri::File(path) => local::Draft::create(path).map(Upload::local),
             Uri::Http(_) => Err(read_only(uri)),
             _ => Upload::remote(self.bucket(uri)?, uri.clone()),
         }
+    }
+
+    /// Whether whoever guards the store, if anybody does, will allow all of `acts` on `uri`. Nothing
+    /// is touched: what would be refused after hours of work is refused before.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn check_allowed(&self, acts: &[Act], uri: &Uri) -> Result<(), Error> {
+        acts.iter().try_for_each(|act| self.may(*act, uri))
     }
 
     /// Tries whether objects can be made below `folder`, and leaves nothing behind: what would
@@ -192,17 +270,25 @@ impl Store {
     /// # Errors
     /// The reason, as [`Upload::finish`] would give it.
     pub fn check_writable(&self, folder: &Uri) -> Result<(), Error> {
+        if self.elsewhere().is_some() {
+            // Tried there, before this process was started.
+            return Ok(());
+        }
+        // One name for all: where deleting is forbidden, one small object stays, not one per job.
+        let probe = folder.join(".smrt-write-check");
+        // Both before the first byte: a probe that may not be removed is not left there.
+        self.may(Act::Write, &probe)?;
+        self.may(Act::Delete, &probe)?;
         if let Uri::File(path) = folder {
             return local::check_writable(path);
         }
-        if !matches!(folder, Uri::Http(_)) {
+        // Writing needs no permission to list.
+        if !matches!(folder, Uri::Http(_)) && self.may(Act::List, folder).is_ok() {
             self.ask(
                 folder,
                 |bucket, uri| async move { remote::check_bucket(&bucket, &uri).await },
             )?;
         }
-        // One name for all: where deleting is forbidden, one small object stays, not one per job.
-        let probe = folder.join(".smrt-write-check");
         let mut upload = self.create(&probe)?;
         std::io::Write::write_all(&mut upload, b"smrt was here\n").expect("less than one part");
         upload.finish()?;
@@ -217,6 +303,10 @@ impl Store {
     /// # Errors
     /// Whatever kept it from being removed.
     pub fn delete(&self, uri: &Uri) -> Result<(), Error> {
+        self.may(Act::Delete, uri)?;
+        if let Some(elsewhere) = self.elsewhere() {
+            return elsewhere.delete(uri);
+        }
         match uri {
             Uri::File(path) => local::delete(path),
             Uri::Http(_) => Err(read_only(uri)),
@@ -228,14 +318,21 @@ impl Store {
     /// names begin with `begin`. Buckets show nothing of those and clean up by their own rules.
     /// Nothing is said where it fails: it is only tidying.
     pub fn sweep(&self, folder: &Uri, begin: &str) {
-        if let Uri::File(path) = folder {
+        if let (Uri::File(path), None) = (folder, self.elsewhere())
+            && self.may(Act::Write, &folder.join(begin)).is_ok()
+        {
             local::sweep(path, begin);
         }
     }
 
     /// As [`Store::sweep`], for the drafts of exactly these objects.
     pub fn sweep_each<'a>(&self, uris: impl Iterator<Item = &'a Uri>) {
-        local::sweep_each(uris.filter_map(Uri::local_path));
+        if self.elsewhere().is_some() {
+            return;
+        }
+        let ours = uris.filter(|uri| uri.local_path().is_some());
+        let ours = ours.filter(|uri| self.may(Act::Write, uri).is_ok());
+        local::sweep_each(ours.filter_map(Uri::local_path));
     }
 
     fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>
@@ -253,7 +350,7 @@ impl Store {
         if let Some(bucket) = known().get(&name) {
             return Ok(bucket.clone());
         }
-        let made = connect::connect(uri, &self.shared.storage.s3, &self.shared.environment)?;
+        let made = connect::connect(uri, &self.shared.storage, &self.shared.environment)?;
         Ok(known().entry(name).or_insert_with(|| Arc::new(made)).clone())
     }
 }

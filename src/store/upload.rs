@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload, PutResult};
 
 use super::connect::Bucket;
+use super::elsewhere;
 use super::error::Error;
 use super::local::Draft;
 use super::remote;
@@ -28,11 +29,16 @@ pub struct Upload(Kind);
 enum Kind {
     Local(Draft),
     Remote(Parts),
+    Elsewhere(Box<dyn elsewhere::Draft>),
 }
 
 impl Upload {
     pub(super) fn local(draft: Draft) -> Upload {
         Upload(Kind::Local(draft))
+    }
+
+    pub(super) fn elsewhere(draft: Box<dyn elsewhere::Draft>) -> Upload {
+        Upload(Kind::Elsewhere(draft))
     }
 
     pub(super) fn remote(bucket: Arc<Bucket>, uri: Uri) -> Result<Upload, Error> {
@@ -58,6 +64,7 @@ impl Upload {
         match self.0 {
             Kind::Local(draft) => draft.finish(),
             Kind::Remote(parts) => parts.finish(),
+            Kind::Elsewhere(draft) => draft.finish(),
         }
     }
 
@@ -72,6 +79,7 @@ impl Write for Upload {
         match &mut self.0 {
             Kind::Local(draft) => draft.write(bytes),
             Kind::Remote(parts) => parts.write(bytes),
+            Kind::Elsewhere(draft) => draft.write(bytes),
         }
     }
 
@@ -80,6 +88,7 @@ impl Write for Upload {
         match &mut self.0 {
             Kind::Local(draft) => draft.flush(),
             Kind::Remote(_) => Ok(()),
+            Kind::Elsewhere(draft) => draft.flush(),
         }
     }
 }

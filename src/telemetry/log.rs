@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -21,7 +21,7 @@ use crate::fault::{Fault, Kind};
 pub const ACCESS: &str = "smrt::access";
 
 /// How a line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Format {
     /// For people.
     #[default]
@@ -96,10 +96,12 @@ impl Drop for Guard {
 /// When a filter cannot be read, or the process has a subscriber already.
 pub fn install(format: Format, level: &str, is_terminal: bool) -> Result<Guard, Error> {
     let filter = filter(level)?;
+    let chosen = Chosen { format, filter: filter.to_string(), is_terminal };
     let sink = Sink::new(Box::new(std::io::stderr()));
     let lines = Lines { format, colour: is_terminal, sink: Arc::clone(&sink) };
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::Installed)?;
+    let _ = CHOSEN.set(chosen);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|place| (place.file(), place.line())).unwrap_or_default();
         let what = panic.payload_as_str().unwrap_or("no message");
@@ -113,6 +115,31 @@ pub fn install(format: Format, level: &str, is_terminal: bool) -> Result<Guard, 
         );
     }));
     Ok(Guard { sink })
+}
+
+/// How this process logs, for another that logs beside it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Chosen {
+    format: Format,
+    filter: String,
+    is_terminal: bool,
+}
+
+impl Chosen {
+    /// Logs in the same way, in another process.
+    ///
+    /// # Errors
+    /// As [`install`].
+    pub fn install(&self) -> Result<Guard, Error> {
+        install(self.format, &self.filter, self.is_terminal)
+    }
+}
+
+static CHOSEN: OnceLock<Chosen> = OnceLock::new();
+
+/// How this process logs; `None` when that is not [`install`]'s doing.
+pub fn chosen() -> Option<Chosen> {
+    CHOSEN.get().cloned()
 }
 
 fn filter(level: &str) -> Result<EnvFilter, Error> {

@@ -25,7 +25,7 @@ use crate::seal::Sealing;
 /// What the state belongs to, inside the checkpoint.
 const IDENTITY: &str = "job.json";
 /// How the objects' names end.
-const SUFFIX: &str = ".checkpoint";
+pub(super) const SUFFIX: &str = ".checkpoint";
 
 /// The checkpoints of one job.
 pub(super) struct Keeper<'a> {
@@ -73,7 +73,7 @@ impl<'a> Keeper<'a> {
         store.sweep(&keeper.folder, &format!("{}.", keeper.job));
         keeper.kept = match keeper.list() {
             // Who may write and not list can train, and is told when it comes to resuming.
-            Err(store::Error::Denied { .. }) => Vec::new(),
+            Err(error) if error.kind() == Kind::Denied => Vec::new(),
             other => other?,
         };
         Ok(keeper)
@@ -201,6 +201,11 @@ impl<'a> Keeper<'a> {
 /// Numbers are padded so that they are listed in their order.
 fn name(job: &str, number: u64) -> String {
     format!("{job}.{number:08}{SUFFIX}")
+}
+
+/// Where the first state of a job would lie.
+pub(super) fn first(spec: &TrainingJob) -> Uri {
+    spec.checkpoints().join(&name(spec.name.as_str(), 1))
 }
 
 fn boxed<E: Fault>(error: E) -> Box<dyn Fault> {

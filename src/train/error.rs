@@ -62,6 +62,12 @@ pub enum Error {
     /// The algorithm gave up.
     #[error(transparent)]
     Algorithm(#[from] crate::algorithm::Error),
+    /// The job could not be isolated, or the isolated process ended early.
+    #[error(transparent)]
+    Apart(#[from] crate::sandbox::Error),
+    /// What failed in the isolated process.
+    #[error(transparent)]
+    Told(#[from] crate::courier::Told),
     /// A key is missing or refused.
     #[error(transparent)]
     Seal(#[from] crate::seal::Error),
@@ -84,6 +90,9 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// The job names a role, and who runs it does not hold it to one.
+    #[error("job.role names a role, and nothing holds the job to it")]
+    Role,
     /// The job was stopped before it was done.
     #[error("training stopped {}", match reason {
         Reason::Requested => "on request",
@@ -115,10 +124,12 @@ impl Fault for Error {
             Error::Channels { .. } => Kind::Data,
             Error::Whole { .. } => Kind::Caller,
             Error::Algorithm(source) => source.kind(),
+            Error::Apart(source) => source.kind(),
+            Error::Told(source) => source.kind(),
             Error::Seal(source) => source.kind(),
             Error::Model(source) => source.kind(),
             Error::Write { .. } => Kind::Unreachable,
-            Error::Resume { .. } => Kind::Caller,
+            Error::Resume { .. } | Error::Role => Kind::Caller,
             Error::Stopped { .. } => Kind::Stopped,
         }
     }
@@ -136,8 +147,13 @@ impl Fault for Error {
                 "set `resources.memory_bytes_max` above {needed_bytes}, or give fewer rows or features"
             )),
             Error::Algorithm(source) => source.help(),
+            Error::Apart(source) => source.help(),
+            Error::Told(source) => source.help(),
             Error::Seal(source) => stored(source).or_else(|| source.help()),
             Error::Model(source) => stored(source).or_else(|| source.help()),
+            Error::Role => {
+                Some("use smrt train, or give the job smrt::role's store and keys".into())
+            }
             Error::Write { .. } => {
                 Some("nothing was left behind; make room or choose another output.uri".into())
             }
@@ -153,6 +169,7 @@ impl Fault for Error {
     fn findings(&self) -> Vec<Finding> {
         match self {
             Error::Spec(mistakes) => mistakes.findings(),
+            Error::Told(told) => told.findings(),
             _ => Vec::new(),
         }
     }

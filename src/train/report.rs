@@ -1,11 +1,15 @@
 //! What a finished training says about itself.
 
+use std::path::Path;
+
+use serde::Deserialize as _;
+
 use crate::algorithm::Metric;
 use crate::data::Signature;
 use crate::spec::uri::Uri;
 
 /// The outcome of a training job.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// The job's name.
     pub job: String,
@@ -22,7 +26,7 @@ pub struct Report {
     /// Final metrics (`train:…`, `validation:…`).
     pub metrics: Vec<Metric>,
     /// Where the artifact lies.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "of_text")]
     pub artifact: Uri,
     /// Its size as stored.
     pub artifact_bytes: u64,
@@ -47,7 +51,7 @@ pub struct Report {
 }
 
 /// What was read of one channel.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct ChannelReport {
     /// The channel's name.
     pub name: String,
@@ -59,6 +63,11 @@ pub struct ChannelReport {
     pub rows: usize,
     /// Whether they did not fit into memory and were read from disk epoch by epoch.
     pub streamed: bool,
+}
+
+fn of_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Uri, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Uri::parse(&text, Path::new("/")).map_err(|(what, _)| serde::de::Error::custom(what))
 }
 
 fn as_text<S: serde::Serializer>(uri: &Uri, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,30 +9,34 @@ use crate::algorithm::{
     self, Channels, Context, Earlier, Fitted, Metric, Observer, Table, Trainer, device,
 };
 use crate::data;
+use crate::fault::{Fault, Kind};
 use crate::model::{self, Manifest, Origin};
 use crate::seal::KeyService;
 use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::{Object, Store};
+use crate::store::{Act, Object, Store};
 
 use super::channels;
 use super::checkpoint::Keeper;
 use super::error::Error;
+use super::printed::{Printed, Words};
 use super::report::Report;
 use super::stop::{Stop, Watch};
+use crate::sandbox::Launch;
 use crate::seal::Sealing;
 
 /// A training job about to run. Components are handed in; what is left out has a default.
 pub struct Job<'a> {
-    spec: TrainingJob,
+    pub(super) spec: TrainingJob,
     table: Table,
-    store: Store,
-    keys: Arc<dyn KeyService>,
-    stop: Stop,
-    observer: Box<dyn Observer + 'a>,
-    resume: bool,
+    pub(super) store: Store,
+    pub(super) keys: Arc<dyn KeyService>,
+    pub(super) stop: Stop,
+    pub(super) observer: Box<dyn Observer + 'a>,
+    pub(super) resume: bool,
+    pub(super) launch: Launch,
 }
 
 impl<'a> Job<'a> {
@@ -47,6 +51,7 @@ impl<'a> Job<'a> {
             stop: Stop::new(),
             observer: Box::new(Silent),
             resume: false,
+            launch: Launch::default(),
         }
     }
 
@@ -80,6 +85,13 @@ impl<'a> Job<'a> {
         self
     }
 
+    /// Starts this program for a job that is isolated, instead of the one that runs. It has to call
+    /// [`isolated`](crate::isolated) before anything else, and know the same algorithms.
+    pub fn launch(mut self, launch: Launch) -> Self {
+        self.launch = launch;
+        self
+    }
+
     /// Checks everything that can be checked without reading data: the algorithm, every
     /// hyperparameter and the device.
     ///
@@ -97,8 +109,44 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     /// Any of [`Error`]; no artifact is then visible, and an earlier one is untouched.
-    pub fn run(mut self) -> Result<Report, Error> {
+    pub fn run(self) -> Result<Report, Error> {
+        match self.spec.network.isolation.is_apart() {
+            true => super::apart::run(self),
+            false => self.work(None),
+        }
+    }
+
+    /// Whether somebody holds the job to its role, where it names one.
+    pub(super) fn check_held(&self) -> Result<(), Error> {
+        match self.spec.role.is_some() && !self.store.is_guarded() {
+            true => Err(Error::Role),
+            false => Ok(()),
+        }
+    }
+
+    /// Finds out before any work whether everything can be written that the job makes; whether there
+    /// is an artifact already.
+    pub(super) fn check_writable(&self) -> Result<bool, Error> {
+        self.store.check_writable(&self.spec.output.uri)?;
+        // The default place lies below the output.
+        if let Some(place) = &self.spec.checkpoint.uri {
+            self.store.check_writable(place)?;
+        }
+        let artifact = self.spec.artifact();
+        self.store.check_allowed(&[Act::Write], &artifact)?;
+        let state = super::checkpoint::first(&self.spec);
+        self.store.check_allowed(&[Act::Write, Act::Delete], &state)?;
+        // Whether there is one already is told and not needed: who may only write need not read.
+        match self.store.exists(&artifact) {
+            Err(error) if error.kind() == Kind::Denied => Ok(false),
+            other => Ok(other?),
+        }
+    }
+
+    /// The job in this process, sealed as is found out here or as `sealing` says.
+    pub(super) fn work(mut self, sealing: Option<Sealing>) -> Result<Report, Error> {
         let started = Instant::now();
+        self.check_held()?;
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
         self.spec = self.weighted(&*trainer)?;
@@ -109,13 +157,14 @@ impl<'a> Job<'a> {
         };
         let artifact = self.spec.artifact();
 
-        let sealing = Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?;
-        self.store.check_writable(&self.spec.output.uri)?;
-        // The default place lies below the output.
-        if let Some(place) = &self.spec.checkpoint.uri {
-            self.store.check_writable(place)?;
-        }
-        let replaced = self.store.exists(&artifact)?;
+        let sealing = match sealing {
+            Some(sealing) => sealing,
+            None => {
+                let (wish, name) = (&self.spec.output.key, &self.spec.name);
+                Sealing::new(self.keys.clone(), wish, name, model::FILE)?
+            }
+        };
+        let replaced = self.check_writable()?;
 
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -160,16 +209,19 @@ impl<'a> Job<'a> {
             Watch::new(self.stop.clone(), fitting.checked_add(self.spec.stopping.max_runtime));
         let fitted = {
             let stop = || watch.reason().is_some();
+            let words = Words::of(algorithm, &effective);
+            let mut printed = Printed::new(algorithm, &words, self.observer.as_mut());
             let mut context = Context {
                 device: device.clone(),
                 threads,
                 seed: self.spec.seed,
                 stop: &stop,
-                observer: self.observer.as_mut(),
+                observer: &mut printed,
                 checkpoints: &mut keeper,
             };
             let (channels, context) = (&channels, &mut context);
-            pool.install(move || trainer.fit(channels, context))
+            let fitted = pool.install(move || trainer.fit(channels, context));
+            fitted.inspect(|fitted| printed.finished(&fitted.metrics))
         };
         let fitted = match fitted {
             Err(algorithm::Error::Stopped) => {
@@ -276,8 +328,10 @@ impl<'a> Job<'a> {
             signature: contents.manifest.signature,
             files: contents.files,
         })?;
+        let (bytes, sha256) =
+            self.store.as_stored(&object.uri).unwrap_or((bytes.len() as u64, sha256));
         let uri = channels::shown(&object.uri, uri);
-        Ok(Some(data::Source { uri, bytes: bytes.len() as u64, sha256 }))
+        Ok(Some(data::Source { uri, bytes, sha256 }))
     }
 
     /// The job with the weights that the hyperparameters ask for.

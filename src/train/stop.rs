@@ -26,7 +26,7 @@ impl Stop {
 }
 
 /// Why a training ended before its last epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Reason {
     /// Somebody asked (SageMaker's `Stopped`).
     Requested,

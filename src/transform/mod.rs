@@ -9,6 +9,7 @@
 mod answer;
 mod done;
 mod error;
+pub(crate) mod fuzzed;
 mod names;
 mod object;
 mod read;

@@ -81,6 +81,9 @@ impl Job {
     pub fn run(self) -> Result<Report, Error> {
         let started = Instant::now();
         let spec = &self.spec;
+        if spec.role.is_some() && !self.store.is_guarded() {
+            return Err(Error::Role);
+        }
         let accept = accept(spec).map_err(|(what, help)| {
             let mut problems = Problems::default();
             problems.add("output.accept", None, what, help);
@@ -91,7 +94,9 @@ impl Job {
         let (listed, below) = self.listed()?;
         let mut pairs = pair(listed, &below, &spec.output.uri)?;
         let objects = pairs.len();
-        let sealing = Sealing::new(self.keys.clone(), &spec.output.key, &spec.name)?;
+        let first = pairs.first().map(|pair| pair.output.to_string()).unwrap_or_default();
+        let first = first.rsplit('/').next().unwrap_or_default();
+        let sealing = Sealing::new(self.keys.clone(), &spec.output.key, &spec.name, first)?;
         self.store.check_writable(&spec.output.uri)?;
         self.sweep(&pairs);
         let kept = match self.resume {

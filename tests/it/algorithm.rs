@@ -457,7 +457,7 @@ fn what_cannot_be_learned_from_is_refused_with_a_way_out() {
 }
 
 #[test]
-fn a_loss_that_stops_being_a_number_is_an_error_with_a_way_out() {
+fn threat_35_a_loss_that_stops_being_a_number_is_an_error_with_a_way_out() {
     let data = only(curve(200));
     let parameters = with(&[("optimizer", "sgd"), ("learning_rate", "1e30"), ("momentum", "0")]);
     let error = Job::new(&parameters, &data).refusal();

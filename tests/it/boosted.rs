@@ -730,6 +730,62 @@ fn models_travel_both_ways_between_smrt_and_lightgbm() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
+const TWIN: &str = r#"
+import sys, numpy as np, lightgbm as lgb
+folder = sys.argv[1]
+read = lambda name: np.fromfile(f"{folder}/{name}", "<f4")
+x, t = read("x").reshape(-1, 5).astype("f8"), read("t").reshape(-1, 5).astype("f8")
+given = dict(objective="regression", num_leaves=15, min_data_in_leaf=20, verbose=-1, num_threads=2)
+model = lgb.train(given, lgb.Dataset(x, read("y")), 30)
+model.predict(t).astype("<f4").tofile(f"{folder}/score")
+"#;
+
+#[test]
+fn lightgbm_cuts_columns_and_chooses_cuts_as_the_library_does() {
+    let Some(python) = python() else { return };
+    // Negative and positive, mostly 0, some missing, of two values, of many.
+    let columns = |rows: usize, salt: usize| {
+        Array2::from_shape_fn((rows, 5), |(row, column)| {
+            let value = noise(row, column + 10 * salt);
+            match column {
+                0 => value - 0.3,
+                1 if value < 0.7 => 0.0,
+                1 => (value * 900.0).floor(),
+                2 if value < 0.1 => f32::NAN,
+                2 => value * value,
+                3 => value.round(),
+                _ => (value * 40.0).floor() / 8.0,
+            }
+        })
+    };
+    let (x, t) = (columns(3000, 0), columns(500, 7));
+    let target = |row: usize| {
+        let at = |column: usize| if x[[row, column]].is_nan() { 0.5 } else { x[[row, column]] };
+        let sum = 3.0 * at(0) * at(4) + at(1) / 500.0 + (at(2) * 5.0).sin() * at(3);
+        sum + noise(row, 99) - 0.5
+    };
+    let y: Vec<f32> = (0..3000).map(target).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write(&at("x"), x.iter().copied());
+    write(&at("t"), t.iter().copied());
+    write(&at("y"), y.iter().copied());
+    run(&python, folder.path(), TWIN);
+    let train = Dataset { label: Some(Labels::Number(y)), ..Dataset::of(x) };
+    let given = [
+        ("num_boost_round", "30"),
+        ("num_leaves", "15"),
+        ("max_depth", "-1"),
+        ("min_data_in_leaf", "20"),
+        ("bagging_freq", "0"),
+        ("feature_fraction", "1"),
+    ];
+    // One other cut in any of the thirty trees would show a thousand times larger.
+    let own = scores(&Lightgbm, &fit(&Lightgbm, &only(train), &given), &t);
+    let far = furthest(&own, &floats(&at("score")));
+    assert!(far < 1e-5, "{far}");
+}
+
 const SCORES: &str = r#"
 import sys, json, xgboost as xgb
 folder = sys.argv[1]

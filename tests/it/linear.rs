@@ -432,7 +432,7 @@ fn what_is_wrong_with_the_data_is_said_by_channel_and_row() {
 }
 
 #[test]
-fn a_learning_rate_far_too_high_is_an_error_and_not_a_model() {
+fn threat_35_a_learning_rate_far_too_high_is_an_error_and_not_a_model() {
     let pairs = [REGRESSOR, ("optimizer", "sgd"), ("learning_rate", "1e30"), ("num_models", "1")];
     assert!(matches!(fit(&pairs, &only(quantity(200))), Err(Error::Diverged { .. })));
     // Beside models that do not diverge it costs nothing.

@@ -26,7 +26,7 @@ fn the_manifest_says_what_the_model_is() {
 }
 
 #[test]
-fn the_provenance_names_every_input_by_its_digest_and_no_place_of_this_machine() {
+fn threat_26_the_provenance_names_every_input_by_its_digest_and_no_place_of_this_machine() {
     use sha2::Digest;
     let user = User::new();
     let contents = contents(&user, "linear-learner");

@@ -171,6 +171,7 @@ pub(crate) fn storage(endpoint: &str, ca_bundle: Option<PathBuf>, virtual_host: 
             ca_bundle,
             ..S3::default()
         },
+        ..Storage::default()
     }
 }
 

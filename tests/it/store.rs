@@ -426,7 +426,7 @@ fn variables_and_profiles_reach_the_server_as_the_job_file_does() {
 }
 
 #[test]
-fn an_object_that_changes_while_it_is_read_is_an_error_that_names_it() {
+fn threat_26_an_object_that_changes_while_it_is_read_is_an_error_that_names_it() {
     let server = Server::start();
     let store = server.store();
     let at = uri("s3://data/changing.bin");

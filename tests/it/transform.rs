@@ -493,7 +493,7 @@ fn many(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn a_transform_killed_at_any_time_goes_on_and_no_output_is_ever_half_there() {
+fn threat_33_a_transform_killed_at_any_time_goes_on_and_no_output_is_ever_half_there() {
     let place = Place::new();
     let inputs = many(&place);
     killed_and_gone_on(&place, &inputs, &place.path("out"));

@@ -417,6 +417,7 @@ fn growth(checked: &Checked, monotone: Vec<i8>, interactions: Vec<Vec<u32>>) -> 
         interactions,
         onehot_max: checked.size("max_cat_to_onehot"),
         categories_max: checked.size("max_cat_threshold"),
+        from_above: true,
     }
 }
 

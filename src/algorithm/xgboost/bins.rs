@@ -9,7 +9,9 @@
 use rayon::prelude::*;
 
 use super::disk::Disk;
+use super::midpoints;
 use super::rows::Rows;
+use super::settings::Flavour;
 use super::sketch;
 use super::tile::{self, Lane, Tile};
 use crate::algorithm::Error;
@@ -35,6 +37,18 @@ pub struct Column {
 }
 
 impl Column {
+    /// Without any value.
+    fn empty(missing: bool) -> Column {
+        Column { ends: vec![1e-5], floor: 0.0, missing, categories: false }
+    }
+
+    /// Of values from `first` to `last`, cut at `ends`.
+    fn between(first: f32, mut ends: Vec<f32>, last: f32, missing: bool) -> Column {
+        ends.push(bounded(last + (last.abs() + 1e-5)));
+        let floor = bounded(first - (first.abs() + 1e-5));
+        Column { ends, floor, missing, categories: false }
+    }
+
     /// Bins, the one of missing values included.
     pub fn bins(&self) -> usize {
         self.ends.len() + usize::from(self.missing)
@@ -78,25 +92,23 @@ pub struct Bins {
 
 /// What is cut by.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cutting<'a> {
-    pub(super) categories: &'a Categories,
-    pub(super) weights: Option<&'a [f32]>,
-    pub(super) bins_max: usize,
+pub struct Cutting<'a> {
+    /// The columns of codes.
+    pub categories: &'a Categories,
+    /// Of the rows; LightGBM's cuts do not look at them.
+    pub weights: Option<&'a [f32]>,
+    /// Most bins of a column.
+    pub bins_max: usize,
+    /// Whose cuts.
+    pub flavour: Flavour,
 }
 
 impl Bins {
-    /// Cuts and bins `rows` into at most `bins_max` bins a column; the columns of `categories` hold
-    /// codes.
+    /// Cuts and bins `rows`; the columns of `cutting.categories` hold codes.
     ///
     /// # Errors
     /// `Error::Data` naming row and column of an infinite value, or of a code that is none.
-    pub fn new(
-        rows: Rows<'_>,
-        categories: &Categories,
-        weights: Option<&[f32]>,
-        bins_max: usize,
-    ) -> Result<Bins, Error> {
-        let cutting = Cutting { categories, weights, bins_max };
+    pub fn new(rows: Rows<'_>, cutting: &Cutting<'_>) -> Result<Bins, Error> {
         let binned = match rows {
             Rows::Dense(matrix) => {
                 let matrix = matrix.as_standard_layout();
@@ -203,6 +215,17 @@ impl Cutting<'_> {
         }
         let present = cells.iter().filter(|value| !value.is_nan()).count();
         let missing = present < rows;
+        if self.flavour == Flavour::Lightgbm {
+            let bins = self.bins_max - usize::from(missing);
+            let values = sketch::counted(cells);
+            let (Some((first, _)), Some((last, _))) = (values.first(), values.last()) else {
+                return Ok(Column::empty(missing));
+            };
+            let mut ends = midpoints::ends(&values, bins.max(1));
+            // Bounds beyond the values part none of them.
+            ends.retain(|end| first < end && end <= last);
+            return Ok(Column::between(*first, ends, *last, missing));
+        }
         // The missing bin must fit beside the others where a cell is one byte.
         let bins = if missing && self.bins_max == 256 { 255 } else { self.bins_max };
         let values = match self.weights {
@@ -215,12 +238,10 @@ impl Cutting<'_> {
             }
         };
         let (Some(first), Some(last)) = (values.first(), values.last()) else {
-            return Ok(Column { ends: vec![1e-5], floor: 0.0, missing, categories: false });
+            return Ok(Column::empty(missing));
         };
-        let mut ends: Vec<f32> = values.iter().take(bins).skip(1).copied().collect();
-        ends.push(bounded(last + (last.abs() + 1e-5)));
-        let floor = bounded(first - (first.abs() + 1e-5));
-        Ok(Column { ends, floor, missing, categories: false })
+        let ends = values.iter().take(bins).skip(1).copied().collect();
+        Ok(Column::between(*first, ends, *last, missing))
     }
 }
 
@@ -249,8 +270,16 @@ mod tests {
 
     use super::*;
 
+    fn cutting<'a>(
+        categories: &'a Categories,
+        weights: Option<&'a [f32]>,
+        bins_max: usize,
+    ) -> Cutting<'a> {
+        Cutting { categories, weights, bins_max, flavour: Flavour::Xgboost }
+    }
+
     fn cut(x: &Array2<f32>, weights: Option<&[f32]>, bins_max: usize) -> Result<Bins, Error> {
-        Bins::new(Rows::Dense(x.view()), &Categories::new(), weights, bins_max)
+        Bins::new(Rows::Dense(x.view()), &cutting(&Categories::new(), weights, bins_max))
     }
 
     fn cell(bins: &Bins, row: usize, column: u32) -> usize {
@@ -343,7 +372,7 @@ mod tests {
         for bins_max in [16, 256, 1000] {
             let dense = cut(&x, None, bins_max).unwrap();
             let none = Categories::new();
-            let listed = Bins::new(Rows::Sparse(&sparse), &none, None, bins_max).unwrap();
+            let listed = Bins::new(Rows::Sparse(&sparse), &cutting(&none, None, bins_max)).unwrap();
             assert_eq!(dense.columns, listed.columns);
             assert_eq!(dense.live(), listed.live());
             for (row, column) in
@@ -358,12 +387,13 @@ mod tests {
     fn a_code_is_its_bin_and_what_is_no_code_is_refused() {
         let x = array![[2.0f32], [0.0], [f32::NAN], [7.0]];
         let marked = Categories::from([(0, Vec::new())]);
-        let bins = Bins::new(Rows::Dense(x.view()), &marked, None, 2).unwrap();
+        let bins = Bins::new(Rows::Dense(x.view()), &cutting(&marked, None, 2)).unwrap();
         assert_eq!((0..4).map(|row| cell(&bins, row, 0)).collect::<Vec<_>>(), [2, 0, 8, 7]);
         for bad in [-1.0, 0.5, 65_535.0, f32::INFINITY] {
             let x = array![[1.0f32], [bad]];
-            let said =
-                Bins::new(Rows::Dense(x.view()), &marked, None, 256).unwrap_err().to_string();
+            let said = Bins::new(Rows::Dense(x.view()), &cutting(&marked, None, 256))
+                .unwrap_err()
+                .to_string();
             assert!(said.starts_with("row 2 of channel train has "), "{said}");
         }
     }

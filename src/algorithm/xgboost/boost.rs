@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::bins::Bins;
+use super::bins::{Bins, Cutting};
 use super::draw::{Draw, Seen};
 use super::ensemble::{self, Ensemble};
 use super::grow::{Grower, Grown};
@@ -307,9 +307,15 @@ impl<'a> Boosting<'a> {
             false => (settings.objective, 1.0),
         };
         let categories = &data.train.categories;
+        let cutting = Cutting {
+            categories,
+            weights: train.weights,
+            bins_max: settings.max_bin,
+            flavour: settings.flavour,
+        };
         let bins = match train.pages {
-            Some(pages) => Bins::paged(pages, categories, train.weights, settings.max_bin)?,
-            None => Bins::new(train.rows, categories, train.weights, settings.max_bin)?,
+            Some(pages) => Bins::paged(pages, &cutting)?,
+            None => Bins::new(train.rows, &cutting)?,
         };
         let groups = objective.groups();
         let model = match earlier {

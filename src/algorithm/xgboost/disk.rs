@@ -18,8 +18,8 @@ use super::bins::{Bins, Column, Cutting};
 use super::histogram::{self, Histogram, Order, Scaled, Sum};
 use super::tile::{self, Cells, Lane, LaneCells, Tile};
 use crate::algorithm::Error;
+use crate::data::Pages;
 use crate::data::pages::Scratch;
-use crate::data::{Categories, Pages};
 
 /// Bytes of the cells of a chunk, about, where the memory is large enough for several.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -56,14 +56,8 @@ impl Bins {
     ///
     /// # Errors
     /// Those of [`Bins::new`]; [`Error::Scratch`].
-    pub fn paged(
-        pages: &Pages,
-        categories: &Categories,
-        weights: Option<&[f32]>,
-        bins_max: usize,
-    ) -> Result<Bins, Error> {
-        let cutting = Cutting { categories, weights, bins_max };
-        let (columns, seen) = cut(pages, &cutting)?;
+    pub fn paged(pages: &Pages, cutting: &Cutting<'_>) -> Result<Bins, Error> {
+        let (columns, seen) = cut(pages, cutting)?;
         let live: Vec<usize> = (0..columns.len()).filter(|at| seen[*at].is_some()).collect();
         let mut place = vec![None; columns.len()];
         live.iter().enumerate().for_each(|(at, column)| place[*column] = Some(at));

@@ -589,7 +589,9 @@ fn narrow<S: Slot>(out: &mut [i64], parent: &[Sum], other: &[S]) {
 mod tests {
     use ndarray::Array2;
 
+    use super::super::bins::Cutting;
     use super::super::rows::Rows;
+    use super::super::settings::Flavour;
     use super::*;
     use crate::data::Categories;
 
@@ -649,7 +651,9 @@ mod tests {
             let scaled = scaled(rows, far);
             assert_eq!(scaled.packs, far == 100.0);
             let none = Categories::new();
-            let bins = Bins::new(Rows::Dense(x.view()), &none, None, bins_max).unwrap();
+            let cutting =
+                Cutting { categories: &none, weights: None, bins_max, flavour: Flavour::Xgboost };
+            let bins = Bins::new(Rows::Dense(x.view()), &cutting).unwrap();
             assert!(bins.tiles.iter().any(|tile| matches!(tile.cells, Cells::List { .. })));
             let one = sums(&filled(&bins, &scaled, &some, false, 1));
             assert_eq!(one, sums(&filled(&bins, &scaled, &some, false, 3)));

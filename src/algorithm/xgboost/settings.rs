@@ -322,6 +322,8 @@ pub struct Growth {
     pub onehot_max: usize,
     /// Categories in the order of their weights that a split tries.
     pub categories_max: usize,
+    /// Of cuts that save the same the uppermost is made, as LightGBM does, not the lowest.
+    pub from_above: bool,
 }
 
 /// A metric and the name it is reported by.
@@ -513,6 +515,7 @@ fn growth(checked: &Checked, monotone: Vec<i8>, interactions: Vec<Vec<u32>>) -> 
         interactions,
         onehot_max: checked.size("max_cat_to_onehot"),
         categories_max: checked.size("max_cat_threshold"),
+        from_above: false,
     }
 }
 

@@ -66,6 +66,16 @@ pub fn sorted(column: &[f32], bins: usize) -> Vec<f32> {
     distinct
 }
 
+/// Each of the values of a column with the number of rows that hold it, ascending, NaN left out.
+pub fn counted(column: &[f32]) -> Vec<(f32, usize)> {
+    // -0 and 0 are one value.
+    let present = column.iter().filter(|value| !value.is_nan());
+    let mut keys: Vec<u64> = present.map(|value| key(*value + 0.0, 0.0)).collect();
+    sort(&mut keys);
+    let runs = keys.chunk_by(|left, right| left == right);
+    runs.map(|run| (value_of(run[0]), run.len())).collect()
+}
+
 /// A number that sorts as the value does, with its weight behind.
 fn key(value: f32, weight: f32) -> u64 {
     let bits = value.to_bits();

@@ -326,8 +326,9 @@ impl<S: Slot> Scan<'_, S> {
         }
     }
 
-    /// Tries every cut, missing values right, then (where there are some) left. `worthwhile` may
-    /// tell of a cut that it does not beat the best gain so far.
+    /// Tries every cut, missing values right, then (where there are some) left; in LightGBM's way
+    /// the other way round, from the top. `worthwhile` may tell of a cut that it does not beat the
+    /// best gain so far.
     fn scan(
         &self,
         worthwhile: impl Fn(Sum, f32) -> bool,
@@ -342,6 +343,24 @@ impl<S: Slot> Scan<'_, S> {
                 }
             }
         };
+        let some_missing = self.missing != Sum::default();
+        let from_above = self.loss.growth.from_above;
+        if from_above {
+            self.down(&mut consider);
+        }
+        if !from_above || some_missing {
+            self.up(&mut consider);
+        }
+        if !from_above && some_missing {
+            // Down from the top, as XGBoost does, so that equal gains fall alike.
+            self.down(&mut consider);
+        }
+        (best.last != -2).then(|| self.split(best, None))
+    }
+
+    /// The cuts from the lowest to the highest, missing values right.
+    #[inline(always)]
+    fn up(&self, consider: &mut impl FnMut(Sum, i32, bool)) {
         let mut left = Sum::default();
         for (block, slots) in self.values.chunks(SKIP).enumerate() {
             if are_empty(slots) {
@@ -352,22 +371,22 @@ impl<S: Slot> Scan<'_, S> {
                 consider(left, (block * SKIP + at) as i32, false);
             }
         }
-        if self.missing != Sum::default() {
-            // Down from the top, as XGBoost does, so that equal gains fall alike.
-            let mut left = self.node.sum;
-            for (block, slots) in self.values.chunks(SKIP).enumerate().rev() {
-                if are_empty(slots) {
-                    continue;
-                }
-                let full =
-                    slots.iter().enumerate().rev().filter(|(_, slot)| **slot != S::default());
-                for (at, slot) in full {
-                    left = left.minus(slot.sum());
-                    consider(left, (block * SKIP + at) as i32 - 1, true);
-                }
+    }
+
+    /// The cuts from the highest to the lowest, missing values left.
+    #[inline(always)]
+    fn down(&self, consider: &mut impl FnMut(Sum, i32, bool)) {
+        let mut left = self.node.sum;
+        for (block, slots) in self.values.chunks(SKIP).enumerate().rev() {
+            if are_empty(slots) {
+                continue;
+            }
+            let full = slots.iter().enumerate().rev().filter(|(_, slot)| **slot != S::default());
+            for (at, slot) in full {
+                left = left.minus(slot.sum());
+                consider(left, (block * SKIP + at) as i32 - 1, true);
             }
         }
-        (best.last != -2).then(|| self.split(best, None))
     }
 }
 

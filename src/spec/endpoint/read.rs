@@ -14,8 +14,10 @@ use crate::spec::cursor::{Cursor, Wrong};
 use crate::spec::document::{self, Kind};
 use crate::spec::limit;
 use crate::spec::name::JobName;
+use crate::spec::network::{self, Isolation, read_network};
 use crate::spec::parameter::RawValue;
 use crate::spec::problem::{Problem, Problems, shortened};
+use crate::spec::role::RoleArn;
 use crate::spec::train::read_storage;
 use crate::spec::unit;
 use crate::spec::uri::Uri;
@@ -88,8 +90,19 @@ fn read_tables(
     let admin = top.table("admin", "[admin] with models = \"s3://…\" below it", |table| Admin {
         models: table.parsed("models", |text| Uri::parse(text, base)),
     });
-    let storage =
+    let network = top.table("network", network::TABLE, |table| {
+        let network = read_network(table);
+        if network.isolation == Isolation::Full {
+            let what = "an endpoint cannot be isolated in full".to_owned();
+            let help =
+                "write \"private\" and name the networks in allow; jobs can be isolated in full";
+            table.wrong("isolation", None, what, Some(help.to_owned()));
+        }
+        network
+    });
+    let mut storage =
         top.table("storage", "[storage.s3] with keys below it", |table| read_storage(table, base));
+    storage.network = network.clone();
     top.finish();
     Some(EndpointFile {
         general: general?,
@@ -99,6 +112,7 @@ fn read_tables(
         serves: serves?,
         admin,
         storage,
+        network,
     })
 }
 
@@ -106,18 +120,33 @@ fn read_general(table: &mut Cursor<'_>) -> Option<General> {
     let there = table.has("name");
     let name = table.parsed("name", |text| name(text, "an endpoint's name"));
     table.needs("name", there, "name = \"fraud\" below [endpoint]");
+    let role = table.parsed("role", RoleArn::parse);
     let threads = count(table, "threads");
     let workers = count(table, "workers");
     let body = bytes(table, "body_bytes_max", 1, limit::BODY_BYTES_MAX as u64);
+    let streamed = bytes(table, "streamed_bytes_max", 0, limit::STREAMED_BYTES_MAX);
     let timeout = seconds(table, "timeout_s", 1..=3600, limit::INVOCATION_TIMEOUT_S);
+    let target = milliseconds(table, "target_p99_ms", (0.1, 3_600_000.0));
+    let delay = milliseconds(table, "queue_delay_ms", (0.0, 1_000.0));
+    if let (Some(target), Some(delay)) = (target, delay)
+        && delay >= target
+    {
+        let what = "requests would wait for others longer than they may take".to_owned();
+        let help = "make it less than target_p99_ms, or leave it out: a batch is what waits anyway";
+        table.wrong("queue_delay_ms", None, what, Some(help.into()));
+    }
     let drain = seconds(table, "drain_timeout_s", 0..=3600, limit::DRAIN_TIMEOUT_S);
     let access_log = table.boolean("access_log").is_none_or(|found| found.value);
     Some(General {
         name: name?,
+        role,
         threads,
         workers,
         body_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
+        streamed_bytes_max: streamed,
         timeout,
+        target_p99: target,
+        queue_delay: delay.unwrap_or_default(),
         drain_timeout: drain,
         access_log,
     })
@@ -170,10 +199,14 @@ fn read_serves(top: &mut Cursor<'_>, base: &Path) -> Option<Serves> {
 fn place_of(key: &str) -> Option<&'static str> {
     Some(match key {
         "name" => "endpoint.name",
+        "role" => "endpoint.role",
         "threads" => "endpoint.threads",
         "workers" => "endpoint.workers",
         "body_bytes_max" => "endpoint.body_bytes_max",
+        "streamed_bytes_max" => "endpoint.streamed_bytes_max",
         "timeout_s" => "endpoint.timeout_s",
+        "target_p99_ms" | "p99_ms" => "endpoint.target_p99_ms",
+        "queue_delay_ms" => "endpoint.queue_delay_ms",
         "drain_timeout_s" => "endpoint.drain_timeout_s",
         "access_log" => "endpoint.access_log",
         "address" | "listen" => "listener.address",
@@ -190,6 +223,8 @@ fn place_of(key: &str) -> Option<&'static str> {
         "hot_max" => "models.hot_max",
         "pinned" => "models.pinned",
         "rollback" => "rollout.rollback",
+        "isolation" => "network.isolation",
+        "allow" => "network.allow",
         "s3" => "storage.s3",
         "region" => "storage.s3.region",
         _ => return None,
@@ -215,6 +250,11 @@ pub(super) fn seconds(
 ) -> Duration {
     let given = table.integer(key, range).and_then(|number| u64::try_from(number).ok());
     Duration::from_secs(given.unwrap_or(default))
+}
+
+/// A time in milliseconds, whole or not.
+fn milliseconds(table: &mut Cursor<'_>, key: &'static str, range: (f64, f64)) -> Option<Duration> {
+    number(table, key, range).map(|ms| Duration::from_secs_f64(ms / 1e3))
 }
 
 /// An amount of bytes, as a number or as text with a unit.

@@ -1,5 +1,7 @@
 //! A job's values in effect, defaults filled in and secrets left out, for reports and provenance.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::{Categorical, Channel, LabelColumn, Resources, S3, TrainingJob, WeightColumn};
@@ -24,8 +26,12 @@ impl TrainingJob {
             .iter()
             .map(|(name, raw)| (name.clone(), effective_value(&raw.value)))
             .collect();
+        let mut job = json!({ "name": self.name.as_str(), "seed": self.seed });
+        if let Some(role) = &self.role {
+            job["role"] = json!(role.as_str());
+        }
         json!({
-            "job": { "name": self.name.as_str(), "seed": self.seed },
+            "job": job,
             "algorithm": { "name": self.algorithm },
             "hyperparameters": hyperparameters,
             "channels": channels,
@@ -40,8 +46,41 @@ impl TrainingJob {
                 "keep": self.checkpoint.keep,
                 "interval_s": self.checkpoint.interval.as_secs(),
             },
+            "network": {
+                "isolation": self.network.isolation.to_string(),
+                "allow": self.network.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            },
             "storage": { "s3": effective_s3(&self.storage.s3) },
         })
+    }
+}
+
+impl TrainingJob {
+    /// The job as a job file, without `[storage]` and `[network]`, for a process that is given
+    /// neither: it reads back to the same job. Relative paths stay relative.
+    ///
+    /// # Errors
+    /// When it would not, which is a mistake of this file.
+    pub fn written(&self) -> Result<String, String> {
+        let mut value = self.effective();
+        let table = value.as_object_mut().expect("a job is a table");
+        table.remove("storage");
+        table.remove("network");
+        if self.checkpoint.uri.is_none() {
+            table["checkpoint"].as_object_mut().expect("a table").remove("uri");
+        }
+        let text = toml::to_string(&value).map_err(|error| error.to_string())?;
+        let same = TrainingJob::parse(text.as_bytes(), "job", Path::new(""), &[])
+            .map_err(|mistakes| mistakes.to_string())?
+            .effective();
+        let own = self.effective();
+        let apart = |(key, value): &(&String, &Value)| {
+            !["storage", "network"].contains(&key.as_str()) && same.get(key) != Some(value)
+        };
+        match own.as_object().into_iter().flatten().find(apart) {
+            Some((key, _)) => Err(format!("[{key}] of the job cannot be written down")),
+            None => Ok(text),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::spec::cursor::{Cursor, Wrong};
 
 pub(crate) fn read_storage(table: &mut Cursor<'_>, base: &Path) -> Storage {
     let s3 = table.table("s3", "[storage.s3] with keys below it", |table| read_s3(table, base));
-    Storage { s3 }
+    Storage { s3, ..Storage::default() }
 }
 
 fn read_s3(table: &mut Cursor<'_>, base: &Path) -> S3 {

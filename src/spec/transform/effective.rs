@@ -7,8 +7,12 @@ use super::TransformJob;
 impl TransformJob {
     /// The whole job as JSON, with the keys of its file.
     pub fn effective(&self) -> Value {
+        let mut job = json!({ "name": self.name.as_str() });
+        if let Some(role) = &self.role {
+            job["role"] = json!(role.as_str());
+        }
         json!({
-            "job": { "name": self.name.as_str() },
+            "job": job,
             "model": { "uri": self.model.to_string() },
             "input": {
                 "uri": self.input.uri.to_string(),

@@ -3,6 +3,7 @@
 //! | section | SageMaker's |
 //! |---|---|
 //! | `[job] name` | `TransformJobName` |
+//! | `[job] role` | the model's `ExecutionRoleArn` |
 //! | `[model] uri` | the model's `ModelDataUrl` |
 //! | `[input]` | `TransformInput` |
 //! | `[output]` | `TransformOutput` |
@@ -22,6 +23,7 @@ pub use read::{Reading, is_meant};
 
 use super::json_path::JsonPath;
 use super::name::JobName;
+use super::role::RoleArn;
 use super::train::{Compression, DataType, Media, SealKey, Storage};
 use super::uri::Uri;
 
@@ -30,6 +32,8 @@ use super::uri::Uri;
 pub struct TransformJob {
     /// `[job] name`
     pub name: JobName,
+    /// `[job] role`: the job acts with this role and nothing else.
+    pub role: Option<RoleArn>,
     /// `[model] uri`: an artifact.
     pub model: Uri,
     /// `[input]`

@@ -13,6 +13,7 @@ use crate::spec::json_path::JsonPath;
 use crate::spec::limit;
 use crate::spec::name::JobName;
 use crate::spec::problem::Problems;
+use crate::spec::role::RoleArn;
 use crate::spec::train::{
     Compression, DataType, Media, SealKey, Storage, quoted, read_storage, seal_key, word, writable,
 };
@@ -69,14 +70,14 @@ fn read_sections(
     problems: &mut Problems,
 ) -> Option<TransformJob> {
     let mut top = Cursor::new(root, torn, place_of, problems);
-    let name = top.table("job", "[job] with name = \"my-job\" below it", |job| {
+    let (name, role) = top.table("job", "[job] with name = \"my-job\" below it", |job| {
         let there = job.has("name");
         let name = job.parsed("name", |text| {
             JobName::parse(text)
                 .map_err(|rule| (format!("{} is not a job name", quoted(text)), Some(rule.into())))
         });
         job.needs("name", there, "name = \"my-job\" below [job]");
-        name
+        (name, job.parsed("role", RoleArn::parse))
     });
     let model = top.table("model", "[model] with uri = \"…\" below it", |table| {
         let there = table.has("uri");
@@ -102,6 +103,7 @@ fn read_sections(
     top.finish();
     Some(TransformJob {
         name: name?,
+        role,
         model: model?,
         input: input?,
         output: output?,
@@ -205,6 +207,7 @@ fn written(media: Media) -> bool {
 fn place_of(key: &str) -> Option<&'static str> {
     Some(match key {
         "name" => "job.name",
+        "role" => "job.role",
         "content_type" => "input.content_type",
         "split_type" => "input.split_type",
         "s3_data_type" => "input.s3_data_type",

@@ -232,7 +232,7 @@ fn a_buffer_is_bounded() {
 }
 
 #[test]
-fn message_ids_are_never_drawn_twice() {
+fn threat_39_message_ids_are_never_drawn_twice() {
     let ids: HashSet<[u8; 32]> =
         (0..10_000).map(|_| inspect(&mut &seal(b"", 4096)[..]).unwrap().message_id).collect();
     assert_eq!(ids.len(), 10_000);
@@ -252,7 +252,7 @@ fn a_nonce_is_never_used_twice_in_a_message() {
 }
 
 #[test]
-fn a_sealed_file_shows_nothing_of_its_content() {
+fn threat_01_a_sealed_file_shows_nothing_of_its_content() {
     let canary = b"canary-canary-canary";
     let sealed = seal(&canary.repeat(1000), 4096);
     assert!(!sealed.windows(canary.len()).any(|window| window == canary));

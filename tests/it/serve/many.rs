@@ -67,7 +67,7 @@ fn many(place: Uri, store: Store) -> Many {
     }
 }
 
-fn of_folder(folder: &Path) -> Many {
+pub(super) fn of_folder(folder: &Path) -> Many {
     many(Uri::File(folder.to_owned()), Store::new(&Storage::default()))
 }
 
@@ -312,7 +312,7 @@ fn models_keep_within_their_memory_and_one_that_cannot_fit_says_so() {
 }
 
 #[test]
-fn ten_thousand_models_may_lie_there_while_few_are_loaded() {
+fn threat_32_ten_thousand_models_may_lie_there_and_metrics_name_a_hundred() {
     let folder = TempDir::new().unwrap();
     put(folder.path(), "m0.tar.gz", &pair().bytes[0]);
     for at in 1..10_000 {
