@@ -71,7 +71,7 @@ pub(super) fn training(report: &Report) -> String {
     let elapsed_s = report.read_s + report.fit_s + report.write_s;
     let epochs = match report.epochs {
         0 => String::new(),
-        epochs => plural(epochs as u64, report.epoch_word) + " ",
+        epochs => plural(epochs as u64, &report.epoch_word) + " ",
     };
     let mut text = format!(
         "{}: {} trained in {} ({epochs}on {}, {})\n\n",
@@ -210,7 +210,7 @@ mod tests {
                 ..Signature::of(69, Task::BinaryClassification)
             },
             epochs: 15,
-            epoch_word: "epoch",
+            epoch_word: "epoch".into(),
             metrics: vec![
                 metric("train:objective_loss", 0.21),
                 metric("validation:objective_loss", 0.25),

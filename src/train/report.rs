@@ -22,7 +22,7 @@ pub struct Report {
     /// Epochs or rounds that were run.
     pub epochs: usize,
     /// What one of them is called.
-    pub epoch_word: &'static str,
+    pub epoch_word: String,
     /// Final metrics (`train:…`, `validation:…`).
     pub metrics: Vec<Metric>,
     /// Where the artifact lies.

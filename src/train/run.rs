@@ -194,7 +194,7 @@ impl<'a> Job<'a> {
             }
         };
         let effective = trainer.effective();
-        let epoch_word = trainer.epoch_word();
+        let epoch_word = trainer.epoch_word().to_owned();
         let device_name = device::name(&device).to_owned();
         let mut identity =
             identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
