@@ -38,6 +38,11 @@ pub const ANSWER_PACKED_BYTES_MIN: usize = 8 << 10;
 pub const REQUEST_ROWS_MAX: usize = 1 << 20;
 /// Numbers of one request, rows × features: sparse rows are short to write and long to hold.
 pub const REQUEST_VALUES_MAX: usize = 1 << 24;
+/// Bytes that the pages of a parquet request may unpack to, all of them together: each number of the
+/// longest request, in 64 bits.
+pub const REQUEST_UNPACKED_BYTES_MAX: u64 = 8 * REQUEST_VALUES_MAX as u64;
+/// Bytes of the metadata of a parquet request; what they say takes several times as much in memory.
+pub const REQUEST_PARQUET_INDEX_BYTES_MAX: usize = 2 << 20;
 /// Bytes of all request headers.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Entries of a model archive.

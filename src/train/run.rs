@@ -207,6 +207,7 @@ impl<'a> Job<'a> {
             }
         };
         let effective = trainer.effective();
+        let epoch_word = trainer.epoch_word().to_owned();
         let device_name = device::name(&device).to_owned();
         let mut identity =
             identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
@@ -243,15 +244,22 @@ impl<'a> Job<'a> {
             other => other?,
         };
         let fit_s = fitting.elapsed().as_secs_f64();
+        let width = channels.train.width();
         drop(channels);
 
         let writing = Instant::now();
+        // What a process left that was killed while it wrote this very artifact.
+        self.store.sweep_each(std::iter::once(&artifact));
         let Fitted { files, mut signature, metrics, epochs } = fitted;
         if !categories.is_empty() {
-            // Outside, a model takes the rows as they were given.
-            signature.features = features;
-            signature.columns = columns.to_vec();
-            signature.categories = categories;
+            // Outside, a model takes the rows as they were given, and a series so many of them at once.
+            let rows = (signature.features / width.max(1)).max(1);
+            signature.features = features * rows;
+            signature.columns = data::schema::shingled(&columns, rows);
+            let of_row = |row: usize| {
+                categories.iter().map(move |(at, words)| (row * features + at, words.clone()))
+            };
+            signature.categories = (0..rows).flat_map(of_row).collect();
         }
         signature.absent = reads.absent;
         let manifest = Manifest {
@@ -277,6 +285,7 @@ impl<'a> Job<'a> {
             channels: read,
             signature,
             epochs,
+            epoch_word,
             metrics,
             artifact,
             artifact_bytes,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::algorithm::Table;
+use crate::data::manifest;
 use crate::fault::{Fault, Finding, message};
 use crate::keyring::beside;
 use crate::model::{Model, Opener};
@@ -15,8 +16,10 @@ use crate::spec::limit::{
     TRANSFORM_FAILURES_MAX, TRANSFORM_OBJECTS_AT_ONCE, TRANSFORM_PAYLOAD_MB_MAX,
 };
 use crate::spec::problem::Problems;
+use crate::spec::train::DataType;
 use crate::spec::transform::TransformJob;
-use crate::store::Store;
+use crate::spec::uri::Uri;
+use crate::store::{Object, Store};
 
 use super::answer::Answerer;
 use super::done;
@@ -89,7 +92,8 @@ impl Job {
         })?;
         let model = self.model()?;
         let answerer = Answerer::new(spec, &model, accept)?;
-        let mut pairs = pair(self.store.list(&spec.input.uri)?, &spec.input.uri, &spec.output.uri)?;
+        let (listed, below) = self.listed()?;
+        let mut pairs = pair(listed, &below, &spec.output.uri)?;
         let objects = pairs.len();
         let first = pairs.first().map(|pair| pair.output.to_string()).unwrap_or_default();
         let first = first.rsplit('/').next().unwrap_or_default();
@@ -143,6 +147,18 @@ impl Job {
             key: sealing.key().map(str::to_owned),
             concurrent,
             elapsed_s: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// The objects to answer, and the place their outputs' names are relative to.
+    fn listed(&self) -> Result<(Vec<Object>, Uri), Error> {
+        let input = &self.spec.input;
+        Ok(match input.data_type {
+            DataType::S3Prefix => (self.store.list(&input.uri)?, input.uri.clone()),
+            DataType::ManifestFile => {
+                let named = manifest::named(&self.store, &input.uri)?;
+                (named.objects, named.prefix)
+            }
         })
     }
 
