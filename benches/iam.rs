@@ -11,6 +11,7 @@ use smrt::iam::policy::{Context, Kind, Policies, Policy, Principal, Request, dec
 use smrt::iam::sigv4::{self, PathRule, Request as Signed, Rules, Secret, Signer, sha256};
 use smrt::iam::state::{Keeper, State, Whom};
 use smrt::iam::time;
+use smrt::telemetry::audit::{Audit, Record, SAGEMAKER};
 
 const ENDPOINT: &str = "arn:aws:sagemaker:us-east-1:111122223333:endpoint/fraud";
 
@@ -60,11 +61,48 @@ fn door(folder: &std::path::Path) -> (Arc<Door>, String, Secret) {
     (Door::open(state, "us-east-1").expect("a door"), key.id, key.secret)
 }
 
+/// What the endpoint records of an invocation.
+fn invocation<'a>(caller: &'a str, resource: &'a str) -> Record<'a> {
+    Record {
+        time_s: 1_764_000_000,
+        source: SAGEMAKER,
+        name: "InvokeEndpoint",
+        region: "us-east-1",
+        principal: Some(caller),
+        address: "10.1.2.3".into(),
+        agent: Some("Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux lang/python#3.11"),
+        request: "0d6f0b52-7f6b-4a3e-9b0e-2f5b8c9d1e00",
+        resource,
+        parameters: vec![
+            ("endpointName", "fraud".into()),
+            ("inferenceId", serde_json::Value::Null),
+            ("targetModel", "fraud-eu.tar.gz".into()),
+        ],
+        more: vec![
+            ("status", 200.into()),
+            ("rows", 1.into()),
+            ("bytesTransferredIn", 141.into()),
+            ("bytesTransferredOut", 20.into()),
+        ],
+        ..Record::default()
+    }
+}
+
+/// What all threads of this process have run for so far.
+fn cpu() -> std::time::Duration {
+    let threads = std::fs::read_dir("/proc/self/task").expect("a Linux machine");
+    let times = threads.flatten().filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    std::time::Duration::from_nanos(times.sum())
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("iam");
     let caller = Principal::new("arn:aws:sts::111122223333:assumed-role/Teller/counter-7");
-    for statements in [8, 16, 32] {
+    for statements in [8, 16, 32, 100, 1_000] {
         let identity = [role(statements)];
         let policies = Policies { identity: &identity, ..Policies::default() };
         group.bench_function(format!("decide, {statements} statements"), |bencher| {
@@ -130,6 +168,32 @@ fn main() {
             known
                 .may("sagemaker:InvokeEndpoint", &door.endpoint_arn("fraud"), &context)
                 .expect("allowed");
+        });
+    });
+    group.bench_function("the same with its audit record, CPU of all threads", |bencher| {
+        // In memory where there is such a place: what a disk takes is not CPU.
+        let shared = std::path::Path::new("/dev/shm");
+        let memory = match shared.is_dir() {
+            true => tempfile::tempdir_in(shared),
+            false => tempfile::tempdir(),
+        };
+        let memory = memory.expect("a folder to work in");
+        bencher.iter_custom(|times| {
+            let log = Audit::open(&memory.path().join("audit.jsonl")).expect("a log");
+            let before = cpu();
+            for _ in 0..times {
+                let source = std::net::IpAddr::from([10, 1, 2, 3]);
+                let arrival = Arrival { request, named: None, private: false, source };
+                let asked = door.ask(&arrival).expect("a good claim");
+                let known = asked.prove(&door, &arrival, black_box(&body)).expect("a good one");
+                let mut context = known.context(&door, &arrival);
+                context.add("sagemaker:targetmodel", "fraud-eu.tar.gz".into());
+                let resource = door.endpoint_arn("fraud");
+                known.may("sagemaker:InvokeEndpoint", &resource, &context).expect("allowed");
+                log.record(&invocation(&known.arn(), &resource));
+            }
+            log.write(&Record::default()).wait().expect("a log that is written");
+            cpu() - before
         });
     });
     // Both are refused as one, and must cost the same: only the secret differs from the case above.

@@ -28,7 +28,10 @@ const SIZES: [usize; 4] = [30, 64, 32, 2];
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", "bare", address, ..] => serve_bare(address.parse().expect("an address")),
+        ["serve", "bare", address, ref size @ ..] => {
+            let size = size.first().map(|size| size.parse().expect("bytes of an answer"));
+            serve_bare(address.parse().expect("an address"), size);
+        }
         ["serve", "smrt", address, ..] => serve_smrt(address),
         _ => measure(),
     }
@@ -38,6 +41,7 @@ fn main() {
 struct Mlp {
     /// For each layer, inputs × outputs.
     weights: Vec<Vec<f32>>,
+    names: Arc<LabelNames>,
 }
 
 impl Mlp {
@@ -48,7 +52,8 @@ impl Mlp {
             ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.5
         };
         let layer = |pair: &[usize]| (0..pair[0] * pair[1]).map(|_| next()).collect();
-        Mlp { weights: SIZES.windows(2).map(layer).collect() }
+        let names = Arc::new(LabelNames::Numbers(vec![0.0, 1.0]));
+        Mlp { weights: SIZES.windows(2).map(layer).collect(), names }
     }
 
     fn probability(&self, row: &[f32]) -> f32 {
@@ -80,7 +85,7 @@ impl Predictor for Mlp {
             .map(|row| self.probability(row.as_slice().expect("rows are contiguous")))
             .collect();
         let codes = scores.iter().map(|&score| u32::from(score >= 0.5)).collect();
-        let names = Arc::new(LabelNames::Numbers(vec![0.0, 1.0]));
+        let names = Arc::clone(&self.names);
         Ok(Answer {
             key: "predictions",
             rows: rows.nrows(),
@@ -126,8 +131,8 @@ fn serve_smrt(address: &str) {
     running.wait();
 }
 
-/// The limit: the same threads and listeners, the body read, a constant answered.
-fn serve_bare(address: SocketAddr) {
+/// The limit: the same threads and listeners, the body read, a constant of so many bytes answered.
+fn serve_bare(address: SocketAddr, size: Option<usize>) {
     use http_body_util::{BodyExt, Full};
     use hyper::body::{Bytes, Incoming};
     use hyper::{Request, Response};
@@ -149,9 +154,14 @@ fn serve_bare(address: SocketAddr) {
     let mut listeners = vec![first];
     listeners.extend((1..cores).map(|_| listen(address)));
     announce(address);
+    let constant = br#"{"predictions":[{"score":0.5660191,"predicted_label":1}]}"#;
+    let mut constant = constant.to_vec();
+    constant.resize(size.unwrap_or(constant.len()), b' ');
     let threads: Vec<_> = listeners
         .into_iter()
         .map(|listener| {
+            // Each has its own: a count that both threads touch would cost the limit something.
+            let constant: &'static [u8] = Box::leak(constant.clone().into_boxed_slice());
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -165,9 +175,8 @@ fn serve_bare(address: SocketAddr) {
                             let answer = |request: Request<Incoming>| async move {
                                 let body = request.into_body().collect().await;
                                 drop(body);
-                                let constant: &[u8] =
-                                    br#"{"predictions":[{"score":0.5660191,"predicted_label":1}]}"#;
-                                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(constant))))
+                                let constant = Bytes::from_static(constant);
+                                Ok::<_, Infallible>(Response::new(Full::new(constant)))
                             };
                             let _ = hyper::server::conn::http1::Builder::new()
                                 .pipeline_flush(true)

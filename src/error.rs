@@ -50,10 +50,16 @@ rooms! {
     Serve(crate::serve::Error),
     /// The key service could not be started.
     Kms(crate::kms::Error),
+    /// The identity service could not be started.
+    Sts(crate::sts::Error),
     /// An endpoint could not be measured.
     Load(crate::load::Error),
     /// The audit log could not be written or does not hold.
     Audit(crate::telemetry::audit::Error),
+    /// The digests of the audit log could not be written or do not hold.
+    Trail(crate::trail::Error),
+    /// State changes cannot be told.
+    Event(crate::event::Error),
     /// The process's log could not be set up.
     Log(crate::telemetry::log::Error),
 }

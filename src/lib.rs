@@ -47,6 +47,11 @@ pub mod data;
 // The product.
 pub mod model;
 
+// What a job may touch, and what is kept and told of what was done.
+pub mod event;
+pub mod role;
+pub mod trail;
+
 // What an isolated process is given, and by whom.
 pub mod courier;
 
@@ -59,6 +64,11 @@ pub mod transform;
 // The doors.
 pub mod cli;
 pub mod kms;
+pub mod sts;
+
+// Strangers' bytes, for the fuzzers.
+#[doc(hidden)]
+pub mod fuzzed;
 
 pub use error::Error;
 pub use model::Model;

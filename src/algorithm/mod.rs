@@ -19,6 +19,7 @@ pub mod device;
 pub mod error;
 pub mod expand;
 pub mod features;
+pub(crate) mod fuzzed;
 pub mod ip_insights;
 pub mod kmeans;
 pub mod label;
@@ -151,6 +152,11 @@ pub trait Trainer: Send {
     /// into its memory is refused.
     fn streams(&self) -> bool {
         false
+    }
+
+    /// What one of [`Fitted::epochs`] is called.
+    fn epoch_word(&self) -> &'static str {
+        "epoch"
     }
 
     /// Fits a model.

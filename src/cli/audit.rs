@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Failure, output};
+use super::open::StorageOptions;
+use super::{Failure, digests, open, output};
 use crate::telemetry::audit::{self, Line};
+use crate::trail;
 
 /// Look through an audit log: CloudTrail's records, each chained to the one before
 #[derive(Debug, Args)]
@@ -16,7 +18,9 @@ Examples:
   smrt audit verify audit.jsonl
   smrt audit verify --head 5f6e3b… audit.jsonl
   smrt audit query --event-name InvokeEndpoint --error-code AccessDeniedException audit.jsonl
-  smrt audit tail -n 3 audit.jsonl")]
+  smrt audit tail -n 3 audit.jsonl
+  smrt audit digest --to s3://trail/host-7 audit.jsonl
+  smrt audit verify --digests s3://trail/host-7 audit.jsonl")]
 pub(super) struct Options {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +29,8 @@ pub(super) struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(Verify),
+    Digest(Digest),
+    Key(Key),
     Query(Query),
     Tail(Tail),
 }
@@ -39,7 +45,37 @@ struct Verify {
     /// A head that was told earlier: its record must be in the chain
     #[arg(long, value_name = "SHA256")]
     head: Option<String>,
+
+    /// Where the log's signed digests are: they and the log are held against each other
+    #[arg(long, value_name = "PLACE")]
+    digests: Option<String>,
+
+    /// The public key of who signed them [default: audit/key.pub in SMRT_HOME]
+    #[arg(long, value_name = "FILE", requires = "digests", value_hint = clap::ValueHint::FilePath)]
+    public_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    storage: StorageOptions,
 }
+
+/// Sign what has come to the log since the last digest, and copy it to a second place
+#[derive(Debug, Args)]
+struct Digest {
+    /// The log
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+
+    /// Where to: a folder, or s3://bucket/prefix that who writes the log may not change
+    #[arg(long, value_name = "PLACE")]
+    to: String,
+
+    #[command(flatten)]
+    storage: StorageOptions,
+}
+
+/// Write the public key that digests are verified with, made at its first use
+#[derive(Debug, Args)]
+struct Key {}
 
 /// Write the records that fit, a line each
 #[derive(Debug, Args)]
@@ -83,6 +119,25 @@ struct Tail {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     match &options.command {
+        Command::Verify(Verify { file, digests: Some(place), public_key, storage, .. }) => {
+            let public = digests::public_key(public_key.as_ref())?;
+            let place = open::uri(place)?;
+            let told = trail::verify(file, &place, &storage.store(), &public)?;
+            let (file, records) = (file.display(), told.chain.records);
+            output::write(&format!(
+                "{file}: {records} records, the chain holds; {} digests vouch for {} of them\nhead {}\n",
+                told.digests, told.vouched, told.chain.head
+            ))
+        }
+        Command::Digest(options) => {
+            let place = open::uri(&options.to)?;
+            let notary = digests::notary()?;
+            let made = trail::digest(&options.file, &place, &options.storage.store(), &notary)?;
+            output::write(&format!("{}: {} records signed\n", made.uri, made.records))
+        }
+        Command::Key(_) => {
+            output::write(&format!("{}\n", hex::encode(digests::notary()?.public())))
+        }
         Command::Verify(verify) => {
             let chain = audit::verify(&verify.file, verify.head.as_deref())?;
             let (file, records) = (verify.file.display(), chain.records);

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::acting::{Means, RoleOptions};
 use super::iam;
-use super::open::keys;
 use super::table::Table;
 use super::{Error, Failure, output};
 use crate::fault::Fault;
@@ -38,8 +38,16 @@ pub(super) fn read(path: &Path, overrides: &[String]) -> Result<EndpointFile, Fa
 }
 
 /// A server as the file says, not started.
-pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
-    let library = Library::new(Store::new(&file.storage), Opener::new(keys()?));
+pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, Failure> {
+    let general = file.general;
+    let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
+    let Means { store, keys } = role.or_state(file.auth.iam.as_ref()).of_endpoint(
+        general.role.as_ref(),
+        general.name.as_str(),
+        &file.storage,
+        region,
+    )?;
+    let library = Library::new(store, Opener::new(keys));
     let mut server = match file.serves {
         Serves::Variants { variants, shadow, rollout } => Server::variants(Variants {
             library,
@@ -57,7 +65,6 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
             watch: models.watch,
         }),
     };
-    let general = file.general;
     if let Some(tls) = file.tls {
         let (certificate, key, client_ca) = (tls.certificate, tls.key, tls.client_ca);
         server = server.tls(TlsFiles { certificate, key, client_ca });
@@ -66,8 +73,10 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         server = server.tokens(tokens);
     }
     if let Some(state) = &file.auth.iam {
-        let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
         server = server.door(Door::open(iam::state(Some(state))?, region)?);
+    }
+    if let Some(time) = general.target_p99 {
+        server = server.target_p99(time);
     }
     Ok(server
         .name(general.name.as_str())
@@ -76,11 +85,13 @@ pub(super) fn server(file: EndpointFile) -> Result<Builder, Failure> {
         .workers(general.workers)
         .limits(Limits {
             body_bytes_max: general.body_bytes_max,
+            streamed_bytes_max: general.streamed_bytes_max,
             drain_timeout: general.drain_timeout,
             callers: file.network.allow,
             ..Limits::default()
         })
         .invocation_timeout(general.timeout)
+        .queue_delay(general.queue_delay)
         .access_log(general.access_log))
 }
 
@@ -151,6 +162,9 @@ fn summary(shown: &str, file: &EndpointFile) -> String {
     let mut facts = Table::new(&[]);
     facts.row(["endpoint", file.general.name.as_str()]);
     facts.row(["address", &file.listener.address]);
+    if let Some(time) = file.general.target_p99 {
+        facts.row(["p99", &format!("within {} ms", time.as_secs_f64() * 1e3)]);
+    }
     match &file.serves {
         Serves::Variants { variants, shadow, rollout } => {
             let total: f64 = variants.iter().map(|variant| variant.weight).sum();
@@ -201,7 +215,10 @@ fn effective(file: &EndpointFile) -> serde_json::Value {
             "threads": general.threads,
             "workers": general.workers,
             "body_bytes_max": general.body_bytes_max,
+            "streamed_bytes_max": general.streamed_bytes_max,
             "timeout_s": general.timeout.as_secs(),
+            "target_p99_ms": general.target_p99.map(|time| time.as_secs_f64() * 1e3),
+            "queue_delay_ms": general.queue_delay.as_secs_f64() * 1e3,
             "drain_timeout_s": general.drain_timeout.as_secs(),
             "access_log": general.access_log,
         },

@@ -12,7 +12,9 @@ use crate::spec::limit::POLICY_BYTES_MAX;
 
 mod decide;
 mod keeper;
+mod least;
 mod manage;
+mod serve;
 mod shown;
 
 /// Say who may do what: users, roles, access keys and policies, as AWS's IAM
@@ -28,6 +30,7 @@ Examples:
   smrt iam create-access-key --user-name teller
   smrt iam explain --user-name teller --action-names sagemaker:InvokeEndpoint \\
       --resource-arns arn:aws:sagemaker:us-east-1:000000000000:endpoint/fraud
+  smrt iam least job.toml
 
 Environment:
   SMRT_HOME   where keys and the state are kept (default: $XDG_DATA_HOME/smrt)")]
@@ -45,6 +48,8 @@ enum Command {
     Check(decide::Check),
     Simulate(decide::Simulate),
     Explain(decide::Explain),
+    Least(least::Least),
+    Serve(serve::Serve),
     #[command(flatten)]
     Manage(manage::Command),
 }
@@ -54,6 +59,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         Command::Check(check) => decide::check(check),
         Command::Simulate(simulate) => decide::simulate(simulate, options.state.as_ref()),
         Command::Explain(explain) => decide::explain(explain, options.state.as_ref()),
+        Command::Least(options) => least::run(options),
+        Command::Serve(serving) => serve::run(serving, options.state.as_ref()),
         Command::Manage(command) => manage::run(command, &state(options.state.as_ref())?),
     }
 }

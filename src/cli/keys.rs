@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Failure;
+use super::{Failure, audited};
 use crate::seal::LocalKeys;
 
 mod change;
@@ -74,7 +74,36 @@ pub(super) struct OfKey {
     key: String,
 }
 
+impl Command {
+    /// KMS's name for what changes keys; `None` for what only tells, and for serving them.
+    fn changes(&self) -> Option<&'static str> {
+        Some(match self {
+            Command::Create(_) => "CreateKey",
+            Command::Alias(_) => "CreateAlias",
+            Command::Unalias(_) => "DeleteAlias",
+            Command::Enable(_) => "EnableKey",
+            Command::Disable(_) => "DisableKey",
+            Command::Rotate(_) => "RotateKeyOnDemand",
+            Command::Rotation(_) => "EnableKeyRotation",
+            Command::ScheduleDeletion(_) => "ScheduleKeyDeletion",
+            Command::CancelDeletion(_) => "CancelKeyDeletion",
+            Command::Describe(_) => "UpdateKeyDescription",
+            Command::Tag(_) => "TagResource",
+            Command::Policy(policy) if policy.is_set() => "PutKeyPolicy",
+            Command::Protect(_) => "ProtectKeyStore",
+            _ => return None,
+        })
+    }
+}
+
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    match options.command.changes() {
+        None => work(options),
+        Some(name) => audited::by_hand("kms.amazonaws.com", name, || work(options)),
+    }
+}
+
+fn work(options: &Options) -> Result<(), Failure> {
     let keys = || LocalKeys::of_user();
     match &options.command {
         Command::List(options) => show::list(&keys()?, options),

@@ -11,14 +11,18 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::fault::Fault;
 
+mod acting;
 mod algorithms;
 mod audit;
+mod audited;
 mod bench;
 mod check;
 mod completions;
 mod data;
+mod digests;
 mod endpoint;
 mod error;
+mod events;
 mod iam;
 mod inspect;
 mod job;
@@ -34,6 +38,7 @@ mod series;
 mod serve;
 mod signal;
 mod table;
+mod told;
 mod train;
 mod transform;
 
@@ -74,6 +79,9 @@ Environment:
   SMRT_HOME   where keys are kept (default: $XDG_DATA_HOME/smrt)
   SMRT_KEYS_PASSPHRASE, SMRT_KEYS_PASSPHRASE_FILE, SMRT_KEYS_FILE
               what unlocks them, after `smrt keys protect`
+  SMRT_AUDIT  the audit log that everything done is recorded in, and nothing is done without
+  SMRT_AUDIT_DIGESTS
+              where its signed digests and copies go, every hour that a server runs
   SMRT_LOG    what is logged, e.g. debug or info,smrt::store=debug
   AWS_*       how to reach s3:// (region, endpoint, credentials, profile)
 
@@ -111,7 +119,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    match run(&parsed) {
+    let outcome = run(&parsed);
+    audited::close();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report::show(failure.as_ref(), parsed.logging.is_json());

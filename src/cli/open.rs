@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Error, Failure};
+use super::{Error, Failure, audited};
 use crate::model::{Model, Opener};
 use crate::seal::{KeyService, LocalKeys};
 use crate::spec::train::Storage;
@@ -33,17 +33,21 @@ pub(super) struct StorageOptions {
 
 impl StorageOptions {
     pub(super) fn store(&self) -> Store {
+        Store::new(&self.storage())
+    }
+
+    pub(super) fn storage(&self) -> Storage {
         let mut storage = Storage::default();
         storage.s3.endpoint = self.s3_endpoint.clone();
         storage.s3.region = self.s3_region.clone();
         storage.s3.profile = self.s3_profile.clone();
-        Store::new(&storage)
+        storage
     }
 }
 
 /// The keys of the user who runs this process.
 pub(super) fn keys() -> Result<Arc<dyn KeyService>, Failure> {
-    Ok(Arc::new(LocalKeys::of_user()?))
+    audited::keys(Arc::new(LocalKeys::of_user()?), audited::user(), "local")
 }
 
 /// An address from the command line.
@@ -53,8 +57,17 @@ pub(super) fn uri(text: &str) -> Result<Uri, Failure> {
 
 /// Reads, verifies and opens the artifact at `place`.
 pub(super) fn model(place: &str, store: &Store) -> Result<Model, Failure> {
+    model_of(place, store, keys()?)
+}
+
+/// The same with these keys.
+pub(super) fn model_of(
+    place: &str,
+    store: &Store,
+    keys: Arc<dyn KeyService>,
+) -> Result<Model, Failure> {
     let failed = |source| Error::Place { source };
     let object = store.head(&uri(place)?).map_err(failed)?;
     let reader: Box<dyn Read + Send> = store.open(&object).map_err(failed)?;
-    Ok(Opener::new(keys()?).open(BufReader::new(reader), place)?)
+    Ok(Opener::new(keys).open(BufReader::new(reader), place)?)
 }

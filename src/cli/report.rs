@@ -8,6 +8,7 @@ use serde_json::json;
 use super::table::{Table, count, figure, seconds};
 use crate::algorithm::Metric;
 use crate::data::Task;
+use crate::data::schema::Cells;
 use crate::fault::{Fault, Finding, Kind, message, rendered};
 use crate::spec::unit::shown_bytes;
 use crate::train::Report;
@@ -70,7 +71,7 @@ pub(super) fn training(report: &Report) -> String {
     let elapsed_s = report.read_s + report.fit_s + report.write_s;
     let epochs = match report.epochs {
         0 => String::new(),
-        epochs => plural(epochs as u64, "epoch") + " ",
+        epochs => plural(epochs as u64, &report.epoch_word) + " ",
     };
     let mut text = format!(
         "{}: {} trained in {} ({epochs}on {}, {})\n\n",
@@ -109,7 +110,10 @@ pub(super) fn training(report: &Report) -> String {
 
 fn columns(report: &Report) -> String {
     let signature = &report.signature;
-    let mut features = plural(signature.features as u64, "feature");
+    let mut features = match signature.cells {
+        Cells::Numbers => plural(signature.features as u64, "feature"),
+        Cells::Login => "entity, address".to_owned(),
+    };
     if !signature.categories.is_empty() {
         features.push_str(&format!(" ({} of words)", signature.categories.len()));
     }
@@ -206,6 +210,7 @@ mod tests {
                 ..Signature::of(69, Task::BinaryClassification)
             },
             epochs: 15,
+            epoch_word: "epoch".into(),
             metrics: vec![
                 metric("train:objective_loss", 0.21),
                 metric("validation:objective_loss", 0.25),

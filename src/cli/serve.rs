@@ -1,16 +1,18 @@
 //! `smrt serve`: one sealed model, or a folder of them, behind SageMaker's endpoint contract.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tracing::info;
 
+use super::acting::{self, Means, RoleOptions};
+use super::events::EventOptions;
 use super::iam;
 use super::logging::Logging;
-use super::open::{StorageOptions, keys, model, uri};
-use super::{Error, Failure, endpoint, output};
+use super::open::{StorageOptions, model_of, uri};
+use super::told::{Owner, Told};
+use super::{Error, Failure, audited, digests, endpoint, output};
 use crate::algorithm::{Ask, Selected};
 use crate::http::{Limits, TlsFiles};
 use crate::iam::door::{DEFAULT_REGION, Door};
@@ -18,8 +20,8 @@ use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server, Variants};
 use crate::spec::endpoint::Variant;
 use crate::spec::name::JobName;
+use crate::spec::role::RoleArn;
 use crate::spec::{limit, unit};
-use crate::telemetry::audit::Audit;
 
 /// Answer predictions over HTTP, as SageMaker's containers do
 ///
@@ -88,13 +90,27 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     pinned: Vec<String>,
 
-    /// Largest request body, e.g. 25MiB [default: 6MiB]
+    /// Largest request body that is held, e.g. 25MiB [default: 6MiB]
     #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
     body_bytes_max: Option<u64>,
+
+    /// Largest one that is answered while it arrives: CSV, JSON Lines or recordio; 0 turns this off
+    /// [default: 64GiB]
+    #[arg(long, value_name = "BYTES", value_parser = unit::bytes)]
+    streamed_bytes_max: Option<u64>,
 
     /// Seconds a request may take once its body is there [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout_s: Option<u64>,
+
+    /// Milliseconds within which 99 of 100 requests are to be answered: sizes batches, and refuses at
+    /// once what would be late
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    target_p99_ms: Option<Duration>,
+
+    /// Milliseconds that a request may wait for others to share its batch [default: 0]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    queue_delay_ms: Option<Duration>,
 
     /// Seconds that requests under way are given when the server stops [default: 25]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -104,8 +120,30 @@ pub(super) struct Options {
     #[arg(long)]
     no_access_log: bool,
 
+    /// Act with this role and nothing else: it must allow reading the models and opening them
+    #[arg(long = "role", value_name = "ARN", requires = "name", value_parser = role_arn)]
+    role_arn: Option<RoleArn>,
+
+    #[command(flatten)]
+    events: EventOptions,
+
+    #[command(flatten)]
+    role: RoleOptions,
+
     #[command(flatten)]
     storage: StorageOptions,
+}
+
+fn owner(role: Option<&RoleArn>, region: &str) -> Owner {
+    Owner {
+        region: region.to_owned(),
+        account: acting::account(role).to_owned(),
+        role: role.map(|role| role.as_str().to_owned()),
+    }
+}
+
+fn role_arn(text: &str) -> Result<RoleArn, String> {
+    RoleArn::parse(text).map_err(|(what, help)| format!("{what}: {}", help.unwrap_or_default()))
 }
 
 /// Who gets in, and how what they say is kept from others.
@@ -137,9 +175,20 @@ struct Access {
     #[arg(long, value_name = "REGION", requires = "iam", default_value = DEFAULT_REGION)]
     iam_region: String,
 
-    /// Record every invocation in this file, each record chained to the one before
+    /// Record every invocation and act in this file, each record chained to the one before
+    /// [default: SMRT_AUDIT]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     audit: Option<PathBuf>,
+
+    /// Record this part of the invocations that are answered, e.g. 0.01; refusals always [default: 1]
+    #[arg(long, value_name = "PART", value_parser = part)]
+    audit_sample: Option<f64>,
+}
+
+/// A number from 0 to 1.
+fn part(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "write a number from 0 to 1".into())
 }
 
 impl Access {
@@ -158,8 +207,8 @@ impl Access {
             let state = iam::state(Some(state))?;
             server = server.door(Door::open(state, &self.iam_region)?);
         }
-        if let Some(file) = &self.audit {
-            server = server.audit(Arc::new(Audit::open(file)?));
+        if let Some(log) = audited::log(self.audit.as_ref())? {
+            server = server.audit(log);
         }
         Ok(server)
     }
@@ -167,12 +216,17 @@ impl Access {
 
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let ask = ask()?;
-    let server = match options.is_file() {
+    // Before any key is used.
+    audited::sampled_log(options.access.audit.as_ref(), options.access.audit_sample)?;
+    let _signed_when_dropped = digests::Hourly::begin()?;
+    let (server, owner) = match options.is_file() {
         true => options.of_file()?,
-        false => options.of_options()?,
+        false => (options.of_options()?, options.owner()),
     };
     let server = server.ask(ask).stop_on_signals(true);
-    let running = options.access.apply(server)?.start()?;
+    let told = Told::new(owner, options.events.teller()?)?;
+    let server = options.access.apply(server)?;
+    let running = server.on_change(move |endpoint, change| told.tell(endpoint, change)).start()?;
     let greeting = running.greeting();
     match logging.is_json() {
         true => info!(address = %running.place(), "{greeting}"),
@@ -191,6 +245,12 @@ fn ask() -> Result<Ask, Failure> {
     Ok(Ask { fields, ..Ask::default() })
 }
 
+/// A time above nothing and of an hour at most.
+fn milliseconds(text: &str) -> Result<Duration, &'static str> {
+    let number = text.parse::<f64>().ok().filter(|ms| *ms > 0.0 && *ms <= 3_600_000.0);
+    number.map(|ms| Duration::from_secs_f64(ms / 1e3)).ok_or("write milliseconds, e.g. 20 or 2.5")
+}
+
 impl Options {
     /// Whether the argument is an endpoint file.
     fn is_file(&self) -> bool {
@@ -199,7 +259,7 @@ impl Options {
     }
 
     /// As an endpoint file says; what it has a key for is set by `--set` and not by an option.
-    fn of_file(&self) -> Result<Builder, Failure> {
+    fn of_file(&self) -> Result<(Builder, Owner), Failure> {
         let given = [
             ("--threads", "endpoint.threads", self.threads.is_some()),
             ("--workers", "endpoint.workers", self.workers.is_some()),
@@ -209,9 +269,17 @@ impl Options {
             ("--hot-max", "models.hot_max", self.hot_max.is_some()),
             ("--pinned", "models.pinned", !self.pinned.is_empty()),
             ("--body-bytes-max", "endpoint.body_bytes_max", self.body_bytes_max.is_some()),
+            (
+                "--streamed-bytes-max",
+                "endpoint.streamed_bytes_max",
+                self.streamed_bytes_max.is_some(),
+            ),
             ("--timeout-s", "endpoint.timeout_s", self.timeout_s.is_some()),
+            ("--target-p99-ms", "endpoint.target_p99_ms", self.target_p99_ms.is_some()),
+            ("--queue-delay-ms", "endpoint.queue_delay_ms", self.queue_delay_ms.is_some()),
             ("--drain-timeout-s", "endpoint.drain_timeout_s", self.drain_timeout_s.is_some()),
             ("--no-access-log", "endpoint.access_log", self.no_access_log),
+            ("--role", "endpoint.role", self.role_arn.is_some()),
         ];
         if let Some((option, key, _)) = given.into_iter().find(|(_, _, given)| *given) {
             let what = format!("{option} stands beside an endpoint file");
@@ -219,11 +287,19 @@ impl Options {
             return Err(Error::Address { what, help }.into());
         }
         let file = endpoint::read(Path::new(&self.artifact), &self.overrides)?;
-        let server = endpoint::server(file)?;
-        Ok(match self.given_address() {
+        let region = file.auth.iam_region.as_deref().unwrap_or(DEFAULT_REGION);
+        let owner = owner(file.general.role.as_ref(), region);
+        let server = endpoint::server(file, self.role.clone())?;
+        let server = match self.given_address() {
             Some(address) => server.listen(address),
             None => server,
-        })
+        };
+        Ok((server, owner))
+    }
+
+    /// Whose endpoint it is, as the options say.
+    fn owner(&self) -> Owner {
+        owner(self.role_arn.as_ref(), &self.access.iam_region)
     }
 
     /// As the options say.
@@ -238,11 +314,16 @@ impl Options {
             body_bytes_max: self.body_bytes_max.map_or(limit::BODY_BYTES_MAX, |bytes| {
                 usize::try_from(bytes).unwrap_or(usize::MAX)
             }),
+            streamed_bytes_max: self.streamed_bytes_max.unwrap_or(limit::STREAMED_BYTES_MAX),
             drain_timeout: seconds(self.drain_timeout_s, limit::DRAIN_TIMEOUT_S),
             ..Limits::default()
         };
-        let server = self
-            .server()?
+        let mut server = self.server()?;
+        if let Some(time) = self.target_p99_ms {
+            server = server.target_p99(time);
+        }
+        let server = server
+            .queue_delay(self.queue_delay_ms.unwrap_or_default())
             .listen(self.given_address().unwrap_or_else(|| "127.0.0.1:8080".into()))
             .threads(self.threads.unwrap_or(0))
             .workers(self.workers.unwrap_or(0))
@@ -257,7 +338,13 @@ impl Options {
 
     /// One model, watched or not, or many.
     fn server(&self) -> Result<Builder, Failure> {
-        let store = self.storage.store();
+        let Means { store, keys } =
+            self.role.clone().or_state(self.access.iam.as_ref()).of_endpoint(
+                self.role_arn.as_ref(),
+                self.name.as_deref().unwrap_or_default(),
+                &self.storage.storage(),
+                &self.access.iam_region,
+            )?;
         let place = uri(&self.artifact)?;
         let many = match place.local_path() {
             Some(path) => path.is_dir(),
@@ -267,7 +354,7 @@ impl Options {
             let hot_max = self.hot_max.and_then(|count| usize::try_from(count).ok());
             return Ok(Server::many(Many {
                 place,
-                library: Library::new(store, Opener::new(keys()?)),
+                library: Library::new(store, Opener::new(keys)),
                 memory_bytes_max: self.memory_bytes_max.unwrap_or(limit::MODELS_MEMORY_BYTES_MAX),
                 hot_max: hot_max.unwrap_or(limit::MODELS_HOT_MAX),
                 pinned: self.pinned.clone(),
@@ -275,7 +362,7 @@ impl Options {
             }));
         }
         let Some(watch_s) = self.watch_s else {
-            return Ok(Server::builder(model(&self.artifact, &store)?));
+            return Ok(Server::builder(model_of(&self.artifact, &store, keys)?));
         };
         let only = Variant {
             name: JobName::parse("AllTraffic").expect("letters"),
@@ -284,7 +371,7 @@ impl Options {
             watch: Some(Duration::from_secs(watch_s)),
         };
         Ok(Server::variants(Variants {
-            library: Library::new(store, Opener::new(keys()?)),
+            library: Library::new(store, Opener::new(keys)),
             production: vec![only],
             shadow: None,
             rollout: None,

@@ -2,12 +2,15 @@
 
 use clap::Args;
 
+use super::acting::{self, Means, RoleOptions};
+use super::events::{EventOptions, JobEvents};
 use super::job::JobOptions;
 use super::logging::Logging;
 use super::progress::Shown;
 use super::signal::stop_on_signal;
-use super::{Error, Failure, open, output, report};
+use super::{Error, Failure, audited, output, report};
 use crate::algorithm::Table;
+use crate::telemetry::audit::SAGEMAKER;
 use crate::train::{self, Job, Stop};
 
 /// Train a model from a job file and seal it
@@ -34,21 +37,60 @@ pub(super) struct Options {
     #[arg(long)]
     resume: bool,
 
+    #[command(flatten)]
+    events: EventOptions,
+
+    /// Record the job and every use of a key in this file [default: SMRT_AUDIT]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit: Option<std::path::PathBuf>,
+
     /// Write the report for people or for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: output::Format,
+
+    // The last: its heading would be above what follows it.
+    #[command(flatten)]
+    role: RoleOptions,
 }
 
 pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let job = options.job.read(&Table::builtin())?;
     let stop = Stop::new();
     stop_on_signal(stop.clone(), "stopping at the next batch; once more stops at once")?;
-    let report = Job::new(job, open::keys()?)
-        .stop(stop)
-        .observer(Shown::new(logging))
-        .resume(options.resume)
-        .run()
-        .map_err(|source| options.explained(source))?;
+    audited::log(options.audit.as_ref())?;
+    let region = acting::region(&job.storage);
+    let arn = format!(
+        "arn:aws:sagemaker:{region}:{}:training-job/{}",
+        acting::account(job.role.as_ref()),
+        job.name
+    );
+    let act = audited::Act {
+        source: SAGEMAKER,
+        name: "CreateTrainingJob",
+        principal: options.role.caller(),
+        region: &region,
+        resource: &arn,
+        parameters: vec![
+            ("trainingJobName", job.name.as_str().into()),
+            ("algorithm", job.algorithm.as_str().into()),
+            ("roleArn", job.role.as_ref().map(|role| role.as_str()).into()),
+            ("s3OutputPath", job.output.uri.to_string().into()),
+        ],
+    };
+    let teller = options.events.teller()?;
+    let events = JobEvents::begin(teller.as_ref(), &job, &arn);
+    let outcome = act.recorded(|| {
+        let Means { store, keys } = options.role.of_training(&job)?;
+        Job::new(job.clone(), keys)
+            .store(store)
+            .stop(stop)
+            .observer(Shown::new(logging))
+            .resume(options.resume)
+            .run()
+            .map_err(|source| options.explained(source))
+    });
+    events.end(&outcome);
+    let report = outcome?;
     output::write(&match options.format {
         output::Format::Text => report::training(&report),
         output::Format::Json => output::json(&report),

@@ -2,12 +2,14 @@
 
 use clap::Args;
 
+use super::acting::{self, Means, RoleOptions};
 use super::job::JobOptions;
 use super::report::{for_shell, plural};
 use super::signal::stop_on_signal;
 use super::table::{Table, count, seconds};
-use super::{Failure, open, output};
+use super::{Failure, audited, output};
 use crate::spec::unit::shown_bytes;
+use crate::telemetry::audit::SAGEMAKER;
 use crate::train::Stop;
 use crate::transform::{self, Job, Report};
 
@@ -53,20 +55,44 @@ pub(super) struct Options {
     #[arg(long)]
     resume: bool,
 
+    /// Record the job and every use of a key in this file [default: SMRT_AUDIT]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit: Option<std::path::PathBuf>,
+
     /// Write the report for people or for programs
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: output::Format,
+
+    // The last: its heading would be above what follows it.
+    #[command(flatten)]
+    role: RoleOptions,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let job = options.job.read_transform()?;
     let stop = Stop::new();
     stop_on_signal(stop.clone(), "stopping; once more stops at once")?;
-    let report = Job::new(job, open::keys()?)
-        .stop(move || stop.requested())
-        .resume(options.resume)
-        .run()
-        .map_err(|error: transform::Error| Failure::from(error))?;
+    audited::log(options.audit.as_ref())?;
+    let region = acting::region(&job.storage);
+    let account = acting::account(job.role.as_ref());
+    let arn = format!("arn:aws:sagemaker:{region}:{account}:transform-job/{}", job.name);
+    let act = audited::Act {
+        source: SAGEMAKER,
+        name: "CreateTransformJob",
+        principal: options.role.caller(),
+        region: &region,
+        resource: &arn,
+        parameters: vec![
+            ("transformJobName", job.name.as_str().into()),
+            ("roleArn", job.role.as_ref().map(|role| role.as_str()).into()),
+            ("s3OutputPath", job.output.uri.to_string().into()),
+        ],
+    };
+    let report = act.recorded(|| {
+        let Means { store, keys } = options.role.of_transform(&job)?;
+        let job = Job::new(job.clone(), keys).store(store).stop(move || stop.requested());
+        job.resume(options.resume).run().map_err(|error: transform::Error| Failure::from(error))
+    })?;
     output::write(&match options.format {
         output::Format::Text => text(&report),
         output::Format::Json => output::json(&report),

@@ -40,6 +40,17 @@ pub(crate) enum Records {
     },
 }
 
+impl Records {
+    /// Where the last whole record ends in a text that begins with one; 0 when none does.
+    pub(crate) fn border(self, text: &[u8]) -> usize {
+        match self {
+            Records::Lines => memrchr(b'\n', text).map_or(0, |at| at + 1),
+            Records::Csv { delimiter } => scan_quotes(text, delimiter).border,
+            Records::RecordIo => super::recordio::border(text),
+        }
+    }
+}
+
 /// Why there is no next block.
 pub(crate) enum Failure {
     /// The bytes could not be had.
@@ -81,7 +92,7 @@ impl Cutter {
                 let is_text = !matches!(self.records, Records::RecordIo);
                 return Ok(last_block(buffer, filled, is_text));
             }
-            let end = self.last_border(&buffer[..filled]);
+            let end = self.records.border(&buffer[..filled]);
             if end > 0 {
                 self.carry.extend_from_slice(&buffer[end..filled]);
                 return Ok(Some(Block { bytes: buffer, start: 0, end, lines_before: 0 }));
@@ -102,15 +113,6 @@ impl Cutter {
     /// The object behind it, after the last block.
     pub(crate) fn into_stored(self) -> Stored {
         self.stored
-    }
-
-    /// Where the last whole record ends; 0 when none does.
-    fn last_border(&self, text: &[u8]) -> usize {
-        match self.records {
-            Records::Lines => memrchr(b'\n', text).map_or(0, |at| at + 1),
-            Records::Csv { delimiter } => scan_quotes(text, delimiter).border,
-            Records::RecordIo => super::recordio::border(text),
-        }
     }
 
     fn too_long(&self, text: &[u8]) -> Broken {

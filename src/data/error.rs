@@ -146,7 +146,11 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Error::Bad { .. } | Error::Words { .. } => Kind::Data,
-            Error::Read { .. } | Error::Scratch { .. } => Kind::Unreachable,
+            Error::Read { source, .. } => match crate::store::Error::inside(source) {
+                Some(inside) if inside.kind() == Kind::Denied => Kind::Denied,
+                _ => Kind::Unreachable,
+            },
+            Error::Scratch { .. } => Kind::Unreachable,
             Error::Corrupt { .. } => Kind::Corrupt,
             Error::Memory { .. } => Kind::Caller,
             Error::Request { .. }
@@ -161,7 +165,8 @@ impl Fault for Error {
     fn help(&self) -> Option<String> {
         match self {
             Error::Bad { help, .. } | Error::Request { help, .. } => Some(help.clone()),
-            Error::Read { .. } | Error::Words { .. } => None,
+            Error::Read { source, .. } => crate::store::Error::inside(source)?.help(),
+            Error::Words { .. } => None,
             Error::Scratch { .. } => Some(
                 "make room there, or set `resources.scratch` to a folder with room or \
                  `resources.memory_bytes_max` higher"
@@ -178,7 +183,7 @@ impl Fault for Error {
             }
             Error::NoRows => Some("send at least one row".into()),
             Error::UnknownMedia { .. } => Some(
-                "use text/csv, application/json, application/jsonlines, text/libsvm (in UTF-8) or application/x-recordio-protobuf"
+                "use text/csv, application/json, application/jsonlines, text/libsvm (in UTF-8), application/x-recordio-protobuf or application/x-parquet"
                     .into(),
             ),
             Error::NotAcceptable { .. } => {

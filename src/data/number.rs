@@ -69,6 +69,18 @@ fn is_infinity(text: &[u8]) -> bool {
 /// rounding needs more care. But for leading zeros, what it takes is a number in JSON too.
 #[inline]
 pub(crate) fn scan(bytes: &[u8], start: usize) -> Option<(f32, usize)> {
+    scan_as::<false>(bytes, start)
+}
+
+/// As [`scan`], but only where rounding to `f64` first and to `f32` then, as a reader of JSON does,
+/// gives the same.
+#[inline]
+pub(crate) fn scan_narrowed(bytes: &[u8], start: usize) -> Option<(f32, usize)> {
+    scan_as::<true>(bytes, start)
+}
+
+#[inline]
+fn scan_as<const NARROWED: bool>(bytes: &[u8], start: usize) -> Option<(f32, usize)> {
     let negative = byte(bytes, start) == b'-';
     let mut at = start + usize::from(negative);
     let (mut mantissa, whole) = digits(bytes, at, 0)?;
@@ -93,7 +105,7 @@ pub(crate) fn scan(bytes: &[u8], start: usize) -> Option<(f32, usize)> {
         power += exponent;
         at = end;
     }
-    let value = rounded(mantissa, power)?;
+    let value = rounded::<NARROWED>(mantissa, power)?;
     Some((if negative { -value } else { value }, at))
 }
 
@@ -192,13 +204,20 @@ fn eight(chunk: u64) -> (u64, usize) {
 
 /// `mantissa * 10^power`, rounded once, or `None` where that is not certain.
 #[inline]
-fn rounded(mantissa: u64, power: i32) -> Option<f32> {
+fn rounded<const NARROWED: bool>(mantissa: u64, power: i32) -> Option<f32> {
     let magnitude = power.unsigned_abs() as usize;
     if mantissa <= 1 << 24 && magnitude <= 10 {
         // Both are exact in f32, so the one operation rounds correctly (Clinger 1990).
         let value = mantissa as f32;
         let scale = POWERS_F32[magnitude];
-        return Some(if power < 0 { value / scale } else { value * scale });
+        let value = if power < 0 { value / scale } else { value * scale };
+        if NARROWED {
+            // Exact operands again: this is the f64 nearest to the number.
+            let (wide, scale) = (mantissa as f64, POWERS_F64[magnitude]);
+            let wide = if power < 0 { wide / scale } else { wide * scale };
+            return (wide as f32 == value).then_some(value);
+        }
+        return Some(value);
     }
     if magnitude > 22 {
         return None;

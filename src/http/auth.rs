@@ -62,7 +62,7 @@ impl Tokens {
         Tokens::parse(&text).map_err(|findings| Error::Tokens { path: path.to_owned(), findings })
     }
 
-    fn parse(text: &str) -> Result<Tokens, Vec<Finding>> {
+    pub(super) fn parse(text: &str) -> Result<Tokens, Vec<Finding>> {
         let (mut known, mut findings) = (Vec::new(), Vec::new());
         let mut is_empty = true;
         let mut wrong = |line: usize, what: &str, help: &str| {

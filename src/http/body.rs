@@ -15,6 +15,7 @@ use hyper::body::{Body as _, Bytes, Incoming};
 
 use super::coding::Coding;
 use super::limits::Limits;
+use super::streamed::Streamed;
 use super::watch::{Phase, Watch};
 use crate::spec::limit::BODY_DRAIN_BYTES_MAX;
 
@@ -70,6 +71,21 @@ pub(super) struct Held {
 }
 
 impl Held {
+    pub(super) fn nothing(budget: &Arc<Budget>) -> Held {
+        Held { budget: Arc::clone(budget), bytes: 0 }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives some of it back, at most all.
+    pub(super) fn less(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.budget.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes -= bytes;
+    }
+
     pub(super) fn more(&mut self, bytes: usize) -> Result<(), Refused> {
         let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
@@ -77,14 +93,17 @@ impl Held {
     }
 }
 
-#[cfg(test)]
 impl Held {
+    /// Of no budget: for tests and [`super::fuzzed`].
     pub(super) fn unbounded() -> Held {
         Held { budget: Arc::new(Budget::new(usize::MAX)), bytes: 0 }
     }
+}
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+#[cfg(test)]
+impl Budget {
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 }
 
@@ -121,13 +140,23 @@ pub struct Payload {
     _held: Option<Held>,
 }
 
+/// A body that was read whole, or is larger than what is held of one.
+#[derive(Debug)]
+pub enum Arrived {
+    /// All of it.
+    Whole(Payload),
+    /// Its beginning, and where the rest comes from.
+    Part(Streamed),
+}
+
 /// A body not read yet.
 #[derive(Debug)]
 pub struct Body {
     pub(super) incoming: Incoming,
     pub(super) watch: Rc<Watch>,
     pub(super) limits: Rc<Limits>,
-    pub(super) budget: Arc<Budget>,
+    /// By this thread's own handle: a count that all threads touch would cost each request.
+    pub(super) budget: Rc<Arc<Budget>>,
     /// The caller waits for `100 Continue`; a refusal before it spares sending the body.
     pub(super) expects_continue: bool,
     /// It was read ahead of what it is for.
@@ -141,13 +170,60 @@ impl Body {
     /// When it is too large (known before it is read, if its length is declared), too slow, not
     /// well-formed, or there is no room for it now.
     pub async fn read(mut self, coding: Coding) -> Result<Payload, Refused> {
-        let room = self.room();
         let payload = self.read_as_sent().await?;
         if coding == Coding::Identity || payload.bytes.is_empty() {
             return Ok(payload);
         }
+        let room = self.room();
         // Both forms are held until this one is unfolded.
         room.unfold(coding, payload.bytes.clone()).await
+    }
+
+    /// Reads all of it as [`Body::read`] does, or as far as is held of one body when it is larger and
+    /// may be answered while it arrives.
+    ///
+    /// # Errors
+    /// As [`Body::read`].
+    pub async fn read_or_stream(mut self, coding: Coding) -> Result<Arrived, Refused> {
+        let (max, streamed_max) = (self.limits.body_bytes_max, self.limits.streamed_bytes_max);
+        let declared = self.incoming.size_hint().exact();
+        let fits = declared.is_some_and(|length| length <= max as u64);
+        if coding != Coding::Identity || self.early.is_some() || fits || streamed_max <= max as u64
+        {
+            return self.read(coding).await.map(Arrived::Whole);
+        }
+        self.watch.body_begins();
+        if declared.is_some_and(|length| length > streamed_max) {
+            let refused = self.refuse(0).await;
+            return Err(match refused {
+                Refused::TooLarge { unread, .. } => {
+                    let max = usize::try_from(streamed_max).unwrap_or(usize::MAX);
+                    Refused::TooLarge { max, unread }
+                }
+                other => other,
+            });
+        }
+        let held = self.held();
+        let (begun, held, ended) = match declared {
+            Some(_) => (Bytes::new(), held, false),
+            None => self.begin(max, held).await?,
+        };
+        self.watch.enter(Phase::Busy);
+        Ok(match ended {
+            true => Arrived::Whole(Payload { bytes: begun, _held: Some(held) }),
+            false => Arrived::Part(Streamed::new(self, begun, held)),
+        })
+    }
+
+    /// Reads a body of unknown length until it ends or is more than is held of one; whether it ended.
+    async fn begin(&mut self, max: usize, mut held: Held) -> Result<(Bytes, Held, bool), Refused> {
+        let mut whole = Vec::new();
+        while whole.len() <= max {
+            let Some(bytes) = self.piece().await? else { return Ok((whole.into(), held, true)) };
+            held.more(bytes.len())?;
+            whole.extend_from_slice(&bytes);
+        }
+        Ok((whole.into(), held, false))
     }
 
     /// Reads it as it was sent and keeps it for [`Body::read`]: whose it is may depend on its bytes,
@@ -164,7 +240,11 @@ impl Body {
 
     /// The bounds it is read within.
     pub fn room(&self) -> Room {
-        Room { max: self.limits.body_bytes_max, budget: Arc::clone(&self.budget) }
+        Room { max: self.limits.body_bytes_max, budget: Arc::clone(self.budget.as_ref()) }
+    }
+
+    fn held(&self) -> Held {
+        Held::nothing(&self.budget)
     }
 
     /// Reads it only to throw it away, as far as that is reasonable, so that a request that was
@@ -206,7 +286,7 @@ impl Body {
         if declared == Some(first.len() as u64) {
             return Ok(Payload { bytes: first, _held: None });
         }
-        let mut held = Held { budget: Arc::clone(&self.budget), bytes: 0 };
+        let mut held = self.held();
         // The declared length is known to be within the limit, yet nothing has been sent for it:
         // memory follows what comes.
         let mut whole = Vec::with_capacity(first.len() * 2);
@@ -223,7 +303,7 @@ impl Body {
     }
 
     /// The next piece; `None` at the end.
-    async fn piece(&mut self) -> Result<Option<Bytes>, Refused> {
+    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, Refused> {
         loop {
             let frame = poll_fn(|context| match Pin::new(&mut self.incoming).poll_frame(context) {
                 Poll::Ready(frame) => Poll::Ready(Ok(frame)),
@@ -236,7 +316,10 @@ impl Body {
                 Some(Err(_)) => return Err(Refused::Broken),
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data() {
-                        return Ok(Some(bytes));
+                        return match self.watch.data_taken(bytes.len()) {
+                            true => Ok(Some(bytes)),
+                            false => Err(Refused::NoRoom),
+                        };
                     }
                     // Trailers say nothing to a model.
                 }

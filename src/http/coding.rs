@@ -83,7 +83,12 @@ impl Coding {
         }
     }
 
-    fn unfold_here(self, packed: &[u8], max: usize, held: &mut Held) -> Result<Bytes, Refused> {
+    pub(super) fn unfold_here(
+        self,
+        packed: &[u8],
+        max: usize,
+        held: &mut Held,
+    ) -> Result<Bytes, Refused> {
         let mut out = Vec::new();
         match self {
             Coding::Identity => return Ok(Bytes::copy_from_slice(packed)),
@@ -187,11 +192,16 @@ fn is_zero(quality: &[u8]) -> bool {
     quality.first() == Some(&b'0') && quality.iter().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
+/// Whether an answer is large enough to be compressed, and known whole.
+pub fn may_be_packed(reply: &Reply) -> bool {
+    reply.body().bytes().len() >= ANSWER_PACKED_BYTES_MIN
+        && reply.body().is_whole()
+        && !reply.headers().contains_key(header::CONTENT_ENCODING)
+}
+
 /// Compresses a large answer for a caller who takes gzip; others stay as they are.
 pub async fn pack(reply: Reply, takes_gzip: bool) -> Reply {
-    if reply.body().bytes().len() < ANSWER_PACKED_BYTES_MIN
-        || reply.headers().contains_key(header::CONTENT_ENCODING)
-    {
+    if !may_be_packed(&reply) {
         return reply;
     }
     let (mut head, content) = reply.into_parts();

@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::auth::Denied;
 use super::body::Body;
+use super::frames::Frames;
 use super::gate::{Call, Caller, Handler};
 use super::limits::Limits;
 use super::listen::Remote;
@@ -33,7 +34,7 @@ use super::reply::{self, Reply};
 use super::shutdown::Stage;
 use super::smuggled::{Doubt, Framing};
 use super::socket::{Plain, Socket};
-use super::stream::Watched;
+use super::stream::{Followed, Watched};
 use super::watch::{Order, Phase, Watch};
 use super::{certificate, check};
 use crate::spec::limit::{
@@ -42,7 +43,7 @@ use crate::spec::limit::{
 };
 
 /// How HTTP/2 begins (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes that are looked at once to see which protocol it is.
 const FIRST_BYTES: usize = 4 << 10;
 
@@ -90,6 +91,7 @@ pub(super) fn protocols(limits: &Limits) -> (http1::Builder, http2::Builder<Loca
 /// What all requests of a connection share.
 struct Peer {
     remote: Remote,
+    shown: Arc<str>,
     /// Whom its certificate names.
     certificate: Option<Arc<str>>,
     /// Over TLS, or within this machine.
@@ -113,9 +115,13 @@ impl<H: Handler> Reactor<H> {
         let Some((mut socket, certificate)) = secured else { return };
         let Some(early) = first_bytes(&mut socket, watch).await else { return };
         let is_http2 = early.starts_with(PREFACE);
-        let framing = (!is_http2).then(Framing::new);
+        let framing = match is_http2 {
+            true => Followed::Http2(Frames::new()),
+            false => Followed::Http1(Box::new(Framing::new())),
+        };
         let io = TokioIo::new(Watched { socket, early, watch: Rc::clone(watch), framing });
-        let peer = Rc::new(Peer { remote, certificate, is_private });
+        let shown = remote.to_string().into();
+        let peer = Rc::new(Peer { remote, shown, certificate, is_private });
         match is_http2 {
             true => self.http2(io, watch, peer).await,
             false => self.http1(io, watch, peer).await,
@@ -166,7 +172,7 @@ impl<H: Handler> Reactor<H> {
         watch: &Rc<Watch>,
         peer: Rc<Peer>,
     ) {
-        watch.has_streams();
+        watch.has_streams(&self.budget);
         let service = service_fn(|request| {
             let (reactor, peer) = (Rc::clone(self), Rc::clone(&peer));
             let mut entry = self.roll.enter_stream(watch);
@@ -227,13 +233,18 @@ impl<H: Handler> Reactor<H> {
             incoming,
             watch: Rc::clone(watch),
             limits: Rc::clone(&self.limits),
-            budget: Arc::clone(&self.seat.budget),
+            budget: Rc::clone(&self.budget),
             expects_continue: head.headers.contains_key(header::EXPECT),
             early: None,
         };
         let stage = self.seat.stop.stage();
-        let caller =
-            Caller { remote: peer.remote, principal, is_private: peer.is_private, _proof: () };
+        let caller = Caller {
+            remote: peer.remote,
+            shown: Arc::clone(&peer.shown),
+            principal,
+            is_private: peer.is_private,
+            _proof: (),
+        };
         let reply = self.handler.handle(Call { head, body, caller, stage }).await;
         if stage == Stage::Open { reply } else { reply::last(reply) }
     }

@@ -44,6 +44,8 @@ pub struct Call {
 pub struct Caller {
     /// Where from.
     pub remote: Remote,
+    /// The same as text, written once for a connection and not for each request.
+    pub shown: Arc<str>,
     /// By which name: the token's, else the client certificate's.
     pub principal: Option<Arc<str>>,
     /// See [`Caller::is_private`].
@@ -74,6 +76,9 @@ pub trait Handler: 'static {
     fn asks_itself(&self) -> bool {
         false
     }
+
+    /// Called now and then on its thread, to let go of what it no longer needs.
+    fn tick(&self) {}
 
     /// The answer to a caller who is not let in, in the form of what was asked.
     fn denied(&self, head: &Parts, why: Denied) -> Reply;

@@ -9,8 +9,10 @@ use crate::spec::network::Range;
 /// Bounds on what a stranger may send and how long that may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one body. Default 6 MiB, as SageMaker.
+    /// Bytes of one body that is held. Default 6 MiB, as SageMaker.
     pub body_bytes_max: usize,
+    /// Bytes of one body that is answered while it arrives, where its format can be; 0: none is.
+    pub streamed_bytes_max: u64,
     /// Bytes of all bodies held at once.
     pub bodies_bytes_max: usize,
     /// Bytes of one request's head.
@@ -49,6 +51,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             body_bytes_max: limit::BODY_BYTES_MAX,
+            streamed_bytes_max: limit::STREAMED_BYTES_MAX,
             bodies_bytes_max: limit::BODIES_BYTES_MAX,
             header_bytes_max: limit::HEADER_BYTES_MAX,
             connections_max: limit::CONNECTIONS_MAX,

@@ -85,6 +85,7 @@ pub(super) struct Seat {
 pub(super) struct Reactor<H> {
     pub(super) seat: Seat,
     pub(super) limits: Rc<Limits>,
+    pub(super) budget: Rc<Arc<Budget>>,
     pub(super) roll: Rc<Roll>,
     pub(super) handler: H,
     pub(super) http1: http1::Builder,
@@ -113,6 +114,7 @@ pub(super) fn run<H: Handler>(
     let handler = make(seat.at);
     let (http1, http2) = converse::protocols(&limits);
     let reactor = Rc::new(Reactor {
+        budget: Rc::new(Arc::clone(&seat.budget)),
         seat,
         limits: Rc::new(limits),
         roll: Rc::new(Roll::new()),
@@ -135,6 +137,7 @@ impl<H: Handler> Reactor<H> {
             loop {
                 sleep(sweeper.limits.sweep_every()).await;
                 sweeper.roll.sweep(&sweeper.limits);
+                sweeper.handler.tick();
             }
         });
         if self.seat.at == 0 {

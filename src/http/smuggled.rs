@@ -100,20 +100,42 @@ impl Framing {
                 }
                 Place::Head | Place::ChunkSize | Place::Trailer => {
                     let end = memchr(b'\n', bytes);
-                    self.keep(&bytes[..end.unwrap_or(bytes.len())]);
-                    let end = end?;
+                    let Some(end) = end.filter(|_| self.line_bytes == 0) else {
+                        self.keep(&bytes[..end.unwrap_or(bytes.len())]);
+                        bytes = &bytes[end? + 1..];
+                        let (line, count) = (self.line, std::mem::take(&mut self.line_bytes));
+                        let bare = std::mem::take(&mut self.last) != b'\r';
+                        if let Some(found) = self.line_ends(&line[..count], bare) {
+                            return Some(self.lost(found, whole - bytes.len() - 1));
+                        }
+                        continue;
+                    };
+                    // Most lines come whole: nothing has to be kept.
+                    let line = &bytes[..end];
                     bytes = &bytes[end + 1..];
-                    if let Some(found) = self.line_ends() {
-                        self.place = Place::Lost;
-                        return Some(match found {
-                            Found::Chunk(_) => Found::Chunk(whole - bytes.len() - 1),
-                            head => head,
-                        });
+                    let bare = line.last() != Some(&b'\r');
+                    let decides = &line[..line.len().min(LINE_BYTES)];
+                    if let Some(found) = self.line_ends(decides, bare) {
+                        return Some(self.lost(found, whole - bytes.len() - 1));
                     }
                 }
             }
         }
         None
+    }
+
+    /// Heads that ended so far.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// After what was found in the line that ends at `end`, nothing is followed.
+    fn lost(&mut self, found: Found, end: usize) -> Found {
+        self.place = Place::Lost;
+        match found {
+            Found::Chunk(_) => Found::Chunk(end),
+            head => head,
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -123,11 +145,9 @@ impl Framing {
         self.last = bytes.last().copied().unwrap_or(self.last);
     }
 
-    /// Acts on a whole line.
-    fn line_ends(&mut self) -> Option<Found> {
-        let bare = std::mem::take(&mut self.last) != b'\r';
-        let (line, count) = (self.line, std::mem::take(&mut self.line_bytes));
-        let line = line[..count].strip_suffix(b"\r").unwrap_or(&line[..count]);
+    /// Acts on a whole line, of which as much is here as decides.
+    fn line_ends(&mut self, line: &[u8], bare: bool) -> Option<Found> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         match self.place {
             Place::ChunkSize => {
                 let is_end = |byte: &u8| matches!(byte, b';' | b' ' | b'\t');
@@ -146,7 +166,8 @@ impl Framing {
             Place::Head if !self.begun => {
                 self.begun = true;
                 self.is_bare(bare);
-                if line.starts_with(b"PRI ") {
+                // The whole of it: hyper takes `PRI * HTTP/1.1` for a request, and reads on.
+                if line == b"PRI * HTTP/2.0" {
                     self.place = Place::Lost;
                 }
             }
@@ -289,7 +310,9 @@ mod tests {
 
     #[test]
     fn what_is_no_http_1_is_left_to_others() {
-        assert_eq!(found("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), None);
+        assert_eq!(found(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{BOTH}")), None);
+        // A request like any other, after which others come.
+        assert_eq!(found(&format!("PRI * HTTP/1.1\r\nHost: x\r\n\r\n{BOTH}")), both(1));
         let head = CODED.split_inclusive("\r\n\r\n").next().unwrap();
         assert_eq!(found(&format!("{head}zz\r\n{BOTH}")), None);
         assert_eq!(found(&"x".repeat(100_000)), None);

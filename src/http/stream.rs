@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use bytes::{Buf, BytesMut};
 
+use super::frames::Frames;
 use super::smuggled::{Found, Framing};
 use super::watch::Watch;
 
@@ -20,8 +21,14 @@ pub(super) struct Watched<S> {
     /// What was read to see which protocol it speaks.
     pub(super) early: BytesMut,
     pub(super) watch: Rc<Watch>,
-    /// Of HTTP/1 alone.
-    pub(super) framing: Option<Framing>,
+    pub(super) framing: Followed,
+}
+
+/// Who follows what comes.
+#[derive(Debug)]
+pub(super) enum Followed {
+    Http1(Box<Framing>),
+    Http2(Frames),
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -44,7 +51,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let new = &mut buffer.filled_mut()[before..];
         if !new.is_empty() {
             self.watch.received();
-            match self.framing.as_mut().and_then(|framing| framing.follow(new)) {
+            let found = match &mut self.framing {
+                Followed::Http1(framing) => framing.follow(new),
+                Followed::Http2(frames) => {
+                    let count = frames.follow(new);
+                    self.watch.data_came(count);
+                    None
+                }
+            };
+            match found {
                 None => {}
                 Some(Found::Head(head, doubt)) => self.watch.ambiguous(head, doubt),
                 // What stands there now nobody takes for a chunk's size.

@@ -7,12 +7,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use super::body::{Budget, Held};
 use super::limits::Limits;
 use super::smuggled::Doubt;
-use crate::spec::limit::STREAMS_ABANDONED_MAX;
+use crate::spec::limit::{STREAM_WINDOW_BYTES, STREAMS_ABANDONED_MAX};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,10 @@ struct Streams {
     open: Cell<u32>,
     answered: Cell<u64>,
     abandoned: Cell<u64>,
+    /// Bytes of bodies that came and that nobody has taken yet, in all bodies' budget.
+    unread: RefCell<Option<Held>>,
+    /// There was no room for some of them.
+    no_room: Cell<bool>,
 }
 
 /// The time as of the last sweep: coarse, and free to read.
@@ -87,6 +93,14 @@ impl Watch {
         self.phase.get()
     }
 
+    /// A request's answer has gone out that was written while its body came in. Over HTTP/2 nothing
+    /// follows on this watch.
+    pub(super) fn answered(&self) {
+        if self.connection.is_none() {
+            self.enter(Phase::Idle);
+        }
+    }
+
     /// Bytes came in.
     pub(super) fn received(&self) {
         match self.phase.get() {
@@ -98,10 +112,39 @@ impl Watch {
         }
     }
 
-    /// It speaks HTTP/2 from now on.
-    pub(super) fn has_streams(&self) {
+    /// It speaks HTTP/2 from now on; what it sends ahead of being read counts in the budget.
+    pub(super) fn has_streams(&self, budget: &Arc<Budget>) {
         self.streams.many.set(true);
+        *self.streams.unread.borrow_mut() = Some(Held::nothing(budget));
         self.enter(Phase::Idle);
+    }
+
+    /// Bytes of bodies came over HTTP/2. A connection never has more of them than its window.
+    pub(super) fn data_came(&self, count: usize) {
+        if let Some(unread) = &mut *self.streams.unread.borrow_mut() {
+            let room = (STREAM_WINDOW_BYTES as usize).saturating_sub(unread.bytes());
+            if count > 0 && unread.more(count.min(room)).is_err() {
+                self.streams.no_room.set(true);
+            }
+        }
+    }
+
+    /// So many bytes of its body are in somebody's hands now, who counts them. False when what its
+    /// connection has sent found no room.
+    pub(super) fn data_taken(&self, count: usize) -> bool {
+        let Some(connection) = &self.connection else { return true };
+        if let Some(unread) = &mut *connection.streams.unread.borrow_mut() {
+            unread.less(count);
+        }
+        !connection.streams.no_room.get()
+    }
+
+    /// Nothing of any body is left.
+    fn data_gone(&self) {
+        self.streams.no_room.set(false);
+        if let Some(unread) = &mut *self.streams.unread.borrow_mut() {
+            unread.less(usize::MAX);
+        }
     }
 
     /// This head, by its number, can be read in two ways.
@@ -289,6 +332,7 @@ impl Drop for Entry {
         open.set(open.get() - 1);
         if open.get() == 0 {
             connection.enter(Phase::Idle);
+            connection.data_gone();
         }
         let count = if self.answered { answered } else { abandoned };
         count.set(count.get() + 1);
@@ -296,5 +340,37 @@ impl Drop for Entry {
         if abandoned.get() > STREAMS_ABANDONED_MAX + answered.get() {
             connection.tell(Order::Close);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_over_http2_and_nobody_took_counts_in_the_budget() {
+        let budget = Arc::new(Budget::new(300 << 10));
+        let roll = Rc::new(Roll::new());
+        let (one, other) = (roll.enter(), roll.enter());
+        one.watch.has_streams(&budget);
+        other.watch.has_streams(&budget);
+        let (first, second) = (roll.enter_stream(&one.watch), roll.enter_stream(&other.watch));
+        one.watch.data_came(200 << 10);
+        assert_eq!(budget.held(), 200 << 10);
+        assert!(first.watch.data_taken(50 << 10));
+        // Its body would be the one too many, and the other's is not touched.
+        other.watch.data_came(200 << 10);
+        assert!(!second.watch.data_taken(1 << 10));
+        assert!(first.watch.data_taken(150 << 10));
+        // Whatever nobody took goes with the last request of its connection.
+        drop(second);
+        assert_eq!(budget.held(), 0);
+        let again = roll.enter_stream(&other.watch);
+        // A peer that ignores its window is cut off by hyper; it is not counted beyond.
+        other.watch.data_came(1 << 30);
+        assert_eq!(budget.held(), STREAM_WINDOW_BYTES as usize);
+        assert!(again.watch.data_taken(1 << 30));
+        drop((first, again, one, other));
+        assert_eq!(budget.held(), 0);
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod door;
 mod error;
+pub(crate) mod fuzzed;
 pub mod policy;
 pub mod sigv4;
 pub mod state;

@@ -11,16 +11,17 @@ use uuid::Uuid;
 use super::callers::Callers;
 use super::error::Refused;
 use super::wire::Answer;
-use super::{authority, operation};
+use super::{authority, operation, recorded};
 use crate::http::{Call, Caller, Coding, Denied, Handler, Reply, Stage, reply};
 use crate::iam::door::{Arrival, Door};
 use crate::iam::sigv4::{self, PathRule, Refusal, Request, Rules, sha256};
 use crate::iam::time;
 use crate::seal::LocalKeys;
+use crate::telemetry::audit::{self, Audit};
 use crate::telemetry::log::ACCESS;
 
 /// Every operation's name begins so.
-const TARGET: &str = "TrentService.";
+pub(super) const TARGET: &str = "TrentService.";
 /// As signatures name it.
 pub(super) const SERVICE: &str = "kms";
 const JSON: &str = "application/x-amz-json-1.1";
@@ -32,6 +33,8 @@ const MUST_SIGN: &[&str] = &["x-amz-"];
 pub(super) struct Front {
     pub(super) keys: LocalKeys,
     pub(super) access: Access,
+    /// Where every request is recorded before it is answered.
+    pub(super) audit: Option<Arc<Audit>>,
 }
 
 /// Who may call, and for what.
@@ -51,7 +54,10 @@ impl Handler for Front {
         let mut reply = match (&head.method, head.uri.path()) {
             (&Method::GET, "/ping") if call.stage == Stage::Open => reply::empty(StatusCode::OK),
             (&Method::POST, "/") => match call.body.read(Coding::Identity).await {
-                Ok(body) => told(self.answer(&head, &caller, &body.bytes, &mut who, &mut what)),
+                Ok(body) => {
+                    let bytes = &body.bytes;
+                    told(self.recorded(&id, &head, &caller, bytes, &mut who, &mut what).await)
+                }
                 Err(why) => told(Err(Refused::new("SerializationException", why.to_string()))),
             },
             _ => told(Err(Refused::new("UnknownOperationException", "POST / with X-Amz-Target"))),
@@ -73,6 +79,26 @@ impl Handler for Front {
 }
 
 impl Front {
+    /// The answer, once the log has it. What changes keys is in the log before it is begun, too.
+    async fn recorded(
+        &self,
+        id: &str,
+        head: &Parts,
+        caller: &Caller,
+        body: &[u8],
+        who: &mut String,
+        what: &mut String,
+    ) -> Answer {
+        let Some(audit) = &self.audit else { return self.answer(head, caller, body, who, what) };
+        let act = recorded::Act { id, head, caller, body };
+        if let Some(begun) = act.begun() {
+            audit.write(&begun).await.map_err(unrecorded)?;
+        }
+        let answer = self.answer(head, caller, body, who, what);
+        audit.write(&act.done(who, what, &answer)).await.map_err(unrecorded)?;
+        answer
+    }
+
     fn answer(
         &self,
         head: &Parts,
@@ -151,6 +177,13 @@ fn stranger(why: Refusal) -> Refused {
 fn region(head: &Parts) -> Option<&str> {
     let text = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     text.split_once("Credential=")?.1.split('/').nth(2)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "called by map_err")]
+fn unrecorded(why: audit::Error) -> Refused {
+    tracing::error!(%why, "a request is refused because it cannot be recorded");
+    let message = "the request cannot be recorded, so it is not answered".into();
+    Refused { code: "KMSInternalException", message, status: 500 }
 }
 
 fn told(answer: Answer) -> Reply {

@@ -9,6 +9,7 @@ use super::front::{Access, Front};
 use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
 use crate::iam::door::Door;
 use crate::seal::LocalKeys;
+use crate::telemetry::audit::Audit;
 
 /// Bytes of one request's body: the largest that KMS's bounds allow, with room for base64.
 const BODY_BYTES_MAX: usize = 128 << 10;
@@ -25,6 +26,7 @@ pub struct Builder {
     keys: LocalKeys,
     callers: Callers,
     door: Option<Arc<Door>>,
+    audit: Option<Arc<Audit>>,
     listen: String,
     threads: usize,
     tls: Option<TlsFiles>,
@@ -38,6 +40,7 @@ impl Server {
             keys,
             callers: Callers::new(),
             door: None,
+            audit: None,
             listen: "127.0.0.1:8081".into(),
             threads: 0,
             tls: None,
@@ -57,6 +60,12 @@ impl Builder {
     /// [`Builder::callers`]. The door is one [of the service](Door::of_service) `kms`.
     pub fn door(mut self, door: Arc<Door>) -> Builder {
         self.door = Some(door);
+        self
+    }
+
+    /// Records every request before it is answered, and answers none that cannot be recorded.
+    pub fn audit(mut self, audit: Arc<Audit>) -> Builder {
+        self.audit = Some(audit);
         self
     }
 
@@ -118,10 +127,11 @@ impl Builder {
             Some(door) => Access::Door(door),
             None => Access::Callers(Arc::new(self.callers)),
         };
-        let keys = self.keys;
+        let (keys, audit) = (self.keys, self.audit);
         let gate = gate::open(&settings, Stop::default(), move |_| Front {
             keys: keys.clone(),
             access: access.clone(),
+            audit: audit.clone(),
         })?;
         Ok(Running { address: gate.address(), stop: gate.stop.clone(), gate })
     }

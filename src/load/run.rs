@@ -57,6 +57,11 @@ pub struct Measured {
     pub unanswered: u64,
     /// Latencies of all answers, and of the unanswered up to the end.
     pub latency: Histogram,
+    /// Latencies of the successes alone.
+    pub succeeded_latency: Histogram,
+    /// Latencies of the refusals for load alone (429 and 503): a server that is full should say so
+    /// at once.
+    pub refused_latency: Histogram,
 }
 
 impl Measured {
@@ -83,6 +88,8 @@ impl Measured {
         self.broken += other.broken;
         self.unanswered += other.unanswered;
         self.latency.merge(&other.latency);
+        self.succeeded_latency.merge(&other.succeeded_latency);
+        self.refused_latency.merge(&other.refused_latency);
     }
 }
 
@@ -333,7 +340,13 @@ impl Shared {
             return;
         }
         let mut measured = self.measured.borrow_mut();
-        measured.latency.add(due.elapsed());
+        let time = due.elapsed();
+        measured.latency.add(time);
+        match status {
+            Some(200..300) => measured.succeeded_latency.add(time),
+            Some(429 | 503) => measured.refused_latency.add(time),
+            _ => {}
+        }
         match status {
             Some(status) => *measured.statuses.entry(status).or_default() += 1,
             None => measured.broken += 1,

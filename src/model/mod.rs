@@ -7,6 +7,7 @@ mod archive;
 mod digesting;
 mod error;
 mod foreign;
+pub(crate) mod fuzzed;
 mod manifest;
 
 use std::fs::File;

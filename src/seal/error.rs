@@ -72,6 +72,22 @@ pub enum Error {
         /// Its state.
         state: String,
     },
+    /// Whoever acts may not use the key so.
+    #[error("{what}")]
+    Forbidden {
+        /// Who may not do what with which key.
+        what: String,
+        /// What is missing.
+        help: Option<String>,
+    },
+    /// The use of a key could not be recorded, and so nothing was given.
+    #[error("{what}")]
+    Unrecorded {
+        /// What, and in which log.
+        what: String,
+        /// How to mend it.
+        help: Option<String>,
+    },
     /// The key's state does not allow this.
     #[error("the key {key} is {state}")]
     State {
@@ -179,9 +195,10 @@ impl From<Error> for io::Error {
         let kind = match &error {
             Error::Io { source, .. } => source.kind(),
             Error::Truncated { .. } => io::ErrorKind::UnexpectedEof,
-            Error::Refused { .. } | Error::NoKey { .. } | Error::Disabled { .. } => {
-                io::ErrorKind::PermissionDenied
-            }
+            Error::Refused { .. }
+            | Error::NoKey { .. }
+            | Error::Forbidden { .. }
+            | Error::Disabled { .. } => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, error)
@@ -191,7 +208,7 @@ impl From<Error> for io::Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::Io { .. } | Error::Random { .. } => Kind::Unreachable,
+            Error::Io { .. } | Error::Random { .. } | Error::Unrecorded { .. } => Kind::Unreachable,
             Error::NotSealed { .. }
             | Error::Unsupported { .. }
             | Error::Header { .. }
@@ -201,6 +218,7 @@ impl Fault for Error {
             Error::NoKey { .. }
             | Error::Refused { .. }
             | Error::Disabled { .. }
+            | Error::Forbidden { .. }
             | Error::State { .. }
             | Error::Locked { .. }
             | Error::KeyStore { .. } => Kind::Denied,
@@ -250,6 +268,7 @@ impl Fault for Error {
                     key.rsplit('/').next()?
                 )
             }
+            Error::Forbidden { help, .. } | Error::Unrecorded { help, .. } => return help.clone(),
             Error::State { .. } => "smrt keys show KEY tells its state".into(),
             Error::OtherKey { .. } => "leave the key out, or name the one that made it".into(),
             Error::Taken { .. } => "smrt keys alias --move points it at another key".into(),

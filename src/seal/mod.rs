@@ -15,12 +15,15 @@ mod derive;
 mod error;
 mod file;
 mod frame;
+pub(crate) mod fuzzed;
 mod header;
 mod inspect;
 mod local;
+mod notary;
 mod parallel;
 mod raw;
 mod reader;
+mod recorded;
 mod reseal;
 mod scratch;
 mod sealing;
@@ -38,8 +41,10 @@ pub use local::{
     BLOB_PLAIN_BYTES_MAX, DEFAULT_ALIAS, Decrypted, GRANT_OPERATIONS, Grant, KeyMetadata,
     LocalKeys, NewKey, RotationPlan, Unlock, VersionInfo, home_folder,
 };
+pub use notary::{Notary, vouched};
 pub use raw::RawKey;
 pub use reader::Reader;
+pub use recorded::Recorded;
 pub use reseal::reseal;
 pub use scratch::Scratch;
 pub use sealing::Sealing;

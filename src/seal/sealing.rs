@@ -17,7 +17,8 @@ pub struct Sealing {
 }
 
 impl Sealing {
-    /// Finds the key, making the local one at first use.
+    /// Finds the key, making the local one at first use. It is tried as it will be used, for
+    /// `artifact`: a policy may name the job.
     ///
     /// # Errors
     /// When the key does not exist or may not be used.
@@ -25,6 +26,7 @@ impl Sealing {
         service: Arc<dyn KeyService>,
         wish: &SealKey,
         job: &JobName,
+        artifact: &str,
     ) -> Result<Sealing, Error> {
         let name = match wish {
             SealKey::Plain => None,
@@ -34,7 +36,7 @@ impl Sealing {
         // Only using a key shows that it can be used; the local one is made by it.
         let key = name
             .map(|name| {
-                service.generate_data_key(name, &Context::new())?;
+                service.generate_data_key(name, &Context::of_job(artifact, job.as_str())?)?;
                 service.describe(name).map(|key| key.arn)
             })
             .transpose()?;

@@ -1,5 +1,7 @@
 //! What a request's headers ask for, found in one pass over them.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -22,6 +24,8 @@ pub(super) const TARGET_VARIANT: HeaderName =
 /// Which of an endpoint's many models.
 pub(super) const TARGET_MODEL: HeaderName =
     HeaderName::from_static("x-amzn-sagemaker-target-model");
+/// How long its caller waits for the answer, in milliseconds; 0 is no bound of the caller's.
+pub(super) const TIMEOUT: HeaderName = HeaderName::from_static("x-smrt-timeout-ms");
 /// In every answer.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -36,10 +40,12 @@ pub(super) struct Asked<'a> {
     json_bytes: Option<&'a HeaderValue>,
     pub(super) custom_attributes: Option<&'a HeaderValue>,
     pub(super) inference_id: Option<&'a HeaderValue>,
+    pub(super) agent: Option<&'a HeaderValue>,
     pub(super) target_variant: Option<&'a HeaderValue>,
     target_model: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
     accept_encoding: Option<&'a HeaderValue>,
+    timeout_ms: Option<&'a HeaderValue>,
     pub(super) grpc_encoding: Option<&'a HeaderValue>,
     pub(super) grpc_timeout: Option<&'a HeaderValue>,
 }
@@ -51,6 +57,7 @@ impl<'a> Asked<'a> {
             let field = match name.as_str() {
                 "content-type" => &mut asked.content_type,
                 "accept" => &mut asked.accept,
+                "user-agent" => &mut asked.agent,
                 "grpc-encoding" => &mut asked.grpc_encoding,
                 "grpc-timeout" => &mut asked.grpc_timeout,
                 "accept-encoding" => &mut asked.accept_encoding,
@@ -64,6 +71,7 @@ impl<'a> Asked<'a> {
                 "x-amzn-sagemaker-custom-attributes" => &mut asked.custom_attributes,
                 "x-amzn-sagemaker-inference-id" => &mut asked.inference_id,
                 "x-amzn-sagemaker-target-variant" => &mut asked.target_variant,
+                "x-smrt-timeout-ms" => &mut asked.timeout_ms,
                 "x-amzn-sagemaker-target-model" => &mut asked.target_model,
                 _ => continue,
             };
@@ -117,6 +125,17 @@ impl<'a> Asked<'a> {
         text(self.json_bytes, &JSON_BYTES, HEADER_VALUE_BYTES_MAX)
     }
 
+    /// How long its caller waits.
+    pub(super) fn timeout(&self) -> Result<Option<Duration>, Refusal> {
+        let Some(value) = self.timeout_ms else { return Ok(None) };
+        let ms = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let ms = ms.ok_or_else(|| {
+            Refusal::new(StatusCode::BAD_REQUEST, format!("{TIMEOUT} is no whole number"))
+                .help("write milliseconds, or leave it out")
+        })?;
+        Ok((ms > 0).then(|| Duration::from_millis(ms)))
+    }
+
     /// The model that is asked for.
     pub(super) fn target_model(&self) -> Result<Option<&'a str>, Refusal> {
         text(self.target_model, &TARGET_MODEL, HEADER_VALUE_BYTES_MAX)
@@ -165,6 +184,17 @@ mod tests {
         assert_eq!(check(b"trace=1; user=7"), Ok(()));
         assert_eq!(check(&[b'a'; 1_025]).unwrap_err().status, StatusCode::BAD_REQUEST);
         assert_eq!(check("é".as_bytes()).unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn a_callers_time_is_whole_milliseconds_and_none_when_it_is_nought() {
+        let timeout = |value: &[u8]| Asked::read(&headers(TIMEOUT, value)).timeout();
+        assert_eq!(timeout(b"250"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(timeout(b"0"), Ok(None));
+        assert_eq!(Asked::default().timeout(), Ok(None));
+        for wrong in ["-1", "1.5", "soon", "", "99999999999999999999"] {
+            assert_eq!(timeout(wrong.as_bytes()).unwrap_err().status, StatusCode::BAD_REQUEST);
+        }
     }
 
     #[test]

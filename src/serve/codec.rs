@@ -114,6 +114,41 @@ impl Wire {
         }
     }
 
+    /// Whether a few bytes may hold many rows, so that even a short body is work.
+    pub(super) fn unfolds(&self) -> bool {
+        matches!(self, Wire::SageMaker { content, .. } if content.media == Media::Parquet)
+    }
+
+    /// Whether a body can be answered row by row, in blocks.
+    pub(super) fn is_of_rows(&self) -> bool {
+        self.border(b"").is_some()
+    }
+
+    /// Where the last whole row of a body's beginning ends; see [`request::border`].
+    pub(super) fn border(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Wire::SageMaker { content, .. } => request::border(content, text),
+            Wire::OpenInference { .. } | Wire::Grpc => None,
+        }
+    }
+
+    /// How the rest of a body is to be read whose first rows were cut off.
+    pub(super) fn of_the_rest(&self) -> Wire {
+        let mut rest = self.clone();
+        if let Wire::SageMaker { content, .. } = &mut rest {
+            content.parameters.retain(|(name, _)| name != "header");
+        }
+        rest
+    }
+
+    /// Whether answers to parts of a body are JSON documents, to be joined into one.
+    pub(super) fn answers_one_document(&self) -> bool {
+        match self {
+            Wire::SageMaker { accept, .. } => accept.media == Media::Json,
+            Wire::OpenInference { .. } | Wire::Grpc => true,
+        }
+    }
+
     /// The type of an answer without a body.
     pub(super) fn content_type(&self) -> &'static str {
         match self {
@@ -190,7 +225,9 @@ pub(super) fn rows_at_most(wire: &Wire, body: &[u8], features: usize) -> usize {
         Wire::SageMaker { content, .. } => match content.media {
             Media::Json => body.len() / (2 * features.max(1)) + 1,
             // Each has a frame and the length of one of its parts.
-            Media::RecordIo | Media::Parquet => body.len() / 8 + 1,
+            Media::RecordIo => body.len() / 8 + 1,
+            // What its index says is bounded when it is read; writers pack a row into a byte or more.
+            Media::Parquet => body.len(),
             Media::Csv | Media::JsonLines | Media::Libsvm => {
                 memchr::memchr_iter(b'\n', body).count() + 1
             }

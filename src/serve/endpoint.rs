@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::book::{Book, Sheet};
+use super::change::{Change, Told};
 use super::hot::Hot;
 use super::pool::Pool;
 use super::served::Served;
@@ -33,11 +34,26 @@ pub(super) struct Settings {
     pub(super) asks_certificate: bool,
     /// What every caller is answered besides the plain answer.
     pub(super) ask: Ask,
+    /// Who is told what changes.
+    pub(super) told: Told,
     /// Of each model's queue.
     pub(super) queue_requests_max: usize,
     pub(super) queue_rows_max: usize,
     /// Requests of one address in one queue; `None` is no bound of its own.
     pub(super) requests_per_address_max: Option<usize>,
+    /// What nearly every request is to be answered within, once its body is there.
+    pub(super) target_p99: Option<Duration>,
+    /// How long a request may wait for others to share its batch.
+    pub(super) queue_delay: Duration,
+    /// How many models have something to do for the workers.
+    pub(super) sharing: Arc<AtomicUsize>,
+}
+
+impl Settings {
+    /// Tells whoever asked what has changed.
+    pub(super) fn tell(&self, change: &Change<'_>) {
+        self.told.tell(&self.name, change);
+    }
 }
 
 /// The models behind an endpoint.
@@ -85,6 +101,12 @@ impl Endpoint {
     pub(super) fn waiting(&self) -> (usize, usize) {
         let depths = self.loaded().into_iter().map(|served| served.queue.depth());
         depths.fold((0, 0), |sum, depth| (sum.0 + depth.0, sum.1 + depth.1))
+    }
+
+    /// What a request would wait for a worker, at the model where that is longest.
+    pub(super) fn wait(&self) -> Duration {
+        let waits = self.loaded().into_iter().map(|served| served.queue.wait_now());
+        waits.max().unwrap_or_default()
     }
 
     pub(super) fn in_flight(&self) -> u64 {

@@ -115,25 +115,33 @@ pub(super) async fn message(asked: &Asked<'_>, body: Body) -> Result<Payload, Re
     })?;
     let room = body.room();
     let mut payload = body.read(Coding::Identity).await.map_err(|why| not_read(&why))?;
-    let damaged = |what: &str| Refusal::new(StatusCode::BAD_REQUEST, what);
-    let (frame, rest) = payload
-        .bytes
-        .split_first_chunk::<FRAME_BYTES>()
-        .ok_or_else(|| damaged("the call has no message"))?;
-    let length = u32::from_be_bytes([frame[1], frame[2], frame[3], frame[4]]) as usize;
-    if length != rest.len() {
-        return Err(damaged("a call has one message, of the length it says"));
-    }
-    match frame[0] {
-        0 => {
+    let (packed, message) = unframed(&payload.bytes)?;
+    match (packed, message.is_empty()) {
+        (0, _) => {
             payload.bytes = payload.bytes.slice(FRAME_BYTES..);
             Ok(payload)
         }
-        1 if coding != Coding::Identity && length > 0 => {
+        (1, false) if coding != Coding::Identity => {
             let packed = payload.bytes.slice(FRAME_BYTES..);
             room.unfold(coding, packed).await.map_err(|why| not_read(&why))
         }
         _ => Err(damaged("the message is compressed and no grpc-encoding says how")),
+    }
+}
+
+fn damaged(what: &str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, what)
+}
+
+/// The one message of a call, and the byte that says whether it is compressed.
+pub(super) fn unframed(bytes: &[u8]) -> Result<(u8, &[u8]), Refusal> {
+    let (frame, rest) = bytes
+        .split_first_chunk::<FRAME_BYTES>()
+        .ok_or_else(|| damaged("the call has no message"))?;
+    let length = u32::from_be_bytes([frame[1], frame[2], frame[3], frame[4]]) as usize;
+    match length == rest.len() {
+        true => Ok((frame[0], rest)),
+        false => Err(damaged("a call has one message, of the length it says")),
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::background::Background;
 use super::book::{Book, Label};
+use super::change::Change;
 use super::codec::Refusal;
 use super::endpoint::Settings;
 use super::error::Error;
@@ -164,6 +165,12 @@ impl Hot {
         Some(Arc::clone(&ready.served))
     }
 
+    /// What policies call the model of this name; one that was loaded under a name of the caller's own
+    /// is what it lies under.
+    pub(super) fn policy_name(&self, name: &str) -> String {
+        self.ready(name).map_or_else(|| canonical(name), |ready| canonical(&ready.key))
+    }
+
     /// The model of this name, loaded if it is not.
     pub(super) async fn find(self: &Arc<Hot>, name: &str) -> Loaded {
         if let Some(served) = self.loaded(name) {
@@ -255,8 +262,14 @@ impl Hot {
                 let (served, gone) = self.publish(name, ready);
                 rest.counts.unloads.add(gone.len() as u64);
                 drop(rest);
+                for gone in &gone {
+                    let model = &*gone.served.names.model;
+                    self.settings.tell(&Change::Unloaded { model });
+                }
                 // Freeing a large model takes a while: nobody waits for a lock meanwhile.
                 drop(gone);
+                let (model, sha256) = (&*served.names.model, &*served.model.digest);
+                self.settings.tell(&Change::Loaded { model, sha256 });
                 tracing::debug!(
                     model = &**name,
                     elapsed_ms = start.elapsed().as_millis() as u64,
@@ -398,6 +411,7 @@ impl Hot {
         table.retain(|_, other| !Arc::ptr_eq(other, &ready));
         drop(table);
         self.rest().counts.unloads.add(1);
+        self.settings.tell(&Change::Unloaded { model: &ready.served.names.model });
         Ok(true)
     }
 
@@ -535,6 +549,8 @@ impl Hot {
         replace(&mut table, &old, &new);
         drop(table);
         tracing::info!(model = name, "model loaded anew");
+        let (from, to) = (&*old.served.model.digest, &*new.served.model.digest);
+        self.settings.tell(&Change::Swapped { variant: name, from, to });
         Ok(true)
     }
 
@@ -620,6 +636,16 @@ fn short(key: &str) -> &str {
     cut.filter(|name| !name.is_empty()).unwrap_or(key)
 }
 
+/// What policies call a model of this name, whichever of its names it is: `tenant-7.tar.gz`, as AWS's
+/// callers do. Names that may mean one object have one; the last parts of a path that a short name
+/// leaves out never tell two models apart.
+fn canonical(name: &str) -> String {
+    let bare = name.strip_suffix(".tar.gz").unwrap_or(name);
+    let bare = bare.strip_suffix("/model").unwrap_or(bare);
+    let bare = bare.strip_suffix("/output").unwrap_or(bare);
+    format!("{bare}.tar.gz")
+}
+
 /// Where a model of this name may lie.
 fn keys_of(name: &str) -> Vec<String> {
     if name.ends_with(".tar.gz") {
@@ -664,6 +690,21 @@ mod tests {
         assert_eq!(keys_of("a.tar.gz"), ["a.tar.gz"]);
         let keys = ["a.tar.gz", "a/model.tar.gz", "a/output/model.tar.gz", "a"];
         assert_eq!(keys_of("a"), keys);
+    }
+
+    #[test]
+    fn every_name_that_may_mean_one_object_is_one_name_to_policies() {
+        for key in ["a.tar.gz", "a/model.tar.gz", "a/output/model.tar.gz"] {
+            assert_eq!(canonical(key), "a.tar.gz");
+            // Whoever may find it by another name is asked about the same.
+            for name in ["a", "a/model", "a/output", "a/output/model", "a.tar.gz", "a/model.tar.gz"]
+            {
+                if keys_of(name).iter().any(|found| found == key) {
+                    assert_eq!(canonical(name), canonical(key), "{name}");
+                }
+            }
+        }
+        assert_eq!(canonical("team/b"), "team/b.tar.gz");
     }
 
     #[test]

@@ -20,8 +20,9 @@ use super::queue::{Full, Job, Work};
 use super::served::Served;
 use super::shadow::{Copied, Shadow};
 use super::stats::Stats;
+use super::streamed::{self, Answering};
 use crate::algorithm::Ask;
-use crate::http::{Body, Refused};
+use crate::http::{Arrived, Body, Refused};
 use crate::spec::limit::INLINE_BYTES_MAX;
 
 /// What a thread uses for every invocation in turn.
@@ -50,6 +51,8 @@ pub(super) struct Answered {
     pub(super) status: StatusCode,
     pub(super) written: Written,
     pub(super) body: Bytes,
+    /// What follows, where the request is answered while it arrives.
+    pub(super) more: Option<Box<Answering>>,
 }
 
 impl Outcome {
@@ -64,6 +67,18 @@ impl Outcome {
             is_last: false,
         }
     }
+
+    /// An answer to a body without a row.
+    pub(super) fn nothing(content_type: &'static str, bytes_in: usize) -> Outcome {
+        let answered = Answered {
+            status: StatusCode::NO_CONTENT,
+            written: Written { content_type, json_bytes: None },
+            body: Bytes::new(),
+            more: None,
+        };
+        let nothing = Outcome::refused(Refusal::new(StatusCode::NO_CONTENT, ""));
+        Outcome { result: Ok(answered), bytes_in, ..nothing }
+    }
 }
 
 /// Which contract a request follows.
@@ -75,12 +90,12 @@ pub(super) enum Protocol {
 
 /// Answers one invocation of `served`.
 pub(super) async fn invoke(
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     served: &Arc<Served>,
     stats: &Stats,
     scratch: &RefCell<Scratch>,
     asked: &Asked<'_>,
-    protocol: Protocol,
+    (protocol, may_stream): (Protocol, bool),
     (body, remote, ticket): (Body, std::net::IpAddr, f64),
 ) -> Outcome {
     // Headers first: a caller who waits for `100 Continue` need not send a body in vain.
@@ -90,9 +105,9 @@ pub(super) async fn invoke(
             Protocol::OpenInference => Wire::open_inference(asked.json_bytes()?)?,
         };
         let ask = wire.ask(&endpoint.settings.ask)?;
-        Ok((wire, ask, asked.coding()?))
+        Ok((wire, ask, asked.coding()?, asked.timeout()?))
     });
-    let (wire, ask, coding) = match wanted {
+    let (wire, ask, coding, timeout) = match wanted {
         Ok(wanted) => wanted,
         Err(refusal) => {
             let mut outcome = Outcome::refused(refusal);
@@ -100,8 +115,16 @@ pub(super) async fn invoke(
             return outcome;
         }
     };
-    let payload = match body.read(coding).await {
-        Ok(payload) => payload,
+    let read = match may_stream && wire.is_of_rows() {
+        true => body.read_or_stream(coding).await,
+        false => body.read(coding).await.map(Arrived::Whole),
+    };
+    let payload = match read {
+        Ok(Arrived::Whole(payload)) => payload,
+        Ok(Arrived::Part(body)) => {
+            let begun = streamed::begin(endpoint, served, body, wire, ask, remote);
+            return Box::pin(begun).await;
+        }
         Err(why) => {
             let mut outcome = Outcome::refused(not_read(&why));
             let read =
@@ -112,16 +135,9 @@ pub(super) async fn invoke(
     };
     let begun = Instant::now();
     let is_empty = payload.bytes.trim_ascii().is_empty();
-    let request = Request { wire, ask, body: payload.bytes.clone(), timeout: None, remote, ticket };
+    let request = Request { wire, ask, body: payload.bytes.clone(), timeout, remote, ticket };
     if is_empty {
-        let mut outcome = Outcome::refused(Refusal::new(StatusCode::NO_CONTENT, ""));
-        outcome.result = Ok(Answered {
-            status: StatusCode::NO_CONTENT,
-            written: Written { content_type: request.wire.content_type(), json_bytes: None },
-            body: Bytes::new(),
-        });
-        outcome.bytes_in = payload.bytes.len();
-        return outcome;
+        return Outcome::nothing(request.wire.content_type(), payload.bytes.len());
     }
     answer(endpoint, served, stats, scratch, request, begun).await
 }
@@ -159,7 +175,15 @@ pub(super) async fn answer(
         Fleet::Many(_) => None,
     };
     let copied = shadow.map(|shadow| (shadow, body.clone(), wire.clone(), ask.clone()));
-    let inline = here(served, stats, scratch, (&wire, &ask), &body, &mut outcome);
+    let longest = endpoint.settings.invocation_timeout;
+    let within = |timeout: Option<Duration>| begun + timeout.unwrap_or(longest).min(longest);
+    // Nobody's body is read in vain when there is no room for it anyway.
+    let inline = match served.cost.is_inline(1) {
+        true => Ok(()),
+        false => served.queue.admits(begun, within(timeout)).map_err(no_room),
+    };
+    let inline =
+        inline.and_then(|()| here(served, stats, scratch, (&wire, &ask), &body, &mut outcome));
     let work = match inline {
         Ok(None) => {
             copy(copied, &outcome);
@@ -171,18 +195,18 @@ pub(super) async fn answer(
             return outcome;
         }
     };
-    let longest = endpoint.settings.invocation_timeout;
-    let deadline = begun + timeout.map_or(longest, |timeout| timeout.min(longest));
-    let (reply, answer) = oneshot::channel();
-    let job = Job { work, ask, deadline, remote, reply };
+    let deadline = within(work.timeout().into_iter().chain(timeout).min());
+    let (reply, mut answer) = oneshot::channel();
+    let job = Job { work, ask, begun, deadline, remote, reply };
     outcome.result = match endpoint.pool.push(served, job) {
         Err(full) => Err(no_room(full)),
-        Ok(()) => match wait(answer, deadline).await {
+        Ok(()) => match wait(&mut answer, deadline).await {
             Ok(done) => {
                 outcome.rows = done.rows;
                 outcome.model = done.model;
                 let status = StatusCode::OK;
-                Ok(Answered { status, written: done.written, body: done.body.into() })
+                let (written, body) = (done.written, done.body.into());
+                Ok(Answered { status, written, body, more: None })
             }
             Err(refusal) => Err(refusal),
         },
@@ -208,7 +232,7 @@ fn here(
     body: &Bytes,
     outcome: &mut Outcome,
 ) -> Result<Option<Work>, Refusal> {
-    if body.len() > INLINE_BYTES_MAX {
+    if body.len() > INLINE_BYTES_MAX || wire.unfolds() {
         let rows = codec::rows_at_most(wire, body, served.features());
         return Ok(Some(Work::Body { bytes: body.clone(), wire: wire.clone(), rows }));
     }
@@ -228,13 +252,13 @@ fn here(
     served.sound(stats, &predicted.answer, values)?;
     out.clear();
     let written = codec::encode(&form, ask, served.told(), &predicted.answer, out)?;
-    outcome.result =
-        Ok(Answered { status: StatusCode::OK, written, body: Bytes::copy_from_slice(out) });
+    let body = Bytes::copy_from_slice(out);
+    outcome.result = Ok(Answered { status: StatusCode::OK, written, body, more: None });
     Ok(None)
 }
 
-async fn wait(
-    answer: oneshot::Receiver<Result<super::queue::Done, Refusal>>,
+pub(super) async fn wait(
+    answer: &mut oneshot::Receiver<Result<super::queue::Done, Refusal>>,
     deadline: Instant,
 ) -> Result<super::queue::Done, Refusal> {
     match tokio::time::timeout_at(deadline.into(), answer).await {
@@ -270,7 +294,7 @@ pub(super) fn not_read(why: &Refused) -> Refusal {
     refusal
 }
 
-fn no_room(full: Full) -> Refusal {
+pub(super) fn no_room(full: Full) -> Refusal {
     let (status, message, retry_after_s) = match full {
         Full::Queue { retry_after_s } => {
             (StatusCode::SERVICE_UNAVAILABLE, "the server is at capacity", retry_after_s)

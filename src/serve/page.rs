@@ -73,6 +73,7 @@ impl Collector for Page {
         gauge(encoder, metric::IN_FLIGHT, endpoint.in_flight())?;
         gauge(encoder, metric::QUEUE_REQUESTS, requests as u64)?;
         gauge(encoder, metric::QUEUE_ROWS, rows as u64)?;
+        number(encoder, metric::QUEUE_WAIT, endpoint.wait().as_secs_f64())?;
         gauge(encoder, metric::CONNECTIONS, endpoint.connected() as u64)?;
         let mut series: Vec<Series> = Vec::new();
         for (label, stats) in shown.named {
@@ -136,6 +137,15 @@ fn variants(
         let labels = labels.as_slice();
         ConstGauge::new(variant.weight).encode(family.encode_family(&labels)?)?;
     }
+    let Name { name, help } = metric::BATCH_ROWS_MAX;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for variant in &traffic.table().variants {
+        let label = Label { variant: variant.name().into(), model: None };
+        let labels = labels(endpoint, &label);
+        let labels = labels.as_slice();
+        let rows = variant.served.pace.rows() as i64;
+        ConstGauge::new(rows).encode(family.encode_family(&labels)?)?;
+    }
     counter(encoder, metric::MODEL_SWAPS, traffic.swaps.load(Ordering::Relaxed))?;
     counter(encoder, metric::MODEL_SWAP_FAILURES, traffic.swap_failures.load(Ordering::Relaxed))?;
     let rolled_back = matches!(traffic.progressed(), Some(Progress::RolledBack(_)));
@@ -146,9 +156,7 @@ fn variants(
     counter(encoder, metric::SHADOW_DIFFERENT, counts.different)?;
     counter(encoder, metric::SHADOW_FAILED, counts.failed)?;
     counter(encoder, metric::SHADOW_DROPPED, counts.dropped)?;
-    let Name { name, help } = metric::SHADOW_LARGEST;
-    let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    ConstGauge::new(counts.largest).encode(encoder)
+    number(encoder, metric::SHADOW_LARGEST, counts.largest)
 }
 
 /// What SageMaker tells of multi-model endpoints, and what the models take.
@@ -240,6 +248,13 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: Name, value: u64) -> fmt::
     let Name { name, help } = name;
     let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     ConstCounter::new(value).encode(descriptor)
+}
+
+/// A number that is not whole.
+fn number(encoder: &mut DescriptorEncoder<'_>, name: Name, value: f64) -> fmt::Result {
+    let Name { name, help } = name;
+    let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(value).encode(descriptor)
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: Name, value: u64) -> fmt::Result {

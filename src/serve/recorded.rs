@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::codec::Refusal;
 use super::endpoint::Endpoint;
 use crate::http::Caller;
-use crate::telemetry::audit::{Audit, Record};
+use crate::telemetry::audit::{Audit, Record, SAGEMAKER};
 
 /// One invocation, or what was refused before it was one.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Act<'a> {
     pub(super) name: &'a str,
     pub(super) request: &'a [u8; 36],
     pub(super) caller: &'a Caller,
+    /// With which program, as it says.
+    pub(super) agent: Option<&'a str>,
     pub(super) status: u16,
     pub(super) error: Option<(&'a str, &'a str)>,
     pub(super) parameters: Vec<(&'static str, Value)>,
@@ -63,19 +65,26 @@ impl Endpoint {
         parameters.extend(act.parameters);
         let mut more = vec![("status", json!(act.status))];
         more.extend(act.more);
-        audit.record(&Record {
+        let mut record = Record {
             time_s: now.as_secs(),
-            source: "sagemaker.amazonaws.com",
+            source: SAGEMAKER,
             name: act.name,
             region: &region,
             principal: act.caller.principal.as_deref(),
             address: act.caller.remote.ip().to_string(),
-            agent: None,
+            agent: act.agent,
             request: std::str::from_utf8(act.request).unwrap_or_default(),
             resource: &resource,
             error,
             parameters,
             more,
-        });
+            writes: act.name == "UpdateEndpoint",
+            manages: act.name != "InvokeEndpoint",
+            ..Record::default()
+        };
+        match act.name {
+            "InvokeEndpoint" => audit.sampled(&mut record),
+            _ => audit.record(&record),
+        }
     }
 }

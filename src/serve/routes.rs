@@ -7,13 +7,13 @@
 
 mod called;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Version};
 
 use super::admin;
 use super::asked::{Asked, CUSTOM_ATTRIBUTES, JSON_BYTES, REQUEST_ID};
@@ -22,16 +22,17 @@ use super::container;
 use super::endpoint::{Endpoint, Fleet};
 use super::grpc;
 use super::guard::{self, Act, Out};
+use super::hot::Hot;
 use super::identity::RequestIds;
 use super::invoke::{self, Answered, Outcome, Protocol, Scratch};
+use super::line::Line;
 use super::openapi;
 use super::page;
 use super::recorded;
-use super::served::Served;
 use super::stats::Answers;
-use super::traffic::Tickets;
+use super::traffic::{Chosen, Own, Tickets};
 use super::v2;
-use crate::http::{Body, Call, Caller, Denied, Handler, Reply, Stage, pack, reply};
+use crate::http::{Body, Call, Denied, Handler, Reply, Stage, may_be_packed, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -39,9 +40,6 @@ const VARIANT: HeaderName = HeaderName::from_static("x-amzn-invoked-production-v
 
 /// Asks for a token (RFC 6750).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"smrt\"");
-
-/// nginx's code for a caller who left before the answer; only ever in the log.
-const CALLER_LEFT: u16 = 499;
 
 /// Who answers: decides how a failure is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,19 +50,19 @@ enum Door {
 }
 
 /// How a request says which model it is for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Whom<'a> {
     /// In SageMaker's headers, or not at all.
     Headers,
     /// By its name, loaded or not.
-    Named(&'a str),
+    Named(Cow<'a, str>),
     /// By its name, and only if it is loaded.
-    Loaded(&'a str),
+    Loaded(Cow<'a, str>),
 }
 
 /// What a path asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Route<'a> {
+pub(super) enum Route<'a> {
     Ping,
     Invoke,
     /// The name in the path.
@@ -85,7 +83,7 @@ enum Route<'a> {
 }
 
 impl Route<'_> {
-    fn of(path: &str) -> Route<'_> {
+    pub(super) fn of(path: &str) -> Route<'_> {
         match path {
             "/invocations" => Route::Invoke,
             "/ping" => Route::Ping,
@@ -165,12 +163,14 @@ pub(super) struct Front {
     scratch: RefCell<Scratch>,
     ids: RefCell<RequestIds>,
     tickets: RefCell<Tickets>,
+    own: RefCell<Own>,
 }
 
 impl Front {
     pub(super) fn new(endpoint: Arc<Endpoint>, thread: usize) -> Front {
         let ids = RefCell::new(RequestIds::new());
-        Front { endpoint, thread, scratch: RefCell::default(), ids, tickets: RefCell::default() }
+        let (scratch, tickets, own) = Default::default();
+        Front { endpoint, thread, scratch, ids, tickets, own }
     }
 
     fn answers(&self) -> &Answers {
@@ -204,8 +204,44 @@ impl Handler for Front {
         self.endpoint.door.is_some()
     }
 
-    async fn handle(&self, mut call: Call) -> Reply {
+    fn tick(&self) {
+        if let Fleet::Variants(traffic) = &self.endpoint.fleet {
+            traffic.refresh(&self.own);
+        }
+    }
+
+    async fn handle(&self, call: Call) -> Reply {
         let id = self.ids.borrow_mut().next();
+        // Everything else is kept out of the way of invocations: what a request's future holds is
+        // moved with it, whether it is used or not.
+        match self.invoked(&call) {
+            Some((door, whom)) => self.invocation(call, door, whom, &id).await,
+            None => Box::pin(self.other(call, id)).await,
+        }
+    }
+}
+
+impl Front {
+    /// Whether it is an invocation of somebody who need not be known.
+    fn invoked(&self, call: &Call) -> Option<(Door, Whom<'static>)> {
+        if self.endpoint.door.is_some() || call.head.method != Method::POST {
+            return None;
+        }
+        let named = |name| Cow::Owned(container::decoded(name));
+        Some(match Route::of(call.head.uri.path()) {
+            Route::Invoke => (Door::Container, Whom::Headers),
+            Route::InvokeNamed(name) if *name == self.endpoint.settings.name => {
+                (Door::Runtime, Whom::Headers)
+            }
+            Route::V2(v2::Path::Infer(name)) => (Door::OpenInference, Whom::Named(named(name))),
+            Route::Models(container::Path::Invoke(name)) => {
+                (Door::Container, Whom::Loaded(named(name)))
+            }
+            _ => return None,
+        })
+    }
+
+    async fn other(&self, mut call: Call, id: [u8; 36]) -> Reply {
         if let Some(door) = &self.endpoint.door
             && !self.is_public(call.head.uri.path())
         {
@@ -243,19 +279,27 @@ impl Handler for Front {
             Route::InvokeNamed(_) => unknown_endpoint(),
             Route::V2(v2::Path::Infer(name)) => {
                 let name = container::decoded(name);
-                return self.invocation(call, Door::OpenInference, Whom::Named(&name), &id).await;
+                return self
+                    .invocation(call, Door::OpenInference, Whom::Named(name.into()), &id)
+                    .await;
             }
             Route::V2(path) => v2::answer(&self.endpoint, *path, call.stage).await,
             Route::Models(container::Path::Invoke(name)) => {
                 let name = container::decoded(name);
-                return self.invocation(call, Door::Container, Whom::Loaded(&name), &id).await;
+                return self
+                    .invocation(call, Door::Container, Whom::Loaded(name.into()), &id)
+                    .await;
             }
             Route::Models(_) => {
-                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+                return self
+                    .managed(&call.head, &call.caller, call.body, call.stage, &route, &id)
+                    .await;
             }
             Route::Admin(name, _) if *name != self.endpoint.name() => unknown_endpoint(),
             Route::Admin(..) => {
-                return self.managed(&call.head, call.body, call.stage, &route, &id).await;
+                return self
+                    .managed(&call.head, &call.caller, call.body, call.stage, &route, &id)
+                    .await;
             }
             Route::Grpc(_) if !grpc::is_call(&call.head, &Asked::read(&call.head.headers)) => {
                 let what = "this is a path of gRPC";
@@ -341,14 +385,17 @@ impl Front {
     /// says it.
     fn model_of(&self, route: &Route<'_>, head: &Parts) -> Option<String> {
         let named = match route {
-            Route::Invoke | Route::InvokeNamed(_) => {
-                return guard::target_model(head).map(String::from);
-            }
-            Route::V2(path) => path.model()?,
-            Route::Models(path) => path.model()?,
+            Route::Invoke | Route::InvokeNamed(_) => guard::target_model(head)?.to_owned(),
+            Route::V2(path) => container::decoded(path.model()?),
+            Route::Models(path) => container::decoded(path.model()?),
             _ => return None,
         };
-        matches!(self.endpoint.fleet, Fleet::Many(_)).then(|| container::decoded(named))
+        match &self.endpoint.fleet {
+            Fleet::Many(hot) => Some(hot.policy_name(&named)),
+            Fleet::Variants(_) => {
+                matches!(route, Route::Invoke | Route::InvokeNamed(_)).then_some(named)
+            }
+        }
     }
 
     /// Tells a caller why it is not let in, in the form of what it asked for.
@@ -377,6 +424,7 @@ impl Front {
             name: act.name(),
             request: id,
             caller: &call.caller,
+            agent: agent(&call.head),
             status,
             error: Some((out.code(), &refusal.message)),
             parameters: Vec::new(),
@@ -390,9 +438,9 @@ impl Front {
     async fn find(
         &self,
         asked: &Asked<'_>,
-        whom: Whom<'_>,
+        whom: &Whom<'_>,
         ticket: f64,
-    ) -> Result<Arc<Served>, Refusal> {
+    ) -> Result<Chosen, Refusal> {
         self.endpoint.may_act()?;
         match &self.endpoint.fleet {
             Fleet::Variants(traffic) => {
@@ -404,21 +452,32 @@ impl Front {
                             .help("leave X-Amzn-SageMaker-Target-Model out")
                             .runtime("ValidationError"));
                     }
-                    Whom::Named(name) | Whom::Loaded(name) if name == self.endpoint.name() => {}
+                    Whom::Named(name) | Whom::Loaded(name) if *name == *self.endpoint.name() => {}
                     Whom::Named(name) | Whom::Loaded(name) => return Err(v2::unknown(name)),
                 }
-                traffic.pick(asked.target_variant, ticket)
+                traffic.pick(&self.own, asked.target_variant, ticket)
             }
             Fleet::Many(hot) => match whom {
                 Whom::Headers => match asked.target_model()? {
-                    Some(name) => hot.find(name).await,
+                    Some(name) => self.hot(hot, name).await,
                     None => Err(Refusal::new(StatusCode::BAD_REQUEST, "which model?")
                         .help("name it in the header X-Amzn-SageMaker-Target-Model")
                         .runtime("ValidationError")),
                 },
-                Whom::Named(name) => hot.find(name).await,
-                Whom::Loaded(name) => hot.loaded(name).ok_or_else(|| container::not_loaded(name)),
+                Whom::Named(name) => self.hot(hot, name).await,
+                Whom::Loaded(name) => {
+                    let loaded = hot.loaded(name).map(Chosen::Shared);
+                    loaded.ok_or_else(|| container::not_loaded(name))
+                }
             },
+        }
+    }
+
+    /// One of many models, loaded if it is not.
+    async fn hot(&self, hot: &Arc<Hot>, name: &str) -> Result<Chosen, Refusal> {
+        match hot.loaded(name) {
+            Some(served) => Ok(Chosen::Shared(served)),
+            None => Box::pin(hot.find(name)).await.map(Chosen::Shared),
         }
     }
 
@@ -426,11 +485,18 @@ impl Front {
     async fn managed(
         &self,
         head: &Parts,
+        caller: &Caller,
         body: Body,
         stage: Stage,
         route: &Route<'_>,
         id: &[u8; 36],
     ) -> Reply {
+        let act = route.act(&head.method);
+        if act == Act::Update
+            && let Err(refusal) = self.endpoint.may_act()
+        {
+            return reply::last(container_refusal(&refusal));
+        }
         let asked = Asked::read(&head.headers);
         let query = head.uri.query().unwrap_or_default();
         let coding = asked.coding();
@@ -453,6 +519,21 @@ impl Front {
                 }
             },
         };
+        if act == Act::Update {
+            self.endpoint.record(recorded::Act {
+                name: act.name(),
+                request: id,
+                caller,
+                agent: agent(head),
+                status: reply.status().as_u16(),
+                error: None,
+                parameters: vec![
+                    ("method", head.method.as_str().into()),
+                    ("path", head.uri.path().into()),
+                ],
+                more: Vec::new(),
+            });
+        }
         reply = pack(reply, asked.takes_gzip()).await;
         self.answers().answered(reply.status().as_u16());
         tracing::debug!(target: ACCESS, path = head.uri.path(), status = reply.status().as_u16(), "request completed");
@@ -462,8 +543,10 @@ impl Front {
 
     async fn invocation(&self, call: Call, door: Door, whom: Whom<'_>, id: &[u8; 36]) -> Reply {
         let Call { head, body, caller, stage } = call;
+        // In HTTP/1.0 an answer of unknown length ends with its connection, however that ends.
+        let may_stream = head.version != Version::HTTP_10;
         let asked = Asked::read(&head.headers);
-        let mut line = Line::begin(self, id, &asked, &caller);
+        let mut line = Line::begin(&self.endpoint, self.thread, id, &asked, &caller);
         if stage >= Stage::Closing {
             let mut reply = stopping();
             put_id(&mut reply, id);
@@ -476,13 +559,13 @@ impl Front {
         };
         let remote = caller.remote.ip();
         let ticket = self.tickets.borrow_mut().next();
-        let outcome = match self.find(&asked, whom, ticket).await {
+        let outcome = match self.find(&asked, &whom, ticket).await {
             Err(refusal) => {
                 let is_last = !body.discard().await;
                 Outcome { is_last, ..Outcome::refused(refusal) }
             }
             Ok(served) => {
-                let served: &Arc<Served> = line.served.insert(served);
+                let served = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
                 let Front { endpoint, scratch, .. } = self;
                 invoke::invoke(
@@ -491,7 +574,7 @@ impl Front {
                     stats,
                     scratch,
                     &asked,
-                    protocol,
+                    (protocol, may_stream),
                     (body, remote, ticket),
                 )
                 .await
@@ -500,6 +583,11 @@ impl Front {
         line.outcome(&outcome);
         line.refused = outcome.result.as_ref().err().map(|refusal| refusal.status.as_u16());
         let mut reply = match outcome.result {
+            Ok(Answered { written, body, more: Some(more), .. }) => {
+                let reply = success(Answered { status: StatusCode::OK, written, body, more: None });
+                let more = more.answers(line.streamed());
+                reply.map(|content| content.then(more))
+            }
             Ok(answered) => success(answered),
             Err(refusal) => match door {
                 Door::Container => container_refusal(&refusal),
@@ -513,7 +601,9 @@ impl Front {
         if outcome.is_last {
             reply = reply::last(reply);
         }
-        reply = pack(reply, asked.takes_gzip()).await;
+        if may_be_packed(&reply) {
+            reply = Box::pin(pack(reply, asked.takes_gzip())).await;
+        }
         put_id(&mut reply, id);
         if let Some(attributes) = asked.custom_attributes.filter(|_| asked.check().is_ok()) {
             reply.headers_mut().insert(CUSTOM_ATTRIBUTES, attributes.clone());
@@ -521,6 +611,11 @@ impl Front {
         line.status = reply.status().as_u16();
         reply
     }
+}
+
+/// The caller's program, as it says.
+fn agent(head: &Parts) -> Option<&str> {
+    head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok())
 }
 
 fn success(answered: Answered) -> Reply {
@@ -575,131 +670,6 @@ fn runtime_refusal(refusal: &Refusal) -> Reply {
     let status = StatusCode::FAILED_DEPENDENCY;
     let reply = reply::full(status, "application/json", body.to_string().into());
     reply::with(reply, ERROR_TYPE, HeaderValue::from_static("ModelError"))
-}
-
-/// The one completion line of an invocation, and its counts. Written when dropped, so that a
-/// caller who leaves is counted too.
-struct Line<'a> {
-    front: &'a Front,
-    /// The model that was asked, once it is known.
-    served: Option<Arc<Served>>,
-    id: &'a [u8; 36],
-    inference_id: Option<&'a HeaderValue>,
-    caller: &'a Caller,
-    start: Instant,
-    begun: Option<Instant>,
-    status: u16,
-    /// The status of a refusal before it was wrapped.
-    refused: Option<u16>,
-    rows: usize,
-    bytes_in: usize,
-    bytes_out: usize,
-    model: Duration,
-}
-
-impl<'a> Line<'a> {
-    fn begin(
-        front: &'a Front,
-        id: &'a [u8; 36],
-        asked: &Asked<'a>,
-        caller: &'a Caller,
-    ) -> Line<'a> {
-        front.answers().in_flight.add(1);
-        Line {
-            front,
-            served: None,
-            id,
-            inference_id: asked.inference_id,
-            caller,
-            start: Instant::now(),
-            begun: None,
-            status: CALLER_LEFT,
-            refused: None,
-            rows: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            model: Duration::ZERO,
-        }
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) {
-        self.begun = Some(outcome.begun);
-        self.rows = outcome.rows;
-        self.bytes_in = outcome.bytes_in;
-        self.model = outcome.model;
-        self.bytes_out = outcome.result.as_ref().map_or(0, |answered| answered.body.len());
-    }
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        let end = Instant::now();
-        let Front { endpoint, thread, .. } = self.front;
-        let answers = self.front.answers();
-        answers.in_flight.one_less();
-        answers.answered(self.status);
-        let sheet = self.served.as_ref().map_or(&endpoint.nobody, |served| &served.sheet);
-        let stats = sheet.of(*thread);
-        stats.invocations.add(1);
-        if self.status != CALLER_LEFT {
-            stats.all_took(end - self.begun.unwrap_or(self.start));
-        }
-        stats.received.add(self.bytes_in as u64);
-        stats.sent.add(self.bytes_out as u64);
-        // Whose fault it was is what the model's own door would have said: 424 tells nothing.
-        match self.refused.unwrap_or(self.status) {
-            200 => {
-                stats.rows.add(self.rows as u64);
-                stats.model_took(self.model);
-                let server = end - self.begun.unwrap_or(self.start);
-                stats.overhead_took(server.saturating_sub(self.model));
-            }
-            400..=499 => stats.invocations_4xx.add(1),
-            500..=599 => stats.invocations_5xx.add(1),
-            _ => {}
-        }
-        let inference_id = self.inference_id.and_then(|id| id.to_str().ok());
-        if endpoint.audit.is_some() {
-            let served = self.served.as_ref().map(|served| &served.names);
-            endpoint.record(recorded::Act {
-                name: "InvokeEndpoint",
-                request: self.id,
-                caller: self.caller,
-                status: self.status,
-                error: None,
-                parameters: vec![
-                    ("inferenceId", inference_id.into()),
-                    ("targetModel", served.map(|names| names.model.as_ref()).into()),
-                ],
-                more: vec![
-                    ("rows", self.rows.into()),
-                    ("bytesTransferredIn", self.bytes_in.into()),
-                    ("bytesTransferredOut", self.bytes_out.into()),
-                ],
-            });
-        }
-        if !endpoint.settings.access_log {
-            return;
-        }
-        tracing::info!(
-            target: ACCESS,
-            request = std::str::from_utf8(self.id).unwrap_or_default(),
-            inference_id,
-            status = self.status,
-            rows = self.rows,
-            bytes_in = self.bytes_in,
-            bytes_out = self.bytes_out,
-            model_us = micros(self.model),
-            total_us = micros(end - self.start),
-            remote = %self.caller.remote,
-            principal = self.caller.principal.as_deref(),
-            "request completed"
-        );
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    time.as_micros() as u64
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! One loaded model: what it costs, what waits for it, and what is counted about it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
@@ -11,6 +13,7 @@ use super::codec::Refusal;
 use super::endpoint::Settings;
 use super::error::Error;
 use super::fence::Failed;
+use super::pace::Pace;
 use super::queue::{Bounds, Queue};
 use super::stats::Stats;
 use crate::algorithm::Predictor;
@@ -32,6 +35,9 @@ pub(super) struct Served {
     pub(super) names: Names,
     pub(super) model: Model,
     pub(super) cost: Cost,
+    pub(super) pace: Arc<Pace>,
+    /// What it has had of the workers' time, in nanoseconds, as the line behind them counts it.
+    pub(super) share: AtomicU64,
     /// The tensors of its answer.
     pub(super) outputs: Vec<Tensor>,
     pub(super) queue: Queue,
@@ -57,10 +63,13 @@ impl Served {
             rows_max: settings.queue_rows_max,
             requests_per_address_max: settings.requests_per_address_max,
             workers: settings.workers,
-            cost,
+            // Where a call costs less than a row, company gains nothing.
+            delay: if cost.call_s >= cost.row_s { settings.queue_delay } else { Duration::ZERO },
         };
-        let (outputs, queue) = (oip::tensors(&sample), Queue::new(bounds));
-        Ok(Served { names, model, cost, outputs, queue, sheet })
+        let pace = Arc::new(Pace::new(cost, settings.target_p99));
+        let queue = Queue::new(bounds, Arc::clone(&pace), Arc::clone(&settings.sharing));
+        let (outputs, share) = (oip::tensors(&sample), AtomicU64::new(0));
+        Ok(Served { names, model, cost, pace, share, outputs, queue, sheet })
     }
 
     pub(super) fn predictor(&self) -> &dyn Predictor {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::book::Book;
+use super::change::{Change, Told};
 use super::endpoint::{Endpoint, Fleet, Settings};
 use super::error::Error;
 use super::hot::Many;
@@ -65,6 +66,8 @@ impl Server {
             queue_requests_max: limit::QUEUE_REQUESTS_MAX,
             queue_rows_max: limit::QUEUE_ROWS_MAX,
             requests_per_address_max: None,
+            target_p99: None,
+            queue_delay: Duration::ZERO,
             invocation_timeout: Duration::from_secs(limit::INVOCATION_TIMEOUT_S),
             access_log: true,
             ask: Ask::default(),
@@ -73,6 +76,7 @@ impl Server {
             tokens: None,
             door: None,
             audit: None,
+            told: Told::default(),
         }
     }
 }
@@ -89,6 +93,8 @@ pub struct Builder {
     queue_requests_max: usize,
     queue_rows_max: usize,
     requests_per_address_max: Option<usize>,
+    target_p99: Option<Duration>,
+    queue_delay: Duration,
     invocation_timeout: Duration,
     access_log: bool,
     ask: Ask,
@@ -97,6 +103,7 @@ pub struct Builder {
     tokens: Option<PathBuf>,
     door: Option<Arc<Door>>,
     audit: Option<Arc<Audit>>,
+    told: Told,
 }
 
 impl Builder {
@@ -143,6 +150,22 @@ impl Builder {
         self
     }
 
+    /// What 99 of 100 requests are to be answered within, once their body is there: batches are made
+    /// so large that they keep it, and what would break it is refused with 503 when it comes. Default
+    /// none: batches of at most 5 ms, and nothing is refused that is answered within its time.
+    pub fn target_p99(mut self, time: Duration) -> Builder {
+        self.target_p99 = Some(time);
+        self
+    }
+
+    /// How long a request may wait for others to share its batch, where the model gains from it and
+    /// requests come often enough. Default not at all: a batch is what waits while the workers are
+    /// busy.
+    pub fn queue_delay(mut self, time: Duration) -> Builder {
+        self.queue_delay = time;
+        self
+    }
+
     /// How long a request may take once its body is there.
     pub fn invocation_timeout(mut self, timeout: Duration) -> Builder {
         self.invocation_timeout = timeout;
@@ -177,6 +200,12 @@ impl Builder {
     /// Records every invocation, answered or refused, and answers none that cannot be recorded.
     pub fn audit(mut self, audit: Arc<Audit>) -> Builder {
         self.audit = Some(audit);
+        self
+    }
+
+    /// Tells `who` what changes about the endpoint, by its name, and about its models, on the thread that changed it.
+    pub fn on_change(mut self, who: impl Fn(&str, &Change<'_>) + Send + Sync + 'static) -> Builder {
+        self.told = Told::to(who);
         self
     }
 
@@ -216,12 +245,17 @@ impl Builder {
             asks_token: self.tokens.is_some(),
             asks_certificate: self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             ask: self.ask,
+            told: self.told,
             queue_requests_max: self.queue_requests_max,
             queue_rows_max: self.queue_rows_max,
             requests_per_address_max: self.requests_per_address_max,
+            target_p99: self.target_p99,
+            queue_delay: self.queue_delay,
+            sharing: Arc::default(),
         };
-        // The last one counts what the shadow does.
-        let book = Book::new(threads + workers + 1);
+        let pool = Pool::new(workers, Arc::clone(&settings.sharing));
+        // One for the thread besides the workers; the last one counts what the shadow does.
+        let book = Book::new(threads + workers + 2);
         let background = Arc::<Background>::default();
         let fleet = ready.fleet(&settings, &book, &background)?;
         let endpoint = Arc::new(Endpoint {
@@ -229,7 +263,7 @@ impl Builder {
             door: self.door,
             audit: self.audit,
             fleet,
-            pool: Pool::default(),
+            pool,
             background: Arc::clone(&background),
             nobody: book.unlabelled(),
             book,
@@ -254,6 +288,13 @@ impl Builder {
         let mut workers = worker::start(&endpoint)?;
         workers.extend(background.start(LOADERS)?);
         workers.extend(serving::change(&endpoint, rollout)?);
+        if let Fleet::Variants(_) = &endpoint.fleet {
+            for served in endpoint.loaded() {
+                let (model, sha256) = (&*served.names.model, &*served.model.digest);
+                endpoint.settings.tell(&Change::Loaded { model, sha256 });
+            }
+        }
+        endpoint.settings.tell(&Change::InService);
         Ok(Running {
             endpoint,
             place: gate.place.clone(),
@@ -307,6 +348,7 @@ impl Running {
     fn finish(&mut self) {
         if let Some(gate) = self.gate.take() {
             gate.wait();
+            self.endpoint.settings.tell(&Change::Stopped);
         }
         // Every request is answered: what was recorded of them has to reach the disk.
         if let Some(audit) = &self.endpoint.audit {

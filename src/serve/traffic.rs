@@ -4,7 +4,10 @@
 //! out of the table once and keeps it: a model that is swapped out answers those who have it
 //! already, and goes with the last of them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 
+use super::change::Change;
 use super::codec::Refusal;
 use super::endpoint::Settings;
 use super::library::{Library, Unloaded, same};
@@ -29,6 +33,8 @@ pub(super) const ONLY_VARIANT: &str = "AllTraffic";
 /// Who gets which part of the traffic.
 pub(super) struct Traffic {
     table: RwLock<Arc<Table>>,
+    /// Counts the tables, so that a thread sees without a lock whether its own is the newest.
+    version: AtomicU64,
     pub(super) shadow: Option<Arc<Shadow>>,
     /// What changes need; `None` on an endpoint whose model came from a program.
     means: Option<Means>,
@@ -48,8 +54,37 @@ pub(super) struct Means {
     pub(super) changing: Mutex<HashMap<String, Object>>,
 }
 
-/// All variants at one moment.
+/// One thread's own copy of the table. To read a table that all threads share, each request would
+/// have to touch a count that every other thread touches too.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Of the table; 0 for none.
+    version: u64,
+    table: Table,
+    /// Of each variant.
+    served: Vec<Rc<Arc<Served>>>,
+}
+
+/// The model of one request: by its thread's own handle, or by one of everybody's.
 #[derive(Clone)]
+pub(super) enum Chosen {
+    Own(Rc<Arc<Served>>),
+    Shared(Arc<Served>),
+}
+
+impl Deref for Chosen {
+    type Target = Arc<Served>;
+
+    fn deref(&self) -> &Arc<Served> {
+        match self {
+            Chosen::Own(served) => served,
+            Chosen::Shared(served) => served,
+        }
+    }
+}
+
+/// All variants at one moment.
+#[derive(Clone, Default)]
 pub(super) struct Table {
     /// Never empty.
     pub(super) variants: Vec<Variant>,
@@ -92,6 +127,7 @@ impl Traffic {
     ) -> Traffic {
         Traffic {
             table: RwLock::new(Arc::new(Table { variants })),
+            version: AtomicU64::new(1),
             shadow,
             means,
             progress: Mutex::default(),
@@ -114,17 +150,35 @@ impl Traffic {
     /// 0 to 1.
     pub(super) fn pick(
         &self,
+        own: &RefCell<Own>,
         target: Option<&HeaderValue>,
         ticket: f64,
-    ) -> Result<Arc<Served>, Refusal> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+    ) -> Result<Chosen, Refusal> {
+        let own = &mut *own.borrow_mut();
+        if own.version != self.version.load(Ordering::Acquire) {
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+            // Changed only while the table is locked.
+            own.version = self.version.load(Ordering::Acquire);
+            own.table = Table::clone(&table);
+            let served = own.table.variants.iter().map(|variant| Arc::clone(&variant.served));
+            own.served = served.map(Rc::new).collect();
+        }
         let found = match target {
-            None => table.share(ticket),
+            None => own.table.share(ticket),
             Some(name) => {
-                table.variants.iter().find(|variant| variant.served.names.variant == name)
+                own.table.variants.iter().position(|one| one.served.names.variant == name)
             }
         };
-        found.map(|variant| Arc::clone(&variant.served)).ok_or_else(|| table.unknown())
+        let served = found.and_then(|at| own.served.get(at));
+        served.map(|served| Chosen::Own(Rc::clone(served))).ok_or_else(|| own.table.unknown())
+    }
+
+    /// Lets go of a thread's table if there is a newer one: what is in it may be in nobody else's.
+    pub(super) fn refresh(&self, own: &RefCell<Own>) {
+        let own = &mut *own.borrow_mut();
+        if own.version != self.version.load(Ordering::Acquire) {
+            *own = Own::default();
+        }
     }
 
     /// Replaces the table by one that `edit` has changed.
@@ -133,6 +187,7 @@ impl Traffic {
         let mut table = Table::clone(&guard);
         edit(&mut table.variants);
         let old = std::mem::replace(&mut *guard, Arc::new(table));
+        self.version.fetch_add(1, Ordering::Release);
         drop(guard);
         // Freeing a large model takes a while: nobody waits for the table meanwhile.
         drop(old);
@@ -151,6 +206,9 @@ impl Traffic {
                 variant.weight = given.map_or(variant.weight, |(_, weight)| *weight);
             }
         });
+        if let Some(means) = &self.means {
+            means.settings.tell(&Change::Weighted);
+        }
     }
 
     /// What was counted of a variant so far.
@@ -229,6 +287,8 @@ impl Traffic {
                 useless.remove(name);
                 let (digest, watch) = (served.model.digest.clone(), source.watch);
                 self.put(name, served, Source { object, watch });
+                let (from, to) = (old.model.digest.as_str(), digest.as_str());
+                means.settings.tell(&Change::Swapped { variant: name, from, to });
                 self.swaps.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(variant = name, %uri, model_sha256 = digest, "model swapped");
                 Ok(true)
@@ -329,16 +389,16 @@ fn fits(old: &Model, new: &Model) -> Result<(), Unloaded> {
 
 impl Table {
     /// The variant in whose part of the weights `ticket` falls.
-    fn share(&self, ticket: f64) -> Option<&Variant> {
-        if let [only] = self.variants.as_slice() {
-            return Some(only);
+    fn share(&self, ticket: f64) -> Option<usize> {
+        if self.variants.len() == 1 {
+            return Some(0);
         }
         let total: f64 = self.variants.iter().map(|variant| variant.weight).sum();
         let mut left = ticket * total;
-        let weighty = self.variants.iter().filter(|variant| variant.weight > 0.0);
+        let weighty = self.variants.iter().enumerate().filter(|(_, variant)| variant.weight > 0.0);
         let mut last = None;
-        for variant in weighty {
-            last = Some(variant);
+        for (at, variant) in weighty {
+            last = Some(at);
             left -= variant.weight;
             if left < 0.0 {
                 break;

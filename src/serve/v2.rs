@@ -307,7 +307,7 @@ fn config(served: &Served) -> Value {
     json!({
         "name": served.name(),
         "platform": platform(served),
-        "max_batch_size": served.cost.batch_rows(),
+        "max_batch_size": served.pace.rows(),
         "input": typed(inputs(served)),
         "output": typed(outputs(served)),
     })

@@ -97,7 +97,7 @@ impl Variants {
         let shadow = self.shadow.as_ref().and_then(|settings_of| {
             let Variant { served, source, .. } = variants.pop()?;
             let sampling = settings_of.sampling_percentage / 100.0;
-            let thread = settings.threads + settings.workers;
+            let thread = settings.threads + settings.workers + 1;
             Some(Shadow::new(served, source?, (sampling, settings_of.tolerance), thread))
         });
         let means = Means {

@@ -21,6 +21,7 @@ pub use variant::{Shadow, Variant};
 
 use super::name::JobName;
 use super::network::Network;
+use super::role::RoleArn;
 use super::train::Storage;
 use super::uri::Uri;
 
@@ -50,14 +51,22 @@ pub struct EndpointFile {
 pub struct General {
     /// In `/endpoints/NAME/invocations`.
     pub name: JobName,
+    /// The endpoint acts with this role and nothing else.
+    pub role: Option<RoleArn>,
     /// Threads that read, answer and run small models; 0 is one per core.
     pub threads: usize,
     /// Threads that run larger models and requests; 0 is one per core.
     pub workers: usize,
-    /// The largest request body.
+    /// The largest request body that is held.
     pub body_bytes_max: usize,
+    /// The largest one that is answered while it arrives, where its format can be; 0: none is.
+    pub streamed_bytes_max: u64,
     /// How long a request may take once its body is there.
     pub timeout: Duration,
+    /// What 99 of 100 requests are to be answered within, once their body is there.
+    pub target_p99: Option<Duration>,
+    /// How long a request may wait for others to share its batch.
+    pub queue_delay: Duration,
     /// What requests under way are given when the server stops.
     pub drain_timeout: Duration,
     /// Whether each invocation has a line in the log.

@@ -17,6 +17,13 @@ pub const PARQUET_PAGE_BYTES_MAX: usize = 256 << 20;
 pub const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a request body unless the endpoint says otherwise (SageMaker: 6 MiB).
 pub const BODY_BYTES_MAX: usize = 6 << 20;
+/// Bytes of a request body that is answered in blocks while it arrives, unless the endpoint says
+/// otherwise. Memory does not depend on it.
+pub const STREAMED_BYTES_MAX: u64 = 64 << 30;
+/// Bytes of one such block, or one row if that is more.
+pub const STREAMED_BLOCK_BYTES: usize = 256 << 10;
+/// Blocks of one body that are answered at once.
+pub const STREAMED_BLOCKS_AHEAD: usize = 3;
 /// Bytes of a file's name (Linux: `NAME_MAX`).
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// Bytes of a file's path (Linux: `PATH_MAX`, with its end).
@@ -31,6 +38,11 @@ pub const ANSWER_PACKED_BYTES_MIN: usize = 8 << 10;
 pub const REQUEST_ROWS_MAX: usize = 1 << 20;
 /// Numbers of one request, rows × features: sparse rows are short to write and long to hold.
 pub const REQUEST_VALUES_MAX: usize = 1 << 24;
+/// Bytes that the pages of a parquet request may unpack to, all of them together: each number of the
+/// longest request, in 64 bits.
+pub const REQUEST_UNPACKED_BYTES_MAX: u64 = 8 * REQUEST_VALUES_MAX as u64;
+/// Bytes of the metadata of a parquet request; what they say takes several times as much in memory.
+pub const REQUEST_PARQUET_INDEX_BYTES_MAX: usize = 2 << 20;
 /// Bytes of all request headers.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Entries of a model archive.
@@ -275,3 +287,11 @@ pub const AUDIT_LINE_BYTES_MAX: usize = 64 << 10;
 pub const AUDIT_TEXT_CHARS_MAX: usize = 512;
 /// Audit records that wait for the disk.
 pub const AUDIT_QUEUE_RECORDS_MAX: usize = 8_192;
+/// Bytes of one digest of the audit log, or of its signature.
+pub const AUDIT_DIGEST_BYTES_MAX: u64 = 64 << 10;
+/// Digests that are looked at, the newest: two years of hours.
+pub const AUDIT_DIGESTS_MAX: usize = 17_520;
+/// Bytes of the records that one digest is about, when they are compared line by line.
+pub const AUDIT_SEGMENT_BYTES_MAX: u64 = 4 << 30;
+/// State-change events that wait to be told.
+pub const EVENTS_QUEUE_MAX: usize = 1_024;

@@ -25,6 +25,7 @@ pub(in crate::spec) use storage::read_storage;
 use super::name::{ChannelName, JobName};
 use super::network::Network;
 use super::parameter::RawParameters;
+use super::role::RoleArn;
 use super::uri::Uri;
 
 /// A training job whose own keys are checked. The hyperparameters are checked by the algorithm.
@@ -34,6 +35,8 @@ pub struct TrainingJob {
     pub name: JobName,
     /// `[job] seed`: everything random in the job follows from it. Default 0.
     pub seed: u64,
+    /// `[job] role`: the job acts with this role and nothing else.
+    pub role: Option<RoleArn>,
     /// `[algorithm] name`; SageMaker's image URIs and aliases are already resolved. Whether the
     /// algorithm table has it is for the table to say.
     pub algorithm: String,

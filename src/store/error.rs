@@ -85,6 +85,16 @@ pub enum Error {
         /// The server's error code and message.
         answer: String,
     },
+    /// Whoever guards the store does not allow it.
+    #[error("{uri}: {what}")]
+    Forbidden {
+        /// What was wanted.
+        uri: Uri,
+        /// Who may not do what to what.
+        what: String,
+        /// What is missing.
+        help: Option<String>,
+    },
     /// No answer, or none that could be trusted.
     #[error("{uri}: {endpoint} cannot be reached: {cause}")]
     Unreachable {
@@ -218,7 +228,7 @@ impl Error {
         match self {
             Error::Local { source, .. } => source.kind(),
             Error::NotFound { .. } | Error::Vanished { .. } => io::ErrorKind::NotFound,
-            Error::Denied { .. } | Error::WrongCredentials { .. } => {
+            Error::Denied { .. } | Error::Forbidden { .. } | Error::WrongCredentials { .. } => {
                 io::ErrorKind::PermissionDenied
             }
             Error::Changed { .. } => io::ErrorKind::InvalidData,
@@ -243,9 +253,10 @@ impl Fault for Error {
             | Error::Place { .. }
             | Error::NotBuilt { .. }
             | Error::Settings { .. } => Kind::Caller,
-            Error::NoCredentials { .. } | Error::WrongCredentials { .. } | Error::Denied { .. } => {
-                Kind::Denied
-            }
+            Error::NoCredentials { .. }
+            | Error::WrongCredentials { .. }
+            | Error::Forbidden { .. }
+            | Error::Denied { .. } => Kind::Denied,
             Error::Changed { .. } | Error::Vanished { .. } | Error::TooLarge { .. } => Kind::Data,
             Error::Unreachable { .. } => Kind::Unreachable,
             Error::Elsewhere { kind, .. } => *kind,
@@ -287,6 +298,7 @@ impl Fault for Error {
                  to who may not list, a missing object looks the same",
                 asked.origin
             ),
+            Error::Forbidden { help, .. } => return help.clone(),
             Error::Unreachable { cause, .. } if cause.contains(super::client::REFUSED) => {
                 "use another address, or let `[network] allow` of the job file name its network"
                     .to_owned()

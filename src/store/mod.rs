@@ -21,6 +21,7 @@ mod connect;
 mod elsewhere;
 mod environment;
 mod error;
+mod guard;
 mod local;
 mod object;
 mod profile;
@@ -39,6 +40,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use elsewhere::{Draft, Elsewhere};
 pub use environment::Environment;
 pub use error::{Asked, Error};
+pub use guard::{Act, Forbidden, Guard};
 pub use object::Object;
 pub use upload::Upload;
 
@@ -72,6 +74,7 @@ use connect::Bucket;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    guard: Option<Arc<dyn Guard>>,
 }
 
 struct Shared {
@@ -93,7 +96,8 @@ impl Store {
     pub fn with_environment(storage: &Storage, environment: Environment) -> Store {
         let storage = storage.clone();
         let buckets = Mutex::default();
-        Store { shared: Arc::new(Shared { storage, environment, buckets, elsewhere: None }) }
+        let shared = Shared { storage, environment, buckets, elsewhere: None };
+        Store { shared: Arc::new(shared), guard: None }
     }
 
     /// A store whose acts `elsewhere` does: this process touches no file and no network.
@@ -105,6 +109,7 @@ impl Store {
                 buckets: Mutex::default(),
                 elsewhere: Some(Box::new(elsewhere)),
             }),
+            guard: None,
         }
     }
 
@@ -117,12 +122,34 @@ impl Store {
         self.shared.elsewhere.as_deref()
     }
 
+    /// The same store, of which nothing is touched that `guard` does not allow.
+    #[must_use]
+    pub fn guarded(mut self, guard: Arc<dyn Guard>) -> Store {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Whether somebody guards it, here or where its acts are done.
+    pub fn is_guarded(&self) -> bool {
+        self.guard.is_some() || self.shared.elsewhere.is_some()
+    }
+
+    fn may(&self, act: Act, uri: &Uri) -> Result<(), Error> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        guard.may(act, uri).map_err(|why| Error::Forbidden {
+            uri: uri.clone(),
+            what: why.what,
+            help: why.help,
+        })
+    }
+
     /// Every object at or below `uri`, sorted by key; never empty.
     ///
     /// # Errors
     /// [`Error::Empty`] and [`Error::NotFound`] when there is nothing; otherwise whatever kept the
     /// place from answering.
     pub fn list(&self, uri: &Uri) -> Result<Vec<Object>, Error> {
+        self.may(Act::List, uri)?;
         if let Some(elsewhere) = self.elsewhere() {
             return elsewhere.list(uri);
         }
@@ -137,6 +164,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] when it is not there.
     pub fn head(&self, uri: &Uri) -> Result<Object, Error> {
+        self.may(Act::Read, uri)?;
         if let Some(elsewhere) = self.elsewhere() {
             return elsewhere.head(uri);
         }
@@ -178,6 +206,7 @@ impl Store {
         object: &Object,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, Error> {
+        self.may(Act::Read, &object.uri)?;
         let end = range.end.min(object.bytes);
         let range = range.start.min(end)..end;
         if let Some(elsewhere) = self.elsewhere() {
@@ -215,6 +244,7 @@ impl Store {
     /// # Errors
     /// What can be known before the first byte.
     pub fn create(&self, uri: &Uri) -> Result<Upload, Error> {
+        self.may(Act::Write, uri)?;
         if let Some(elsewhere) = self.elsewhere() {
             return elsewhere.create(uri).map(Upload::elsewhere);
         }
@@ -223,6 +253,15 @@ impl Store {
             Uri::Http(_) => Err(read_only(uri)),
             _ => Upload::remote(self.bucket(uri)?, uri.clone()),
         }
+    }
+
+    /// Whether whoever guards the store, if anybody does, will allow all of `acts` on `uri`. Nothing
+    /// is touched: what would be refused after hours of work is refused before.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn check_allowed(&self, acts: &[Act], uri: &Uri) -> Result<(), Error> {
+        acts.iter().try_for_each(|act| self.may(*act, uri))
     }
 
     /// Tries whether objects can be made below `folder`, and leaves nothing behind: what would
@@ -235,17 +274,21 @@ impl Store {
             // Tried there, before this process was started.
             return Ok(());
         }
+        // One name for all: where deleting is forbidden, one small object stays, not one per job.
+        let probe = folder.join(".smrt-write-check");
+        // Both before the first byte: a probe that may not be removed is not left there.
+        self.may(Act::Write, &probe)?;
+        self.may(Act::Delete, &probe)?;
         if let Uri::File(path) = folder {
             return local::check_writable(path);
         }
-        if !matches!(folder, Uri::Http(_)) {
+        // Writing needs no permission to list.
+        if !matches!(folder, Uri::Http(_)) && self.may(Act::List, folder).is_ok() {
             self.ask(
                 folder,
                 |bucket, uri| async move { remote::check_bucket(&bucket, &uri).await },
             )?;
         }
-        // One name for all: where deleting is forbidden, one small object stays, not one per job.
-        let probe = folder.join(".smrt-write-check");
         let mut upload = self.create(&probe)?;
         std::io::Write::write_all(&mut upload, b"smrt was here\n").expect("less than one part");
         upload.finish()?;
@@ -260,6 +303,7 @@ impl Store {
     /// # Errors
     /// Whatever kept it from being removed.
     pub fn delete(&self, uri: &Uri) -> Result<(), Error> {
+        self.may(Act::Delete, uri)?;
         if let Some(elsewhere) = self.elsewhere() {
             return elsewhere.delete(uri);
         }
@@ -274,7 +318,9 @@ impl Store {
     /// names begin with `begin`. Buckets show nothing of those and clean up by their own rules.
     /// Nothing is said where it fails: it is only tidying.
     pub fn sweep(&self, folder: &Uri, begin: &str) {
-        if let (Uri::File(path), None) = (folder, self.elsewhere()) {
+        if let (Uri::File(path), None) = (folder, self.elsewhere())
+            && self.may(Act::Write, &folder.join(begin)).is_ok()
+        {
             local::sweep(path, begin);
         }
     }
@@ -284,7 +330,9 @@ impl Store {
         if self.elsewhere().is_some() {
             return;
         }
-        local::sweep_each(uris.filter_map(Uri::local_path));
+        let ours = uris.filter(|uri| uri.local_path().is_some());
+        let ours = ours.filter(|uri| self.may(Act::Write, uri).is_ok());
+        local::sweep_each(ours.filter_map(Uri::local_path));
     }
 
     fn ask<T, F>(&self, uri: &Uri, question: impl FnOnce(Arc<Bucket>, Uri) -> F) -> Result<T, Error>

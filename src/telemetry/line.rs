@@ -73,7 +73,19 @@ impl TextFields<'_> {
     fn message(&mut self, text: &[u8]) {
         let late = self.out.len() > self.message_at;
         let start = self.out.len();
-        self.out.extend(text.iter().map(|&byte| if byte < 0x20 { b' ' } else { byte }));
+        for &byte in text {
+            match byte {
+                // As rsyslog writes what must not stand in a line, and CloudWatch after it: the
+                // patterns that people hold against XGBoost's lines say `#011` for their tabs.
+                0..0x20 => self.out.extend([
+                    b'#',
+                    b'0' + (byte >> 6),
+                    b'0' + (byte >> 3 & 7),
+                    b'0' + (byte & 7),
+                ]),
+                _ => self.out.push(byte),
+            }
+        }
         if late {
             self.out.push(b' ');
             let length = self.out.len() - start;

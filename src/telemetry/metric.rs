@@ -67,6 +67,16 @@ pub const QUEUE_REQUESTS: Name =
     Name { name: "smrt_queue_requests", help: "Invocations that wait for a worker" };
 /// Rows in the queue.
 pub const QUEUE_ROWS: Name = Name { name: "smrt_queue_rows", help: "Rows that wait for a worker" };
+/// What the next request would wait.
+pub const QUEUE_WAIT: Name = Name {
+    name: "smrt_queue_wait_seconds",
+    help: "Time that a request would wait now for a worker, by the model with the longest queue",
+};
+/// The size of a full batch.
+pub const BATCH_ROWS_MAX: Name = Name {
+    name: "smrt_batch_rows_max",
+    help: "Rows that now go through a variant's model in one piece at most",
+};
 /// Open connections.
 pub const CONNECTIONS: Name = Name { name: "smrt_connections", help: "Open connections" };
 /// What runs.

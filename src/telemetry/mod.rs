@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod date;
+pub(crate) mod fuzzed;
 mod line;
 pub mod log;
 pub mod metric;

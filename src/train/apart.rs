@@ -81,6 +81,7 @@ impl Figure {
 /// # Errors
 /// Those of a job, and [`Error::Apart`] when it cannot be isolated.
 pub(super) fn run(mut job: Job<'_>) -> Result<Report, Error> {
+    job.check_held()?;
     job.check()?;
     let device = device::open(job.spec.resources.device)?;
     if !device::is_cpu(&device) {
@@ -94,13 +95,10 @@ pub(super) fn run(mut job: Job<'_>) -> Result<Report, Error> {
             help: "set resources.device = \"cpu\", or network.isolation = \"open\"".into(),
         });
     }
-    let sealing = Sealing::new(job.keys.clone(), &job.spec.output.key, &job.spec.name)?;
-    job.store.check_writable(&job.spec.output.uri)?;
-    if let Some(place) = &job.spec.checkpoint.uri {
-        job.store.check_writable(place)?;
-    }
+    let (wish, name) = (&job.spec.output.key, &job.spec.name);
+    let sealing = Sealing::new(job.keys.clone(), wish, name, model::FILE)?;
     let artifact = job.spec.artifact();
-    let replaced = job.store.exists(&artifact)?;
+    let replaced = job.check_writable()?;
     // Drafts lie beside the objects, where the other side cannot look.
     job.store.sweep(&job.spec.checkpoints(), &format!("{}.", job.spec.name));
 

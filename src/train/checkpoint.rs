@@ -203,6 +203,11 @@ fn name(job: &str, number: u64) -> String {
     format!("{job}.{number:08}{SUFFIX}")
 }
 
+/// Where the first state of a job would lie.
+pub(super) fn first(spec: &TrainingJob) -> Uri {
+    spec.checkpoints().join(&name(spec.name.as_str(), 1))
+}
+
 fn boxed<E: Fault>(error: E) -> Box<dyn Fault> {
     Box::new(error)
 }

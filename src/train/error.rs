@@ -90,6 +90,9 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// The job names a role, and who runs it does not hold it to one.
+    #[error("job.role names a role, and nothing holds the job to it")]
+    Role,
     /// The job was stopped before it was done.
     #[error("training stopped {}", match reason {
         Reason::Requested => "on request",
@@ -101,6 +104,15 @@ pub enum Error {
         /// The checkpoint that was kept.
         checkpoint: Option<Uri>,
     },
+}
+
+impl From<crate::data::manifest::Refused> for Error {
+    fn from(refused: crate::data::manifest::Refused) -> Error {
+        match refused {
+            crate::data::manifest::Refused::Store(error) => error.into(),
+            crate::data::manifest::Refused::Spec(mistakes) => mistakes.into(),
+        }
+    }
 }
 
 impl Fault for Error {
@@ -117,7 +129,7 @@ impl Fault for Error {
             Error::Seal(source) => source.kind(),
             Error::Model(source) => source.kind(),
             Error::Write { .. } => Kind::Unreachable,
-            Error::Resume { .. } => Kind::Caller,
+            Error::Resume { .. } | Error::Role => Kind::Caller,
             Error::Stopped { .. } => Kind::Stopped,
         }
     }
@@ -139,6 +151,9 @@ impl Fault for Error {
             Error::Told(source) => source.help(),
             Error::Seal(source) => stored(source).or_else(|| source.help()),
             Error::Model(source) => stored(source).or_else(|| source.help()),
+            Error::Role => {
+                Some("use smrt train, or give the job smrt::role's store and keys".into())
+            }
             Error::Write { .. } => {
                 Some("nothing was left behind; make room or choose another output.uri".into())
             }

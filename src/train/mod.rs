@@ -10,6 +10,7 @@ mod checkpoint;
 mod error;
 mod memory;
 mod objects;
+mod printed;
 mod read;
 mod report;
 mod run;

@@ -21,6 +21,8 @@ pub struct Report {
     pub signature: Signature,
     /// Epochs or rounds that were run.
     pub epochs: usize,
+    /// What one of them is called.
+    pub epoch_word: String,
     /// Final metrics (`train:…`, `validation:…`).
     pub metrics: Vec<Metric>,
     /// Where the artifact lies.

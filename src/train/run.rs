@@ -9,17 +9,19 @@ use crate::algorithm::{
     self, Channels, Context, Earlier, Fitted, Metric, Observer, Table, Trainer, device,
 };
 use crate::data;
+use crate::fault::{Fault, Kind};
 use crate::model::{self, Manifest, Origin};
 use crate::seal::KeyService;
 use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
-use crate::store::{Object, Store};
+use crate::store::{Act, Object, Store};
 
 use super::channels;
 use super::checkpoint::Keeper;
 use super::error::Error;
+use super::printed::{Printed, Words};
 use super::report::Report;
 use super::stop::{Stop, Watch};
 use crate::sandbox::Launch;
@@ -114,9 +116,37 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Whether somebody holds the job to its role, where it names one.
+    pub(super) fn check_held(&self) -> Result<(), Error> {
+        match self.spec.role.is_some() && !self.store.is_guarded() {
+            true => Err(Error::Role),
+            false => Ok(()),
+        }
+    }
+
+    /// Finds out before any work whether everything can be written that the job makes; whether there
+    /// is an artifact already.
+    pub(super) fn check_writable(&self) -> Result<bool, Error> {
+        self.store.check_writable(&self.spec.output.uri)?;
+        // The default place lies below the output.
+        if let Some(place) = &self.spec.checkpoint.uri {
+            self.store.check_writable(place)?;
+        }
+        let artifact = self.spec.artifact();
+        self.store.check_allowed(&[Act::Write], &artifact)?;
+        let state = super::checkpoint::first(&self.spec);
+        self.store.check_allowed(&[Act::Write, Act::Delete], &state)?;
+        // Whether there is one already is told and not needed: who may only write need not read.
+        match self.store.exists(&artifact) {
+            Err(error) if error.kind() == Kind::Denied => Ok(false),
+            other => Ok(other?),
+        }
+    }
+
     /// The job in this process, sealed as is found out here or as `sealing` says.
     pub(super) fn work(mut self, sealing: Option<Sealing>) -> Result<Report, Error> {
         let started = Instant::now();
+        self.check_held()?;
         let (algorithm, mut trainer) = self.trainer()?;
         self.check_goes_on(algorithm, trainer.as_ref())?;
         self.spec = self.weighted(&*trainer)?;
@@ -129,14 +159,12 @@ impl<'a> Job<'a> {
 
         let sealing = match sealing {
             Some(sealing) => sealing,
-            None => Sealing::new(self.keys.clone(), &self.spec.output.key, &self.spec.name)?,
+            None => {
+                let (wish, name) = (&self.spec.output.key, &self.spec.name);
+                Sealing::new(self.keys.clone(), wish, name, model::FILE)?
+            }
         };
-        self.store.check_writable(&self.spec.output.uri)?;
-        // The default place lies below the output.
-        if let Some(place) = &self.spec.checkpoint.uri {
-            self.store.check_writable(place)?;
-        }
-        let replaced = self.store.exists(&artifact)?;
+        let replaced = self.check_writable()?;
 
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -166,6 +194,7 @@ impl<'a> Job<'a> {
             }
         };
         let effective = trainer.effective();
+        let epoch_word = trainer.epoch_word().to_owned();
         let device_name = device::name(&device).to_owned();
         let mut identity =
             identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
@@ -180,16 +209,19 @@ impl<'a> Job<'a> {
             Watch::new(self.stop.clone(), fitting.checked_add(self.spec.stopping.max_runtime));
         let fitted = {
             let stop = || watch.reason().is_some();
+            let words = Words::of(algorithm, &effective);
+            let mut printed = Printed::new(algorithm, &words, self.observer.as_mut());
             let mut context = Context {
                 device: device.clone(),
                 threads,
                 seed: self.spec.seed,
                 stop: &stop,
-                observer: self.observer.as_mut(),
+                observer: &mut printed,
                 checkpoints: &mut keeper,
             };
             let (channels, context) = (&channels, &mut context);
-            pool.install(move || trainer.fit(channels, context))
+            let fitted = pool.install(move || trainer.fit(channels, context));
+            fitted.inspect(|fitted| printed.finished(&fitted.metrics))
         };
         let fitted = match fitted {
             Err(algorithm::Error::Stopped) => {
@@ -199,15 +231,22 @@ impl<'a> Job<'a> {
             other => other?,
         };
         let fit_s = fitting.elapsed().as_secs_f64();
+        let width = channels.train.width();
         drop(channels);
 
         let writing = Instant::now();
+        // What a process left that was killed while it wrote this very artifact.
+        self.store.sweep_each(std::iter::once(&artifact));
         let Fitted { files, mut signature, metrics, epochs } = fitted;
         if !categories.is_empty() {
-            // Outside, a model takes the rows as they were given.
-            signature.features = features;
-            signature.columns = columns.to_vec();
-            signature.categories = categories;
+            // Outside, a model takes the rows as they were given, and a series so many of them at once.
+            let rows = (signature.features / width.max(1)).max(1);
+            signature.features = features * rows;
+            signature.columns = data::schema::shingled(&columns, rows);
+            let of_row = |row: usize| {
+                categories.iter().map(move |(at, words)| (row * features + at, words.clone()))
+            };
+            signature.categories = (0..rows).flat_map(of_row).collect();
         }
         signature.absent = reads.absent;
         let manifest = Manifest {
@@ -233,6 +272,7 @@ impl<'a> Job<'a> {
             channels: read,
             signature,
             epochs,
+            epoch_word,
             metrics,
             artifact,
             artifact_bytes,

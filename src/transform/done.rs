@@ -32,6 +32,9 @@ fn identity(job: &TransformJob, model: &Model) -> Value {
     if let Some(settings) = settings.as_object_mut() {
         settings.remove("model");
         settings.remove("transform");
+        if let Some(job) = settings.get_mut("job").and_then(Value::as_object_mut) {
+            job.remove("role");
+        }
     }
     json!({
         "model_sha256": model.digest,

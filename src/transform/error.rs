@@ -60,6 +60,9 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// The job names a role, and who runs it does not hold it to one.
+    #[error("job.role names a role, and nothing holds the job to it")]
+    Role,
     /// Threads could not be started.
     #[error("{0} threads could not be started")]
     Threads(usize),
@@ -93,11 +96,20 @@ impl Error {
     }
 }
 
+impl From<crate::data::manifest::Refused> for Error {
+    fn from(refused: crate::data::manifest::Refused) -> Error {
+        match refused {
+            crate::data::manifest::Refused::Store(error) => error.into(),
+            crate::data::manifest::Refused::Spec(mistakes) => mistakes.into(),
+        }
+    }
+}
+
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Error::Spec(_) | Error::File { .. } | Error::Resume { .. } => Kind::Caller,
-            Error::SameOutput { .. } => Kind::Caller,
+            Error::SameOutput { .. } | Error::Role => Kind::Caller,
             Error::Store(source) => source.kind(),
             Error::Write { source, .. } => {
                 crate::store::Error::inside(source).map_or(Kind::Unreachable, Fault::kind)
@@ -127,6 +139,9 @@ impl Fault for Error {
             Error::Data(source) => source.help(),
             Error::SameOutput { .. } => Some("rename one of them, or transform them apart".into()),
             Error::Resume { help, .. } => Some(help.clone()),
+            Error::Role => {
+                Some("use smrt transform, or give the job smrt::role's store and keys".into())
+            }
             Error::Threads(_) => Some("lower transform.max_concurrent_transforms".into()),
             Error::Objects { .. } => {
                 Some("mend them, then add --resume: what is done is not done again".into())

@@ -9,12 +9,14 @@
 mod answer;
 mod done;
 mod error;
+pub(crate) mod fuzzed;
 mod names;
 mod object;
 mod read;
 mod report;
 mod run;
 mod select;
+mod source;
 
 pub use error::Error;
 pub use read::read;

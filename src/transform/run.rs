@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::algorithm::Table;
+use crate::data::manifest;
 use crate::fault::{Fault, Finding, message};
 use crate::model::{Model, Opener};
 use crate::seal::{KeyService, Sealing};
@@ -14,8 +15,10 @@ use crate::spec::limit::{
     TRANSFORM_FAILURES_MAX, TRANSFORM_OBJECTS_AT_ONCE, TRANSFORM_PAYLOAD_MB_MAX,
 };
 use crate::spec::problem::Problems;
+use crate::spec::train::DataType;
 use crate::spec::transform::TransformJob;
-use crate::store::Store;
+use crate::spec::uri::Uri;
+use crate::store::{Object, Store};
 
 use super::answer::Answerer;
 use super::done;
@@ -78,6 +81,9 @@ impl Job {
     pub fn run(self) -> Result<Report, Error> {
         let started = Instant::now();
         let spec = &self.spec;
+        if spec.role.is_some() && !self.store.is_guarded() {
+            return Err(Error::Role);
+        }
         let accept = accept(spec).map_err(|(what, help)| {
             let mut problems = Problems::default();
             problems.add("output.accept", None, what, help);
@@ -85,9 +91,12 @@ impl Job {
         })?;
         let model = self.model()?;
         let answerer = Answerer::new(spec, &model, accept)?;
-        let mut pairs = pair(self.store.list(&spec.input.uri)?, &spec.input.uri, &spec.output.uri)?;
+        let (listed, below) = self.listed()?;
+        let mut pairs = pair(listed, &below, &spec.output.uri)?;
         let objects = pairs.len();
-        let sealing = Sealing::new(self.keys.clone(), &spec.output.key, &spec.name)?;
+        let first = pairs.first().map(|pair| pair.output.to_string()).unwrap_or_default();
+        let first = first.rsplit('/').next().unwrap_or_default();
+        let sealing = Sealing::new(self.keys.clone(), &spec.output.key, &spec.name, first)?;
         self.store.check_writable(&spec.output.uri)?;
         self.sweep(&pairs);
         let kept = match self.resume {
@@ -137,6 +146,18 @@ impl Job {
             key: sealing.key().map(str::to_owned),
             concurrent,
             elapsed_s: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// The objects to answer, and the place their outputs' names are relative to.
+    fn listed(&self) -> Result<(Vec<Object>, Uri), Error> {
+        let input = &self.spec.input;
+        Ok(match input.data_type {
+            DataType::S3Prefix => (self.store.list(&input.uri)?, input.uri.clone()),
+            DataType::ManifestFile => {
+                let named = manifest::named(&self.store, &input.uri)?;
+                (named.objects, named.prefix)
+            }
         })
     }
 

@@ -75,12 +75,12 @@ fn finish(mut child: Child) {
 
 const KILLS: usize = 5;
 
-/// Kills the job five times: once wherever it is, then at a random moment after it has kept a state
+/// Kills the job so many times: once wherever it is, then at a random moment after it has kept a state
 /// that the run before had not.
-fn killed(place: &Place<'_>, name: &str, random: &mut u64) {
+fn killed(place: &Place<'_>, name: &str, random: &mut u64, times: usize) {
     let mut seen = String::new();
     let mut kills = 0;
-    while kills < KILLS {
+    while kills < times {
         let resume = place.checkpoints(name).iter().any(|name| name.ends_with(".checkpoint"));
         let file = format!("{name}.toml");
         let arguments: &[&str] =
@@ -134,7 +134,7 @@ fn killed_and_whole_are_the_same(place: &Place<'_>) {
             };
             inner.write_job(algorithm, algorithm, parameters);
             if *folder == parted {
-                killed(&inner, algorithm, &mut random);
+                killed(&inner, algorithm, &mut random, KILLS);
                 finish(
                     inner
                         .smrt(&["train", "--resume", &format!("{algorithm}.toml")])
@@ -197,7 +197,7 @@ fn a_forest_killed_at_any_time_resumes_to_the_same_bits() {
         std::fs::write(home.path().join(format!("{name}.toml")), job).unwrap();
         let file = format!("{name}.toml");
         if folder == "parted" {
-            killed(&place, name, &mut u64::from(std::process::id()));
+            killed(&place, name, &mut u64::from(std::process::id()), KILLS);
             finish(place.smrt(&["train", "--resume", &file]).spawn().unwrap());
             assert!(place.checkpoints(name).is_empty(), "something is left behind");
         } else {

@@ -95,6 +95,8 @@ fn every_way_to_end_a_body_is_understood_and_every_failure_counted() {
     assert_eq!(measured.statuses[&200], 120);
     assert_eq!(measured.statuses[&503], 40);
     assert_eq!((measured.broken, measured.failed()), (40, 80));
+    assert_eq!(measured.refused_latency.count(), 40);
+    assert_eq!(measured.succeeded_latency.count(), 120);
     assert_eq!(measured.latency.count(), 200);
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::type_complexity)]
 
 mod algorithm;
+mod audit;
 mod boosted;
 mod channels;
 mod cli;
@@ -11,6 +12,7 @@ mod cli;
 mod clouds;
 mod data;
 mod formats;
+mod fuzzed;
 mod hostile;
 mod iam;
 mod ip_insights;
@@ -20,9 +22,11 @@ mod kmeans;
 mod kms;
 mod linear;
 mod load;
+mod metric_lines;
 mod model;
 mod pca;
 mod random_cut_forest;
+mod role;
 mod rooms;
 mod s3;
 mod sandbox;

@@ -15,6 +15,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &["telemetry", "spec", "fault"]),
     ("iam", &["telemetry", "spec", "fault"]),
     ("sandbox", &["telemetry", "spec", "fault"]),
+    ("role", &["iam", "store", "seal", "telemetry", "spec", "fault"]),
+    ("event", &["telemetry", "spec", "fault"]),
+    ("trail", &["store", "seal", "telemetry", "spec", "fault"]),
     ("data", &["store", "telemetry", "spec", "fault"]),
     ("algorithm", &["data", "telemetry", "spec", "fault"]),
     ("model", &["algorithm", "data", "seal", "telemetry", "spec", "fault"]),
@@ -51,11 +54,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fault",
         ],
     ),
+    ("sts", &["http", "iam", "telemetry", "spec", "fault"]),
     ("kms", &["http", "iam", "seal", "telemetry", "spec", "fault"]),
     (
         "cli",
         &[
             "kms",
+            "sts",
+            "role",
+            "trail",
+            "event",
             "courier",
             "sandbox",
             "train",
@@ -77,8 +85,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The top of the house may see everything: it gathers errors and shows the paved path.
-const TOP: &[&str] = &["lib", "main", "error", "manual"];
+/// The top of the house may see everything: it gathers errors and what fuzzers call, and shows the
+/// paved path.
+const TOP: &[&str] = &["lib", "main", "error", "manual", "fuzzed"];
 
 /// Outside crate, and the rooms it may live in.
 const LIVES_IN: &[(&str, &[&str])] = &[
@@ -86,7 +95,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("pulp", &["algorithm"]),
     ("safetensors", &["algorithm"]),
     ("object_store", &["store"]),
-    ("reqwest", &["store"]),
+    ("reqwest", &["store", "event"]),
     ("aes_gcm", &["seal"]),
     ("ring", &["seal"]),
     ("landlock", &["sandbox"]),
@@ -95,16 +104,16 @@ const LIVES_IN: &[(&str, &[&str])] = &[
     ("libc", &["sandbox"]),
     ("hkdf", &["seal"]),
     ("p384", &["seal"]),
-    ("hmac", &["iam", "seal"]),
+    ("hmac", &["iam", "seal", "event"]),
     ("argon2", &["seal"]),
-    ("zeroize", &["seal", "iam", "kms"]),
+    ("zeroize", &["seal", "iam", "kms", "event"]),
     ("subtle", &["seal", "iam", "http"]),
-    ("hyper", &["http", "serve", "kms"]),
+    ("hyper", &["http", "serve", "kms", "sts"]),
     ("http_body_util", &["http", "serve"]),
     ("socket2", &["http", "serve"]),
     ("httparse", &["load"]),
-    ("tokio", &["store", "http", "serve", "load"]),
-    ("rustls", &["store", "http"]),
+    ("tokio", &["store", "http", "serve", "load", "event"]),
+    ("rustls", &["store", "http", "event"]),
     ("tar", &["model", "train"]),
     ("flate2", &["model", "data", "http"]),
     ("ruzstd", &["data", "http"]),
@@ -121,7 +130,7 @@ const LIVES_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms in which waiting is allowed.
-const ASYNC: &[&str] = &["store", "http", "serve", "kms", "load"];
+const ASYNC: &[&str] = &["store", "http", "serve", "kms", "sts", "load"];
 
 struct File {
     room: String,

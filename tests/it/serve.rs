@@ -1,6 +1,8 @@
 //! The endpoint over real sockets: every status, hostile callers, overload, and going away.
 
 mod access;
+mod allocations;
+mod bad_input;
 mod coding;
 mod door;
 mod formats;
@@ -8,9 +10,11 @@ mod grpc;
 mod http2;
 mod many;
 mod openapi;
+mod pace;
 mod runtime;
 mod smuggling;
 mod soak;
+mod streamed;
 mod v2;
 mod variants;
 
@@ -31,6 +35,8 @@ use smrt::serve::{Builder, Running, Server};
 struct Linear {
     /// Time of a call: beyond 50 µs the endpoint batches instead of answering in place.
     spin: Duration,
+    /// Time of each row besides.
+    each: Duration,
     /// Rows whose first value is [`HOLD`] wait until this opens.
     door: Arc<Door>,
 }
@@ -100,7 +106,7 @@ impl Predictor for Linear {
         if firsts.iter().any(|&first| first == SHORT) {
             scores.pop();
         }
-        while start.elapsed() < self.spin {
+        while start.elapsed() < self.spin + self.each * rows.nrows() as u32 {
             std::hint::spin_loop();
         }
         let names = Arc::new(LabelNames::Numbers(vec![0.0, 1.0]));
@@ -146,7 +152,7 @@ fn quick() -> Running {
 
 /// A model slow enough that every request goes through the queue.
 fn heavy(door: &Arc<Door>) -> Linear {
-    Linear { spin: Duration::from_micros(300), door: Arc::clone(door) }
+    Linear { spin: Duration::from_micros(300), door: Arc::clone(door), ..Linear::default() }
 }
 
 /// One connection, spoken to in bytes.
@@ -330,7 +336,7 @@ fn each_mistake_has_its_status_and_says_what_to_do() {
 
 #[test]
 fn a_body_over_the_limit_is_refused_before_or_while_it_is_read() {
-    let limits = Limits { body_bytes_max: 1 << 10, ..Limits::default() };
+    let limits = Limits { body_bytes_max: 1 << 10, streamed_bytes_max: 0, ..Limits::default() };
     let running = builder(Linear::default()).limits(limits).start().unwrap();
     let mut client = Client::new(running.address());
     let large = "1,2,3\n".repeat(100_000);

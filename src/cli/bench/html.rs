@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::{ms, rate};
+use super::text::{compared, ms, rate, threads};
 use super::{Endpoint, Report, Step};
 
 const STYLE: &str = "\
@@ -16,7 +16,7 @@ h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem;overflow-wrap:anywhere}\
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
 td,th{padding:.2rem .7rem;text-align:right;border-bottom:1px solid var(--line)}\
 .kept td:first-child::after{content:' \\2713'}\
-svg{width:100%;height:auto}text{font:12px system-ui,sans-serif;fill:var(--soft)}\
+table{margin-top:1rem}svg{width:100%;height:auto}text{font:12px system-ui,sans-serif;fill:var(--soft)}\
 .axis{stroke:var(--line)}.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr));gap:1rem}";
 
 /// The page.
@@ -26,10 +26,17 @@ pub(super) fn page(report: &Report) -> String {
         page,
         "<title>smrt bench</title><style>{STYLE}</style><h1>How fast it answers</h1>\
          <p>Requests were due at a constant rate; a latency counts from when its request was due. \
-         {} bytes a request, {} connections, {} sending threads. A rate is kept (&#10003;) when its \
+         {} bytes a request, {} connections, {} sending. A rate is kept (&#10003;) when its \
          p99 stays within {} ms and at most one request in a thousand fails.</p>",
-        report.body_bytes, report.connections, report.threads, report.p99_target_ms
+        report.body_bytes,
+        report.connections,
+        threads(report.threads),
+        report.p99_target_ms
     );
+    if let [first, second] = report.endpoints.as_slice() {
+        let text = compared(first, second);
+        let _ = write!(page, "<p><strong>{}</strong></p>", escaped(&sentence(text.trim_end())));
+    }
     for endpoint in &report.endpoints {
         section(&mut page, report, endpoint);
     }
@@ -96,8 +103,7 @@ fn by_rate(steps: &[&Step], target_ms: f64) -> String {
         ("p99.9", "--c", line(|step| step.p999_ms)),
     ];
     let highest = steps.last().map_or(1.0, |step| step.offered_per_s);
-    let marks = (1..=4).map(|at| highest * f64::from(at) / 4.0).map(|x| (x, rate(x))).collect();
-    plot("Latency by offered rate (ms)", &lines, marks, Some(target_ms))
+    plot("Latency (ms) by offered requests/s", &lines, round_marks(highest), Some(target_ms))
 }
 
 fn by_share(step: &Step) -> String {
@@ -107,8 +113,28 @@ fn by_share(step: &Step) -> String {
         [(1.0, "90 %"), (2.0, "99 %"), (3.0, "99.9 %"), (4.0, "99.99 %"), (5.0, "99.999 %")]
             .map(|(x, text)| (x, text.to_owned()))
             .to_vec();
-    let title = format!("Latency by share of requests at {}/s (ms)", rate(step.offered_per_s));
+    // No further than there are requests to tell it.
+    let told = step.curve.last().map_or(0.0, |(share, _)| nines(*share));
+    let marks = marks.into_iter().filter(|(x, _)| *x <= told + 1e-9).collect();
+    let title = format!("Latency (ms) by share of requests, at {}/s", rate(step.offered_per_s));
     plot(&title, &[("", "--a", points)], marks, None)
+}
+
+/// Rates to write below an axis: multiples of 1, 2 or 5 and a power of ten, four to nine of them.
+fn round_marks(highest: f64) -> Vec<(f64, String)> {
+    let power = 10_f64.powf(highest.max(1e-9).log10().floor());
+    let steps = [0.1, 0.2, 0.5, 1.0, 2.0].map(|step| step * power);
+    let step = steps.into_iter().find(|step| highest / step < 8.0).unwrap_or(power);
+    (1..=(highest / step + 1e-9) as u32)
+        .map(|at| f64::from(at) * step)
+        .map(|x| (x, rate(x)))
+        .collect()
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain(['.']).collect()
 }
 
 type Line<'a> = (&'a str, &'a str, Vec<(f64, f64)>);
@@ -164,6 +190,15 @@ fn plot(title: &str, lines: &[Line<'_>], marks: Vec<(f64, String)>, bar: Option<
     for (at, (name, colour, points)) in lines.iter().enumerate() {
         let path: Vec<String> =
             points.iter().map(|(px, py)| format!("{:.1},{:.1}", x(*px), y(*py))).collect();
+        if points.len() < 20 {
+            for (px, py) in points {
+                let (px, py) = (x(*px), y(*py));
+                let dot = format!(
+                    "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"2.5\" fill=\"var({colour})\"/>"
+                );
+                svg.push_str(&dot);
+            }
+        }
         let _ = write!(
             svg,
             "<polyline fill=\"none\" stroke=\"var({colour})\" stroke-width=\"2\" points=\"{}\"/>\
@@ -178,4 +213,19 @@ fn plot(title: &str, lines: &[Line<'_>], marks: Vec<(f64, String)>, bar: Option<
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marks_of_an_axis_are_round() {
+        let marks = |highest: f64| -> Vec<f64> {
+            round_marks(highest).into_iter().map(|(x, _)| x.round()).collect()
+        };
+        assert_eq!(marks(822.0), [200.0, 400.0, 600.0, 800.0]);
+        assert_eq!(marks(18_126.0), [5_000.0, 10_000.0, 15_000.0]);
+        assert_eq!(marks(1_000.0), [200.0, 400.0, 600.0, 800.0, 1_000.0]);
+    }
 }

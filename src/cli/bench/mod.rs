@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::output::{self, Format};
 use super::{Error, Failure};
-use crate::load::{Found, Load, Measured, Pace, Search, Target, run, search};
+use crate::load::{Found, Histogram, Load, Measured, Pace, Search, Target, run, search};
 use crate::spec::limit::REQUEST_FILE_BYTES_MAX;
 
 /// Measure an endpoint: the highest rate that keeps a p99, and what that means for sizing
@@ -139,6 +139,11 @@ struct Step {
     p99_ms: f64,
     p999_ms: f64,
     max_ms: f64,
+    /// Of the successes alone.
+    succeeded_p99_ms: f64,
+    /// Answered 429 or 503, and how soon.
+    refused: u64,
+    refused_p99_ms: f64,
     kept: bool,
     /// (share of requests, milliseconds within which they were answered)
     #[serde(skip)]
@@ -227,7 +232,11 @@ impl Step {
     fn of(rate: f64, measured: &Measured, wanted: &Search) -> Step {
         // Whole microseconds: the histogram knows no more.
         let ms = |quantile| measured.latency.quantile(quantile).as_micros() as f64 / 1e3;
-        let shares = (0..=50).map(|at| 1.0 - 10_f64.powf(-f64::from(at) / 10.0));
+        let p99 = |latency: &Histogram| latency.quantile(0.99).as_micros() as f64 / 1e3;
+        // As far as there are requests to tell it.
+        let last = (measured.due.max(1) as f64).log10().min(5.0);
+        let shares =
+            (0..=50).map(|at| last * f64::from(at) / 50.0).map(|nines| 1.0 - 10_f64.powf(-nines));
         Step {
             offered_per_s: rate,
             answered_per_s: measured.goodput(),
@@ -242,6 +251,9 @@ impl Step {
             p99_ms: ms(0.99),
             p999_ms: ms(0.999),
             max_ms: measured.latency.max().as_micros() as f64 / 1e3,
+            succeeded_p99_ms: p99(&measured.succeeded_latency),
+            refused: measured.refused_latency.count(),
+            refused_p99_ms: p99(&measured.refused_latency),
             kept: wanted.is_kept(measured),
             curve: shares.map(|share| (share, ms(share))).collect(),
         }

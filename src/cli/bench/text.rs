@@ -37,7 +37,7 @@ fn one(report: &Report, endpoint: &Endpoint) -> String {
         "  {} bytes a request, {} connections, {} sending\n\n",
         count(report.body_bytes as u64),
         report.connections,
-        if report.threads == 1 { "1 thread".into() } else { format!("{} threads", report.threads) },
+        threads(report.threads),
     ));
     let mut rates = Table::new(&[0, 1, 2, 3, 4, 5, 6, 7]);
     rates.row([
@@ -111,10 +111,25 @@ fn failures(step: &super::Step) -> String {
     if step.unanswered > 0 {
         kinds.push(format!("{} had no answer at the end", count(step.unanswered)));
     }
-    format!("  at {}/s: {}\n", rate(step.offered_per_s), kinds.join(", "))
+    let mut text = format!("  at {}/s: {}\n", rate(step.offered_per_s), kinds.join(", "));
+    if step.refused > 0 {
+        text.push_str(&format!(
+            "  at {}/s: p99 of the successes {} ms, of the refusals {} ms\n",
+            rate(step.offered_per_s),
+            ms(step.succeeded_p99_ms),
+            ms(step.refused_p99_ms)
+        ));
+    }
+    text
 }
 
-fn compared(first: &Endpoint, second: &Endpoint) -> String {
+/// The sending threads in words.
+pub(super) fn threads(count: usize) -> String {
+    if count == 1 { "1 thread".into() } else { format!("{count} threads") }
+}
+
+/// How two endpoints stand to each other.
+pub(super) fn compared(first: &Endpoint, second: &Endpoint) -> String {
     let figures = |endpoint: &Endpoint| {
         let at = endpoint.best.unwrap_or(0);
         (endpoint.rates[at].offered_per_s, endpoint.rates[at].p99_ms)

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{document, shown};
-use crate::cli::{Failure, output};
+use crate::cli::{Failure, audited, output};
 use crate::iam::state::{Asked, Document, State, Status, Whom};
 use crate::iam::time::{self, iso};
 
@@ -350,6 +350,17 @@ pub(super) enum Command {
 
 /// Runs one, and writes what IAM would answer; what it answers with nothing writes nothing.
 pub(super) fn run(command: &Command, state: &State) -> Result<(), Failure> {
+    // A command is named as IAM's operation is.
+    let shown = format!("{command:?}");
+    let name = shown.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    if name.starts_with("Get") || name.starts_with("List") {
+        return work(command, state);
+    }
+    let source = if name == "AssumeRole" { "sts.amazonaws.com" } else { "iam.amazonaws.com" };
+    audited::by_hand(source, name, || work(command, state))
+}
+
+fn work(command: &Command, state: &State) -> Result<(), Failure> {
     use Command as C;
     let user = |user: &'_ UserName| user.user_name.clone();
     let role = |role: &'_ RoleName| role.role_name.clone();

@@ -151,6 +151,13 @@ pub(super) struct Policy {
     set: Option<PathBuf>,
 }
 
+impl Policy {
+    /// Whether it replaces the policy.
+    pub(super) fn is_set(&self) -> bool {
+        self.set.is_some()
+    }
+}
+
 pub(super) fn policy(keys: &LocalKeys, options: &Policy) -> Result<(), Failure> {
     let Some(path) = &options.set else {
         let policy = keys.metadata(&options.key)?.policy;

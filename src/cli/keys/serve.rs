@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tracing::info;
 
-use crate::cli::{Failure, iam, output};
+use crate::cli::{Failure, audited, digests, iam, output};
 use crate::http::TlsFiles;
 use crate::iam::door::Door;
 use crate::kms::{Callers, Server};
@@ -18,7 +18,7 @@ boto3, the AWS CLI and the AWS Encryption SDK use it with
 
 Examples:
   smrt keys serve --credentials callers.ini
-  smrt keys serve --iam ~/.local/share/smrt/iam/state
+  smrt keys serve --iam ~/.local/share/smrt/iam/state --audit keys.jsonl
   AWS_ACCESS_KEY_ID=me AWS_SECRET_ACCESS_KEY=… smrt keys serve")]
 pub(super) struct Options {
     /// Where to listen
@@ -48,12 +48,19 @@ pub(super) struct Options {
     #[arg(long, value_name = "REGION", requires = "iam", default_value = "local")]
     iam_region: String,
 
+    /// Record every request in this file before it is answered, and answer none that cannot be
+    /// recorded [default: SMRT_AUDIT]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit: Option<PathBuf>,
+
     /// Threads that answer [default: one per core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    audited::log(options.audit.as_ref())?;
+    let _signed_when_dropped = digests::Hourly::begin()?;
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let callers = match &options.credentials {
         Some(path) => Callers::read(path)?,
@@ -84,6 +91,9 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         .stop_on_signals(true);
     if let Some(door) = door {
         server = server.door(door);
+    }
+    if let Some(log) = audited::log(options.audit.as_ref())? {
+        server = server.audit(log);
     }
     let mut scheme = "http";
     if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {

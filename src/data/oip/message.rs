@@ -9,7 +9,7 @@ use super::DataType;
 use super::request::{Elements, Input, Parameters, Wanted, how, takes_tensors, tensors, wrong};
 use crate::data::error::Error;
 use crate::data::protobuf::{Damaged, Field, Fields, text};
-use crate::data::request::Limits;
+use crate::data::request::{Limits, finite};
 use crate::data::schema::Signature;
 use crate::spec::limit::OUTPUTS_WANTED_MAX;
 
@@ -78,6 +78,7 @@ pub fn decode_message(
     }
     let before = values.len();
     let rows = tensors(inputs, &[], signature, limits, values);
+    let rows = rows.and_then(|rows| finite(&values[before..], signature.features).map(|()| rows));
     rows.map(|rows| (rows, wanted)).inspect_err(|_| values.truncate(before))
 }
 

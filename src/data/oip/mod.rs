@@ -11,6 +11,7 @@
 mod answer;
 mod message;
 mod request;
+mod scan;
 
 pub use answer::{Tensor, encode, encode_message, tensors};
 pub use message::{decode_message, model_of};

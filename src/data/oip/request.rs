@@ -1,13 +1,15 @@
 //! A request's body to rows for a model, and what it wants back.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{SeqAccess, Visitor};
 
-use super::DataType;
+use super::{DataType, scan};
 use crate::data::error::{Error, shown};
-use crate::data::request::Limits;
+use crate::data::request::{Limits, finite};
 use crate::data::schema::{Cells, Signature};
 
 /// What a request wants of its answer.
@@ -19,6 +21,8 @@ pub struct Wanted {
     pub outputs: Vec<(String, bool)>,
     /// Whether tensors that are not named are to be binary.
     pub binary: bool,
+    /// How long its caller waits (Triton's parameter `timeout`, in microseconds).
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -66,14 +70,18 @@ pub(super) struct Parameters {
     binary_data: Option<bool>,
     #[serde(default)]
     binary_data_output: Option<bool>,
+    #[serde(default)]
+    timeout: Option<u64>,
 }
 
 /// A tensor's elements in row-major order, nested lists laid flat.
 #[derive(Default)]
 pub(super) struct Elements {
     numbers: Vec<f32>,
-    /// Only when an element was text; then as long as all elements together.
-    words: Vec<Option<String>>,
+    /// Only when an element was text; then as long as all elements together. Each is a part of
+    /// `text`.
+    words: Vec<Option<Range<usize>>>,
+    text: String,
 }
 
 /// Lists in lists; a tensor here has two dimensions at most.
@@ -101,6 +109,21 @@ pub fn decode(
             "set Inference-Header-Content-Length to the length of the JSON",
         )
     })?;
+    let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
+    if let Some(read) = scan::request(json, binary, signature, rows_max, values) {
+        return Ok(read);
+    }
+    general(json, binary, signature, limits, values)
+}
+
+/// Any request, through serde_json.
+pub(super) fn general(
+    json: &[u8],
+    binary: &[u8],
+    signature: &Signature,
+    limits: &Limits,
+    values: &mut Vec<f32>,
+) -> Result<(usize, Wanted), Error> {
     let request: Request<'_> = serde_json::from_slice(json).map_err(|error| {
         let text = error.to_string();
         Error::request(
@@ -110,6 +133,7 @@ pub fn decode(
     })?;
     let wanted = Wanted {
         id: request.id,
+        timeout: request.parameters.timeout.filter(|us| *us > 0).map(Duration::from_micros),
         binary: request.parameters.binary_data_output.unwrap_or(false),
         outputs: request
             .outputs
@@ -122,7 +146,8 @@ pub fn decode(
     };
     let before = values.len();
     let rows = tensors(request.inputs, binary, signature, limits, values);
-    match rows {
+    let is_finite = |rows| finite(&values[before..], signature.features).map(|()| rows);
+    match rows.and_then(is_finite) {
         Ok(rows) => Ok((rows, wanted)),
         Err(error) => {
             values.truncate(before);
@@ -202,8 +227,9 @@ pub(super) fn tensors(
             let what = format!("input {name} has {count} rows where the first input has {all}");
             return Err(wrong(what, "give every input the same number of rows"));
         }
-        values.resize(start + all * features, f32::NAN);
+        // Before any room is made: a shape is a claim, elements are bytes that came.
         let elements = elements(input, count, &mut binary)?;
+        values.resize(start + all * features, f32::NAN);
         put(signature, column, &elements, &mut values[start..])
             .map_err(|(what, help)| wrong(format!("input {name} {what}"), help))?;
     }
@@ -261,7 +287,12 @@ fn elements(input: Input<'_>, count: usize, binary: &mut &[u8]) -> Result<Elemen
         return Err(wrong(what, "send FP32, FP64, BOOL, INT8 to INT64, UINT8 to UINT64, or BYTES"));
     };
     let unpacked = |own: &[u8]| {
-        unpack(own, kind, count).ok_or_else(|| {
+        let mut elements = Elements::default();
+        let unpacked = match kind {
+            DataType::Bytes => unpack_words(own, count, &mut elements),
+            _ => unpack(own, kind, count, &mut elements.numbers),
+        };
+        unpacked.map(|()| elements).ok_or_else(|| {
             let (size, kind) = (own.len(), kind.name());
             wrong(
                 format!("input {name}: {size} bytes are not {count} elements of {kind}"),
@@ -303,10 +334,15 @@ fn elements(input: Input<'_>, count: usize, binary: &mut &[u8]) -> Result<Elemen
     Ok(elements)
 }
 
-/// Binary elements, little-endian; `None` when `bytes` are not exactly `count` of them.
-fn unpack(bytes: &[u8], kind: DataType, count: usize) -> Option<Elements> {
+/// Appends binary numbers, little-endian; `None` when `bytes` are not exactly `count` of them.
+pub(super) fn unpack(
+    bytes: &[u8],
+    kind: DataType,
+    count: usize,
+    numbers: &mut Vec<f32>,
+) -> Option<()> {
     let size = match kind {
-        DataType::Bytes => return unpack_words(bytes, count),
+        DataType::Bytes => return None,
         DataType::Bool => 1,
         DataType::Uint(size) | DataType::Int(size) | DataType::Fp(size) => usize::from(size),
     };
@@ -328,20 +364,28 @@ fn unpack(bytes: &[u8], kind: DataType, count: usize) -> Option<Elements> {
             u64::from_le_bytes(wide) as f32
         }
     };
-    let numbers = bytes.chunks_exact(size).map(number).collect();
-    Some(Elements { numbers, words: Vec::new() })
+    match kind {
+        // Most of them are, and then this is a copy.
+        DataType::Fp(4) => {
+            let (elements, _) = bytes.as_chunks();
+            numbers.extend(elements.iter().map(|element| f32::from_le_bytes(*element)));
+        }
+        _ => numbers.extend(bytes.chunks_exact(size).map(number)),
+    }
+    Some(())
 }
 
-fn unpack_words(mut bytes: &[u8], count: usize) -> Option<Elements> {
+fn unpack_words(mut bytes: &[u8], count: usize, elements: &mut Elements) -> Option<()> {
     // Each takes four bytes at least: a claimed count costs no memory.
-    let mut words = Vec::with_capacity(count.min(bytes.len() / 4));
+    elements.words.reserve(count.min(bytes.len() / 4));
+    elements.text.reserve(bytes.len());
     while !bytes.is_empty() {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (word, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        words.push(Some(std::str::from_utf8(word).ok()?.to_owned()));
+        elements.word(std::str::from_utf8(word).ok()?);
         bytes = rest;
     }
-    (words.len() == count).then(|| Elements { numbers: vec![f32::NAN; count], words })
+    (elements.words.len() == count).then_some(())
 }
 
 /// Writes one column's cells into rows.
@@ -362,8 +406,9 @@ fn put(
             Err(("holds numbers and its column words".into(), "send BYTES".into()))
         }
         Some(known) => {
-            let code = |word: &Option<String>| {
-                let at = known.iter().position(|name| Some(name) == word.as_ref());
+            let code = |word: &Option<Range<usize>>| {
+                let word = word.as_ref().and_then(|word| elements.text.get(word.clone()));
+                let at = word.and_then(|word| known.iter().position(|name| name == word));
                 at.map_or(f32::NAN, |at| at as f32)
             };
             cells.zip(&elements.words).for_each(|(cell, word)| *cell = code(word));
@@ -412,7 +457,9 @@ impl Elements {
 
     pub(super) fn word(&mut self, word: &str) {
         self.words.resize(self.numbers.len(), None);
-        self.words.push(Some(word.to_owned()));
+        let start = self.text.len();
+        self.text.push_str(word);
+        self.words.push(Some(start..self.text.len()));
         self.numbers.push(f32::NAN);
     }
 }

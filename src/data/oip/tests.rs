@@ -274,3 +274,119 @@ fn an_output_is_answered_once_however_often_it_is_named() {
     let error = encode(&answer(), &known, &wanted, "fraud", &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("twice"), "{error}");
 }
+
+/// A request in one of the ways people write it, whole or with one byte changed.
+fn requests() -> impl Strategy<Value = (String, Vec<u8>)> {
+    let number = prop_oneof![
+        4 => (-100_000_i64..100_000, 0_u32..6).prop_map(|(number, places)| {
+            format!("{}", number as f64 / 10_f64.powi(places as i32))
+        }),
+        1 => any::<f32>().prop_map(|number| format!("{number:e}")),
+        1 => any::<f64>().prop_map(|number| format!("{number}")),
+        1 => "-?[0-9]{1,25}(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?",
+        1 => Just("null".to_owned()),
+    ];
+    let rows = proptest::collection::vec(proptest::collection::vec(number, 2), 1..4);
+    let kinds = proptest::sample::select(vec!["FP32", "FP64", "INT64", "UINT8", "BOOL", "BYTES"]);
+    let change = proptest::option::of((any::<prop::sample::Index>(), any::<u8>()));
+    (rows, kinds, any::<[bool; 8]>(), change).prop_map(|(rows, kind, way, change)| {
+        let [nested, one_dimension, binary, packed, id, outputs, spaced, turned] = way;
+        let count = rows.len();
+        let data = match nested {
+            true => {
+                let rows: Vec<String> = rows.iter().map(|row| format!("[{}]", row.join(","))).collect();
+                rows.join(",")
+            }
+            false => rows.concat().join(","),
+        };
+        let bytes = if packed { vec![0x3f; 4 * count * 2] } else { Vec::new() };
+        let mut parts = vec![
+            "\"name\":\"x\"".to_owned(),
+            match one_dimension {
+                true => "\"shape\":[2]".to_owned(),
+                false => format!("\"shape\":[{count},2]"),
+            },
+            format!("\"datatype\":\"{kind}\""),
+            match packed {
+                true => format!("\"parameters\":{{\"binary_data_size\":{}}}", bytes.len()),
+                false => format!("\"data\":[{data}]"),
+            },
+        ];
+        if turned {
+            parts.reverse();
+        }
+        let mut whole = vec![format!("\"inputs\":[{{{}}}]", parts.join(","))];
+        if id {
+            whole.push("\"id\":\"seven\"".into());
+        }
+        if binary {
+            whole.push("\"parameters\":{\"binary_data_output\":true}".into());
+        }
+        if outputs {
+            whole.push("\"outputs\":[{\"name\":\"a\"},{\"parameters\":{\"binary_data\":false},\"name\":\"b\"}]".into());
+        }
+        if turned {
+            whole.reverse();
+        }
+        let mut json = format!("{{{}}}", whole.join(","));
+        if spaced {
+            json = json.replace(',', " ,\n").replace(':', "\t: ");
+        }
+        let mut json = json.into_bytes();
+        if let Some((at, byte)) = change {
+            let at = at.index(json.len());
+            json[at] = byte;
+        }
+        (String::from_utf8_lossy(&json).into_owned(), bytes)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8_000))]
+
+    #[test]
+    fn what_is_read_by_hand_is_what_the_general_parser_reads((json, binary) in requests()) {
+        let signature = signature(2, &[]);
+        let limits = Limits::default();
+        let mut scanned = vec![7.0];
+        let read = scan::request(json.as_bytes(), &binary, &signature, limits.rows_max, &mut scanned);
+        let Some((rows, wanted)) = read else {
+            prop_assert_eq!(scanned, [7.0]);
+            return Ok(());
+        };
+        let mut values = vec![7.0];
+        let general = request::general(json.as_bytes(), &binary, &signature, &limits, &mut values);
+        let (count, general) = general.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!((rows, wanted), (count, general));
+        prop_assert_eq!(scanned.len(), values.len());
+        prop_assert!(scanned.iter().zip(&values).all(|(one, other)| one.to_bits() == other.to_bits()));
+    }
+}
+
+#[test]
+fn the_usual_requests_are_read_by_hand() {
+    let signature = signature(2, &[]);
+    for (json, binary) in [
+        (
+            r#"{"inputs":[{"name":"input","shape":[2,2],"datatype":"FP32","data":[1,2.5,-3e2,null]}]}"#,
+            0,
+        ),
+        (
+            r#"{ "id": "a", "inputs": [ { "name": "x", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3, 4]] } ] }"#,
+            0,
+        ),
+        (
+            r#"{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","parameters":{"binary_data_size":16}}],"outputs":[{"name":"score","parameters":{"binary_data":true}}]}"#,
+            16,
+        ),
+        (
+            r#"{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP64","parameters":{"binary_data_size":32}}],"parameters":{"binary_data_output":true}}"#,
+            32,
+        ),
+    ] {
+        let mut values = Vec::new();
+        let read = scan::request(json.as_bytes(), &vec![0; binary], &signature, 10, &mut values);
+        assert_eq!(read.map(|(rows, _)| rows), Some(2), "{json}");
+        assert_eq!(values.len(), 4);
+    }
+}

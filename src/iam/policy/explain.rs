@@ -125,6 +125,23 @@ fn statement_for(layer: Layer, action: &str, request: &Request<'_>) -> serde_jso
         statement["Principal"] = json!({ kind: arn });
     }
     statement["Action"] = json!(action);
-    statement["Resource"] = json!(request.resource());
+    statement["Resource"] = json!(literal(request.resource()));
     statement
+}
+
+/// A name as a pattern that fits it alone.
+pub fn literal(name: &str) -> String {
+    if name == "*" {
+        return name.to_owned();
+    }
+    let mut pattern = String::with_capacity(name.len());
+    for (at, letter) in name.char_indices() {
+        match letter {
+            '*' => pattern.push_str("${*}"),
+            '?' => pattern.push_str("${?}"),
+            '$' if name[at + 1..].starts_with('{') => pattern.push_str("${$}"),
+            other => pattern.push(other),
+        }
+    }
+    pattern
 }

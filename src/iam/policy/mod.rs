@@ -26,4 +26,4 @@ mod principal;
 pub use context::{Context, Principal};
 pub use document::{Effect, Kind, Policy, Statement};
 pub use evaluate::{Decision, Layer, Place, Policies, Request, decide};
-pub use explain::{Explanation, Line, explain};
+pub use explain::{Explanation, Line, explain, literal};

@@ -231,6 +231,21 @@ impl Directory {
         self.roles.get(name)
     }
 
+    /// What a role is while `session` acts with it, without keys of its own.
+    pub(super) fn acting(&self, role: &str, role_id: &str, session: &str) -> Option<Identity> {
+        let of_role = self.roles.get(role)?;
+        let arn = format!("arn:aws:sts::{}:assumed-role/{role}/{session}", self.account);
+        let mut context = of_role.context.clone();
+        context.set("aws:userid", format!("{role_id}:{session}"));
+        Some(Identity {
+            principal: Principal::new(arn),
+            identity: of_role.identity.clone(),
+            boundary: of_role.boundary.clone(),
+            session: None,
+            context,
+        })
+    }
+
     /// The account all of this is in.
     pub fn account(&self) -> &str {
         &self.account

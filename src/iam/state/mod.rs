@@ -8,12 +8,14 @@
 //! then renamed. Readers take no lock: they see the file before or after. Names and rules are
 //! IAM's; groups, virtual MFA and password logins do not exist here.
 
+mod acting;
 mod acts;
 mod directory;
 mod document;
 mod file;
 mod session;
 
+pub use acting::{Acting, Use, Work};
 pub use acts::Whom;
 pub use directory::{Directory, Identity, Key};
 pub use document::{AccessKey, Document, Holder, ManagedPolicy, Role, Status, User};

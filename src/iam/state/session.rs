@@ -1,5 +1,7 @@
 //! STS's `AssumeRole`: somebody becomes a role for a while, if its trust policy says so.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -7,7 +9,7 @@ use super::acts::{fresh_id, fresh_secret, random};
 use super::directory::{Directory, Identity};
 use super::document::{Document, Session};
 use crate::iam::error::Error;
-use crate::iam::policy::{Context, Kind, Policies, Policy, Principal, Request, explain};
+use crate::iam::policy::{Context, Kind, Layer, Policies, Policy, Principal, Request, explain};
 use crate::iam::sigv4::{Secret, sha256};
 use crate::iam::time;
 use crate::spec::limit::SESSIONS_MAX;
@@ -73,12 +75,13 @@ impl Document {
             });
         }
         let directory = Directory::of(self, now_s)?;
-        let caller_is = self
-            .users
-            .iter()
-            .find(|(name, user)| self.user_arn(name, user) == caller)
-            .and_then(|(name, _)| directory.user(name));
-        check(caller, caller_is.map(AsRef::as_ref), &arn, &role.trust, asked)?;
+        let caller_is = self.user_of(caller, &directory);
+        let mut context = Context::new();
+        if let Some(id) = asked.external_id {
+            context.set("sts:ExternalId", id);
+        }
+        context.set("sts:RoleSessionName", asked.name);
+        check(caller, caller_is.map(AsRef::as_ref), &arn, &role.trust, &context)?;
         let policies = match asked.policy {
             Some((file, text)) => {
                 Policy::read(file, text, Kind::Identity)?;
@@ -112,19 +115,32 @@ impl Document {
     }
 }
 
-fn check(
+impl Document {
+    /// The user of this ARN.
+    pub(super) fn user_of<'d>(
+        &self,
+        arn: &str,
+        directory: &'d Directory,
+    ) -> Option<&'d Arc<Identity>> {
+        let found = self.users.iter().find(|(name, user)| self.user_arn(name, user) == arn);
+        found.and_then(|(name, _)| directory.user(name))
+    }
+}
+
+/// Whether `trust` lets `caller`, a user's ARN or a service's name, become `role`; `known` is what
+/// is known of the request.
+pub(super) fn check(
     caller: &str,
     identity: Option<&Identity>,
     role: &str,
     trust: &str,
-    asked: &Asked<'_>,
+    known: &Context,
 ) -> Result<(), Error> {
     let trust = Policy::read("trust policy", trust, Kind::Trust)?;
     let mut context = identity.map_or_else(Context::new, Identity::context);
-    if let Some(id) = asked.external_id {
-        context.set("sts:ExternalId", id);
+    for (key, values) in known.iter() {
+        context.set_all(key, values.to_vec());
     }
-    context.set("sts:RoleSessionName", asked.name);
     let principal = Principal::new(caller);
     let request = Request::new(&principal, ACTION, role, &context);
     let own = identity.map_or_else(Policies::default, Identity::policies);
@@ -135,10 +151,15 @@ fn check(
     }
     let what = format!("{} may not {ACTION} {role}: {}", shortened(caller), told.because);
     let help = told.missing.map(|(layer, mut statement)| {
-        if layer == crate::iam::policy::Layer::Resource {
+        if layer == Layer::Resource {
             // The role itself is the resource of its trust policy.
             statement.as_object_mut().map(|map| map.remove("Resource"));
-            return format!("its trust policy would need {statement}");
+            let misfits = told.lines.iter().filter_map(|line| line.misfit.as_deref());
+            let conditions: Vec<&str> = misfits.filter(|why| why.starts_with("wants ")).collect();
+            return match conditions.first() {
+                Some(why) => format!("its trust policy {why}"),
+                None => format!("its trust policy would need {statement}"),
+            };
         }
         format!("{layer} would need {statement}")
     });

@@ -17,6 +17,7 @@
 //! keyring in the namespace `smrt-kms`, open for ever.
 
 mod blob;
+mod fuzzed;
 mod grant;
 mod manage;
 mod record;
@@ -31,6 +32,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+pub(super) use self::fuzzed::{key_file, opened_blob};
 pub use self::grant::{GRANT_OPERATIONS, Grant};
 pub use self::manage::{KeyMetadata, NewKey, RotationPlan, VersionInfo};
 use self::record::KeyFile;

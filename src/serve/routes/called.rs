@@ -1,16 +1,15 @@
 //! Calls over gRPC: inference as at the other doors, and everything else as [`grpc::answer`] has it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::StatusCode;
 
-use super::{Front, Line, Whom, put_id};
+use super::{Front, Whom, put_id};
 use crate::data::oip;
 use crate::http::{Body, Call, Caller, Reply, Stage};
 use crate::serve::asked::Asked;
 use crate::serve::codec::{Refusal, Wire};
-use crate::serve::served::Served;
+use crate::serve::line::Line;
 use crate::serve::{grpc, invoke};
 use crate::telemetry::log::ACCESS;
 
@@ -47,7 +46,7 @@ impl Front {
         stage: Stage,
         id: &[u8; 36],
     ) -> Result<Reply, Refusal> {
-        let mut line = Line::begin(self, id, &asked, caller);
+        let mut line = Line::begin(&self.endpoint, self.thread, id, &asked, caller);
         let found = async {
             if stage >= Stage::Closing {
                 let what = "the server is stopping";
@@ -61,13 +60,13 @@ impl Front {
                 return Err(grpc::unknown_version(name, version));
             }
             let ticket = self.tickets.borrow_mut().next();
-            let served = self.find(&asked, Whom::Named(name), ticket).await?;
+            let served = self.find(&asked, &Whom::Named(name.into()), ticket).await?;
             Ok((served, timeout, message, ticket))
         };
         let result = match found.await {
             Err(refusal) => Err(refusal),
             Ok((served, timeout, message, ticket)) => {
-                let served: &Arc<Served> = line.served.insert(served);
+                let served = line.served.insert(served);
                 let stats = served.sheet.of(self.thread);
                 let Front { endpoint, scratch, .. } = self;
                 let request = invoke::Request {

@@ -17,6 +17,7 @@ use crate::spec::name::JobName;
 use crate::spec::network::{self, Isolation, read_network};
 use crate::spec::parameter::RawValue;
 use crate::spec::problem::{Problem, Problems, shortened};
+use crate::spec::role::RoleArn;
 use crate::spec::train::read_storage;
 use crate::spec::unit;
 use crate::spec::uri::Uri;
@@ -119,18 +120,33 @@ fn read_general(table: &mut Cursor<'_>) -> Option<General> {
     let there = table.has("name");
     let name = table.parsed("name", |text| name(text, "an endpoint's name"));
     table.needs("name", there, "name = \"fraud\" below [endpoint]");
+    let role = table.parsed("role", RoleArn::parse);
     let threads = count(table, "threads");
     let workers = count(table, "workers");
     let body = bytes(table, "body_bytes_max", 1, limit::BODY_BYTES_MAX as u64);
+    let streamed = bytes(table, "streamed_bytes_max", 0, limit::STREAMED_BYTES_MAX);
     let timeout = seconds(table, "timeout_s", 1..=3600, limit::INVOCATION_TIMEOUT_S);
+    let target = milliseconds(table, "target_p99_ms", (0.1, 3_600_000.0));
+    let delay = milliseconds(table, "queue_delay_ms", (0.0, 1_000.0));
+    if let (Some(target), Some(delay)) = (target, delay)
+        && delay >= target
+    {
+        let what = "requests would wait for others longer than they may take".to_owned();
+        let help = "make it less than target_p99_ms, or leave it out: a batch is what waits anyway";
+        table.wrong("queue_delay_ms", None, what, Some(help.into()));
+    }
     let drain = seconds(table, "drain_timeout_s", 0..=3600, limit::DRAIN_TIMEOUT_S);
     let access_log = table.boolean("access_log").is_none_or(|found| found.value);
     Some(General {
         name: name?,
+        role,
         threads,
         workers,
         body_bytes_max: usize::try_from(body).unwrap_or(usize::MAX),
+        streamed_bytes_max: streamed,
         timeout,
+        target_p99: target,
+        queue_delay: delay.unwrap_or_default(),
         drain_timeout: drain,
         access_log,
     })
@@ -183,10 +199,14 @@ fn read_serves(top: &mut Cursor<'_>, base: &Path) -> Option<Serves> {
 fn place_of(key: &str) -> Option<&'static str> {
     Some(match key {
         "name" => "endpoint.name",
+        "role" => "endpoint.role",
         "threads" => "endpoint.threads",
         "workers" => "endpoint.workers",
         "body_bytes_max" => "endpoint.body_bytes_max",
+        "streamed_bytes_max" => "endpoint.streamed_bytes_max",
         "timeout_s" => "endpoint.timeout_s",
+        "target_p99_ms" | "p99_ms" => "endpoint.target_p99_ms",
+        "queue_delay_ms" => "endpoint.queue_delay_ms",
         "drain_timeout_s" => "endpoint.drain_timeout_s",
         "access_log" => "endpoint.access_log",
         "address" | "listen" => "listener.address",
@@ -230,6 +250,11 @@ pub(super) fn seconds(
 ) -> Duration {
     let given = table.integer(key, range).and_then(|number| u64::try_from(number).ok());
     Duration::from_secs(given.unwrap_or(default))
+}
+
+/// A time in milliseconds, whole or not.
+fn milliseconds(table: &mut Cursor<'_>, key: &'static str, range: (f64, f64)) -> Option<Duration> {
+    number(table, key, range).map(|ms| Duration::from_secs_f64(ms / 1e3))
 }
 
 /// An amount of bytes, as a number or as text with a unit.

@@ -142,6 +142,26 @@ fn an_endpoint_file_is_told_from_a_job_file() {
 }
 
 #[test]
+fn a_latency_objective_is_milliseconds_and_longer_than_the_wait_for_company() {
+    let text = |more: &str| {
+        format!("[endpoint]\nname = \"a\"\n{more}\n[variants.a]\nmodel = \"a.tar.gz\"\n")
+    };
+    let general = read(&text("target_p99_ms = 12.5\nqueue_delay_ms = 2")).unwrap().general;
+    assert_eq!(general.target_p99, Some(Duration::from_micros(12_500)));
+    assert_eq!(general.queue_delay, Duration::from_millis(2));
+    let general = read(&text("")).unwrap().general;
+    assert_eq!((general.target_p99, general.queue_delay), (None, Duration::ZERO));
+    let told = mistakes(&text("target_p99_ms = 0\nqueue_delay_ms = \"2ms\""));
+    assert!(told[0].contains("3: endpoint.target_p99_ms: 0 is out of range"), "{told:?}");
+    assert!(told[1].contains("4: endpoint.queue_delay_ms: expected a number"), "{told:?}");
+    let told = mistakes(&text("target_p99_ms = 5\nqueue_delay_ms = 5"));
+    assert!(told[0].contains("endpoint.queue_delay_ms: requests would wait"), "{told:?}");
+    let told =
+        mistakes("target_p99_ms = 5\n[endpoint]\nname = \"a\"\n[variants.a]\nmodel = \"a\"\n");
+    assert!(told[0].contains("target_p99_ms"), "{told:?}");
+}
+
+#[test]
 fn tls_and_tokens_are_files_beside_it_and_half_a_pair_is_none() {
     let more = |text: &str| format!("{VARIANTS}\n{text}");
     let file = read(VARIANTS).unwrap();

@@ -26,8 +26,12 @@ impl TrainingJob {
             .iter()
             .map(|(name, raw)| (name.clone(), effective_value(&raw.value)))
             .collect();
+        let mut job = json!({ "name": self.name.as_str(), "seed": self.seed });
+        if let Some(role) = &self.role {
+            job["role"] = json!(role.as_str());
+        }
         json!({
-            "job": { "name": self.name.as_str(), "seed": self.seed },
+            "job": job,
             "algorithm": { "name": self.algorithm },
             "hyperparameters": hyperparameters,
             "channels": channels,

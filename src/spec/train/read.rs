@@ -16,6 +16,7 @@ use crate::spec::name::JobName;
 use crate::spec::network::{self, Network, read_network};
 use crate::spec::parameter::{Raw, RawParameters, RawValue};
 use crate::spec::problem::{Problem, Problems, nearest, shortened};
+use crate::spec::role::RoleArn;
 use crate::spec::unit;
 use crate::spec::uri::Uri;
 
@@ -90,6 +91,7 @@ impl TrainingJob {
 struct Sections {
     name: Option<JobName>,
     seed: u64,
+    role: Option<RoleArn>,
     algorithm: Option<(String, Option<usize>)>,
     hyperparameters: RawParameters,
     channels: std::collections::BTreeMap<super::ChannelName, super::Channel>,
@@ -107,6 +109,7 @@ impl Sections {
         Some(TrainingJob {
             name: self.name?,
             seed: self.seed,
+            role: self.role,
             algorithm: self.algorithm?.0,
             hyperparameters: self.hyperparameters,
             channels: self.channels,
@@ -128,14 +131,15 @@ fn read_sections(
     problems: &mut Problems,
 ) -> Sections {
     let mut top = Cursor::new(root, torn, place_of, problems);
-    let (name, seed) = top.table("job", "[job] with name = \"my-job\" below it", |job| {
+    let (name, seed, role) = top.table("job", "[job] with name = \"my-job\" below it", |job| {
         let there = job.has("name");
         let name = job.parsed("name", |text| {
             JobName::parse(text)
                 .map_err(|rule| (format!("{} is not a job name", quoted(text)), Some(rule.into())))
         });
         job.needs("name", there, "name = \"my-job\" below [job]");
-        (name, job.integer("seed", 0..=i64::MAX).unwrap_or(0) as u64)
+        let seed = job.integer("seed", 0..=i64::MAX).unwrap_or(0) as u64;
+        (name, seed, job.parsed("role", RoleArn::parse))
     });
     let algorithm = top.table("algorithm", "[algorithm] with name = \"…\" below it", |table| {
         let there = table.has("name");
@@ -192,6 +196,7 @@ fn read_sections(
     Sections {
         name,
         seed,
+        role,
         algorithm,
         hyperparameters,
         channels,
@@ -210,6 +215,7 @@ fn place_of(key: &str) -> Option<&'static str> {
     Some(match key {
         "name" => "job.name",
         "seed" => "job.seed",
+        "role" => "job.role",
         "uri" => "channels.train.uri",
         "content_type" => "channels.train.content_type",
         "header" => "channels.train.header",

@@ -7,11 +7,16 @@ use super::TransformJob;
 impl TransformJob {
     /// The whole job as JSON, with the keys of its file.
     pub fn effective(&self) -> Value {
+        let mut job = json!({ "name": self.name.as_str() });
+        if let Some(role) = &self.role {
+            job["role"] = json!(role.as_str());
+        }
         json!({
-            "job": { "name": self.name.as_str() },
+            "job": job,
             "model": { "uri": self.model.to_string() },
             "input": {
                 "uri": self.input.uri.to_string(),
+                "s3_data_type": self.input.data_type.to_string(),
                 "content_type": self.input.media.to_string(),
                 "split_type": self.input.split.to_string(),
                 "compression": self.input.compression.to_string(),

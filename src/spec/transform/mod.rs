@@ -3,6 +3,7 @@
 //! | section | SageMaker's |
 //! |---|---|
 //! | `[job] name` | `TransformJobName` |
+//! | `[job] role` | the model's `ExecutionRoleArn` |
 //! | `[model] uri` | the model's `ModelDataUrl` |
 //! | `[input]` | `TransformInput` |
 //! | `[output]` | `TransformOutput` |
@@ -22,7 +23,8 @@ pub use read::{Reading, is_meant};
 
 use super::json_path::JsonPath;
 use super::name::JobName;
-use super::train::{Compression, Media, SealKey, Storage};
+use super::role::RoleArn;
+use super::train::{Compression, DataType, Media, SealKey, Storage};
 use super::uri::Uri;
 
 /// A checked batch transform.
@@ -30,6 +32,8 @@ use super::uri::Uri;
 pub struct TransformJob {
     /// `[job] name`
     pub name: JobName,
+    /// `[job] role`: the job acts with this role and nothing else.
+    pub role: Option<RoleArn>,
     /// `[model] uri`: an artifact.
     pub model: Uri,
     /// `[input]`
@@ -51,8 +55,10 @@ pub struct TransformJob {
 /// SageMaker's `TransformInput`.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// An object, a folder or a prefix.
+    /// An object, a folder or a prefix; or a manifest.
     pub uri: Uri,
+    /// `s3_data_type`
+    pub data_type: DataType,
     /// `content_type`
     pub media: Media,
     /// `split_type`
@@ -88,6 +94,8 @@ pub enum SplitType {
     Line,
     /// A frame of RecordIO.
     RecordIO,
+    /// A frame of TensorFlow's TFRecord, whose bytes are a record of the content type.
+    TFRecord,
 }
 
 /// What stands between answers.

@@ -9,12 +9,19 @@
 //! payload and no secret.
 
 mod log;
-mod read;
+pub(super) mod read;
 mod record;
+mod written;
 
 pub use log::Audit;
 pub use read::{Broken, Chain, Line, read, verify};
-pub use record::Record;
+pub use record::{Record, SAGEMAKER};
+pub use written::Written;
+
+/// A moment as records have it, from seconds since 1970.
+pub fn time(seconds: u64) -> String {
+    super::line::iso(seconds)
+}
 
 use std::path::PathBuf;
 
@@ -37,10 +44,10 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// Another process writes it.
-    #[error("{}: another process writes it", path.display())]
-    Taken {
-        /// Which.
+    /// A record did not reach the disk: what it tells of was not done.
+    #[error("{}: the act cannot be recorded", path.display())]
+    Unrecorded {
+        /// Which log.
         path: PathBuf,
     },
     /// The chain does not hold.
@@ -58,8 +65,7 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Error::File { .. } => Kind::Unreachable,
-            Error::Taken { .. } => Kind::Caller,
+            Error::File { .. } | Error::Unrecorded { .. } => Kind::Unreachable,
             Error::Broken { .. } => Kind::Corrupt,
         }
     }
@@ -67,7 +73,9 @@ impl Fault for Error {
     fn help(&self) -> Option<String> {
         Some(match self {
             Error::File { .. } => "is the disk full, is the folder there?".into(),
-            Error::Taken { .. } => "give each process a file of its own".into(),
+            Error::Unrecorded { .. } => {
+                "nothing was done: make room on its disk, then try again".into()
+            }
             Error::Broken { .. } => {
                 "what stands before that line is whole; compare with a copy of the log".into()
             }

@@ -39,9 +39,18 @@ pub type Broken = Error;
 ///
 /// # Errors
 /// The first line that is no record, or does not follow the one before.
-pub fn read(path: &Path, mut each: impl FnMut(&Line)) -> Result<Chain, Error> {
+pub fn read(path: &Path, each: impl FnMut(&Line)) -> Result<Chain, Error> {
     let failed = |source| Error::File { path: path.into(), what: "cannot be read", source };
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    follow(BufReader::new(File::open(path).map_err(failed)?), path, each)
+}
+
+/// The same of any bytes; `path` is what messages call them.
+pub(in crate::telemetry) fn follow(
+    mut reader: impl BufRead,
+    path: &Path,
+    mut each: impl FnMut(&Line),
+) -> Result<Chain, Error> {
+    let failed = |source| Error::File { path: path.into(), what: "cannot be read", source };
     let (mut head, mut number, mut bytes) = (BEGINNING, 0, Vec::new());
     loop {
         bytes.clear();
@@ -194,14 +203,6 @@ mod tests {
         std::fs::write(&path, &whole[..whole.len() - 7]).unwrap();
         let path = written(folder.path(), 1);
         assert_eq!(verify(&path, None).unwrap().records, 3);
-    }
-
-    #[test]
-    fn one_process_writes_a_log() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.jsonl");
-        let _first = Audit::open(&path).unwrap();
-        assert!(matches!(Audit::open(&path), Err(Error::Taken { .. })));
     }
 
     #[test]

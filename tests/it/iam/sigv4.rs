@@ -136,7 +136,7 @@ fn suite() -> Option<BTreeMap<String, BTreeMap<String, String>>> {
 }
 
 #[test]
-fn the_public_suite_verifies_and_every_request_changed_in_one_field_is_refused() {
+fn threat_13_the_public_suite_verifies_and_every_request_changed_in_one_field_is_refused() {
     let Some(cases) = suite() else { return };
     let (mut good, mut refused) = (0, 0);
     for (name, files) in &cases {
@@ -231,7 +231,7 @@ fn outcome(raw: &Raw, now_s: i64) -> Result<(), Refusal> {
 const PATH: &str = "/endpoints/fraud/invocations";
 
 #[test]
-fn a_signature_is_good_for_fifteen_minutes_before_and_after_its_time() {
+fn threat_14_a_signature_is_good_for_fifteen_minutes_before_and_after_its_time() {
     let raw = signed(PATH, "", &[], b"1,2", NOW_S);
     for (away_s, good) in [(0, true), (900, true), (-900, true), (901, false), (-901, false)] {
         let outcome = outcome(&raw, NOW_S + away_s);

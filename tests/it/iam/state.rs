@@ -282,3 +282,45 @@ fn ten_thousand_principals_are_kept_and_found() {
     let third = all.create_access_key("user-1").and_then(|_| all.create_access_key("user-1"));
     assert_eq!(third.unwrap_err().kind(), Kind::Caller);
 }
+
+#[test]
+fn boto3_asks_who_it_is_and_becomes_a_role_at_the_door_of_sts() {
+    use std::io::BufRead;
+    let Some(python) = super::python("import boto3") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    told(home, &["create-user", "--user-name", "teller"]);
+    let key = told(home, &["create-access-key", "--user-name", "teller"]);
+    let trust = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"AWS": "arn:aws:iam::000000000000:user/teller"},
+        "Condition": {"StringEquals": {"sts:ExternalId": "e<&>"}}}}"#;
+    told(home, &["create-role", "--role-name", "Batch", "--assume-role-policy-document", trust]);
+    let mut serving = Command::new(env!("CARGO_BIN_EXE_smrt"))
+        .args(["iam", "serve", "--listen", "127.0.0.1:0", "--audit", "sts.jsonl"])
+        .env("SMRT_HOME", home)
+        .current_dir(home)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    let mut out = std::io::BufReader::new(serving.stdout.take().unwrap());
+    out.read_line(&mut greeting).unwrap();
+    let url = greeting.split_whitespace().nth(3).unwrap().trim_end_matches(';').to_owned();
+    let text = |name: &str| key["AccessKey"][name].as_str().unwrap().to_owned();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/sts.py");
+    let output = Command::new(python)
+        .arg(script)
+        .args([url, text("AccessKeyId"), text("SecretAccessKey")])
+        .output()
+        .unwrap();
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut names = std::collections::BTreeMap::new();
+    smrt::telemetry::audit::read(&home.join("sts.jsonl"), |line| {
+        *names.entry(line.record["eventName"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+        assert!(!line.text.contains(&text("SecretAccessKey")));
+    })
+    .unwrap();
+    assert_eq!(names["AssumeRole"], 4, "{names:?}");
+}

@@ -81,6 +81,18 @@ impl Guard {
 
     /// A signed request, as bytes; `change` may do what it likes to it behind the signature.
     fn asked(&self, name: &str, target: &str, body: &str, change: impl Fn(&mut String)) -> Reply {
+        self.asked_with(name, target, None, body, change)
+    }
+
+    /// The same with one more header, signed too.
+    fn asked_with(
+        &self,
+        name: &str,
+        target: &str,
+        more: Option<(&str, &str)>,
+        body: &str,
+        change: impl Fn(&mut String),
+    ) -> Reply {
         let (id, secret, token) = self.key(name);
         let date = time::to_basic(time::now());
         let host = self.running.address().to_string();
@@ -89,6 +101,7 @@ impl Guard {
             ("content-type", b"text/csv"),
             ("x-amz-date", date.as_bytes()),
         ];
+        headers.extend(more.map(|(name, value)| (name, value.as_bytes())));
         if let Some(token) = token {
             headers.push(("x-amz-security-token", token.expose().as_bytes()));
         }
@@ -338,4 +351,132 @@ fn a_state_without_anybody_opens_no_door() {
     let folder = tempfile::tempdir().unwrap();
     let why = Guarded::open(state(folder.path()), "us-east-1").unwrap_err();
     assert!(why.to_string().contains("no user or role"), "{why}");
+}
+
+#[test]
+fn threat_24_a_name_that_is_spelt_otherwise_reaches_no_endpoint() {
+    let guard = guarded(None);
+    assert_eq!(guard.asked("allowed", RUNTIME, "1,2,0.5", |_| ()).status, 200);
+    for target in [
+        "/endpoints/CHURN-DEMO/invocations",
+        "/endpoints/churn%2Ddemo/invocations",
+        "/endpoints/churn-demo%2f..%2fchurn-demo/invocations",
+        "/endpoints/other/../churn-demo/invocations",
+        "/endpoints/other/..%2fchurn-demo/invocations",
+        "/endpoints/./churn-demo/invocations",
+        "/endpoints//churn-demo/invocations",
+        "/endpoints/churn-demo./invocations",
+        "/endpoints/churn-demo%00/invocations",
+        "/endpoints/%C3%A7hurn-demo/invocations",
+        "/endpoints/churn\u{2010}demo/invocations",
+        "/endpoints/arn:aws:sagemaker:us-east-1:000000000000:endpoint%2Fchurn-demo/invocations",
+    ] {
+        let status = guard.asked("allowed", target, "1,2,0.5", |_| ()).status;
+        assert!((400..500).contains(&status), "{target}: {status}");
+    }
+}
+
+#[test]
+fn threat_40_a_wrong_secret_and_an_unknown_key_are_refused_alike_in_words_and_in_time() {
+    use std::time::Instant;
+    let guard = guarded(None);
+    let (id, ..) = guard.key("allowed").clone();
+    let wrong = Secret::new("x".repeat(40));
+    let date = time::to_basic(time::now());
+    let base: Vec<(&str, &[u8])> = vec![
+        ("host", b"127.0.0.1"),
+        ("content-type", b"text/csv"),
+        ("x-amz-date", date.as_bytes()),
+    ];
+    let body = b"1,2,0.5";
+    let authorization = |access_key: &str| {
+        let signer = Signer {
+            access_key,
+            secret: &wrong,
+            region: "us-east-1",
+            service: "sagemaker",
+            date: &date,
+            path: PathRule::Normalised,
+        };
+        let request = Request { method: "POST", path: RUNTIME, query: "", headers: &base };
+        signer.authorization(&request, body)
+    };
+    let signed = [authorization(&id), authorization("AKIAAAAAAAAAAAAAAAAA")];
+    let refuse = |authorization: &str| {
+        let mut headers = base.clone();
+        headers.push(("authorization", authorization.as_bytes()));
+        let request = Request { method: "POST", path: RUNTIME, query: "", headers: &headers };
+        let source = std::net::IpAddr::from([127, 0, 0, 1]);
+        let arrival = smrt::iam::door::Arrival { request, named: None, private: false, source };
+        let begun = Instant::now();
+        let asked = guard.door.ask(&arrival).unwrap();
+        let why = asked.prove(&guard.door, &arrival, body).unwrap_err();
+        (begun.elapsed().as_secs_f64(), format!("{} {} {why}", why.code(), why.status()))
+    };
+    assert_eq!(refuse(&signed[0]).1, refuse(&signed[1]).1);
+    // One after the other, so that whatever slows the machine slows both; the lower quartile, since
+    // what is lost to other processes only ever adds. The bound is wide: a lookup that ended early
+    // would save the HMACs and with them most of the time.
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..10_000 {
+        let at = round % 2;
+        times[at].push(refuse(&signed[at]).0);
+    }
+    let quartile = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 4]
+    };
+    let [known, unknown] = times.each_mut().map(quartile);
+    let ratio = known / unknown;
+    assert!((0.75..1.33).contains(&ratio), "{known} s for a known key, {unknown} s for another");
+}
+
+#[test]
+fn a_policy_for_one_of_many_models_holds_for_each_of_its_names() {
+    use super::many::{ROW, of_folder, pair, put};
+    let policy = r#"{"Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*",
+        "Condition": {"StringEquals": {"sagemaker:TargetModel": "a.tar.gz"}}}]}"#;
+    let but = r#"{"Statement": [{"Effect": "Allow", "Action": "sagemaker:InvokeEndpoint", "Resource": "*"},
+        {"Effect": "Deny", "Action": "sagemaker:InvokeEndpoint", "Resource": "*",
+        "Condition": {"StringEquals": {"sagemaker:TargetModel": "b.tar.gz"}}}]}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("models");
+    put(&place, "a.tar.gz", &pair().bytes[0]);
+    put(&place, "b/output/model.tar.gz", &pair().bytes[1]);
+    put(&place, "c.tar.gz", &pair().bytes[1]);
+    let state = state(folder.path());
+    let mut keys = people(&state);
+    for (name, text) in [("only-a", policy), ("all-but-b", but)] {
+        let key = state.change(|all| {
+            all.create_user(name, "/", None)?;
+            all.put_policy(Whom::User(name), "invoke", ("invoke", text))?;
+            all.create_access_key(name)
+        });
+        let key = key.unwrap();
+        keys.push((name, (key.id, key.secret, None)));
+    }
+    let door = Guarded::open(state.clone(), "us-east-1").unwrap();
+    let server = Server::many(of_folder(&place)).listen("127.0.0.1:0").threads(2).workers(2);
+    let running = server.door(Arc::clone(&door)).start().unwrap();
+    let guard = Guard { running, keys, state, door, _folder: folder };
+    let tensors = json!({"inputs": [{"name": "input", "shape": [1, 9], "datatype": "FP32",
+        "data": ROW.split(',').map(|value| value.parse::<f32>().unwrap()).collect::<Vec<_>>()}]});
+    let tensors = tensors.to_string();
+    let header = |name: &str, model: &str| {
+        let more = Some(("x-amzn-sagemaker-target-model", model));
+        guard.asked_with(name, "/invocations", more, ROW, |_| {}).status
+    };
+    let path = |name: &str, model: &str| {
+        let target = format!("/v2/models/{model}/infer");
+        guard.asked(name, &target, &tensors, |_| {}).status
+    };
+    for model in ["a", "a.tar.gz"] {
+        assert_eq!([header("only-a", model), path("only-a", model)], [200, 200], "{model}");
+        assert_eq!([header("all-but-b", model), path("all-but-b", model)], [200, 200], "{model}");
+    }
+    for model in ["b", "b/output", "b/output/model", "b/output/model.tar.gz"] {
+        assert_eq!([header("only-a", model), header("all-but-b", model)], [403, 403], "{model}");
+    }
+    assert_eq!([path("only-a", "b"), path("all-but-b", "b")], [403, 403]);
+    assert_eq!([header("only-a", "c"), header("all-but-b", "c")], [403, 200]);
 }

@@ -67,7 +67,7 @@ fn many(place: Uri, store: Store) -> Many {
     }
 }
 
-fn of_folder(folder: &Path) -> Many {
+pub(super) fn of_folder(folder: &Path) -> Many {
     many(Uri::File(folder.to_owned()), Store::new(&Storage::default()))
 }
 

@@ -96,6 +96,11 @@ fn threat_22_a_line_a_length_or_a_chunk_in_doubt_ends_its_connection() {
         let found = answers(running.address(), format!("{request}{HIDDEN}").as_bytes());
         assert!(matches!(found[..], [400 | 501]), "{name}: {found:?}");
     }
+    // `PRI` is the beginning of HTTP/2 only in its own line: what follows it elsewhere is looked at.
+    let pri = "PRI * HTTP/1.1\r\nHost: x\r\n\r\n";
+    let both = format!("{pri}{start}{length}{CODED}\r\n{CHUNKS}{HIDDEN}");
+    let found = answers(running.address(), both.as_bytes());
+    assert!(matches!(found[..], [404 | 405, 400]), "after PRI: {found:?}");
     let expect = format!("{start}Expect: 200-ok\r\n{length}\r\n0,0,0{HIDDEN}");
     assert_eq!(answers(running.address(), expect.as_bytes()), [417]);
     // What is sound beside them: an absolute target, an extension, a trailer, zeros before a size.
