@@ -4,8 +4,9 @@ use std::io::{self, BufReader, Read, Write};
 
 use clap::{Args, ValueEnum};
 
-use super::open::{self, StorageOptions};
+use super::open::{self, KeyOptions, StorageOptions};
 use super::series::Series;
+use super::trust::TrustOptions;
 use super::{Error, Failure, output};
 use crate::algorithm::Ask;
 use crate::data::channel::{self, Parts, batches};
@@ -77,6 +78,12 @@ pub(super) struct Options {
 
     #[command(flatten)]
     storage: StorageOptions,
+
+    #[command(flatten)]
+    keys: KeyOptions,
+
+    #[command(flatten)]
+    trust: TrustOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -115,7 +122,7 @@ fn explained_columns(text: &str) -> Result<usize, String> {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let store = options.storage.store();
-    let model = open::model(&options.artifact, &store)?;
+    let model = options.model(&store)?;
     let mut answers = Sink::open(&options.output, &store)?;
     let mut text = Text::new(options.format, !options.ask().is_plain());
     let mut bytes = Vec::new();
@@ -135,6 +142,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 impl Options {
+    fn model(&self, store: &Store) -> Result<Model, Failure> {
+        open::model(&self.artifact, store, self.keys.keys()?, self.trust.trust(store)?)
+    }
+
     fn ask(&self) -> Ask {
         Ask { explain: self.explain, ..Ask::default() }
     }

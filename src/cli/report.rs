@@ -102,6 +102,10 @@ pub(super) fn training(report: &Report) -> String {
     outcome.row(["".to_owned(), format!("{}{replaced}", shown_bytes(report.artifact_bytes))]);
     outcome.row(["sha256", &report.artifact_sha256]);
     outcome.row(["key", report.key.as_deref().unwrap_or("none: anybody can read the artifact")]);
+    if let Some(signer) = &report.signer {
+        outcome.row(["signed", &format!("by {signer}")]);
+    }
+    outcome.row(["record", &report.record.to_string()]);
     outcome.row(["next", &format!("smrt serve {}", for_shell(&artifact))]);
     text.push('\n');
     text.push_str(&outcome.text("  "));
@@ -220,6 +224,8 @@ mod tests {
             artifact_bytes: 12_800,
             artifact_sha256: "ab12".into(),
             key: Some("alias/smrt".into()),
+            signer: Some("cd34".into()),
+            record: Uri::File("my models/churn-demo/job.json".into()),
             device: "cpu".into(),
             threads: 2,
             resumed: false,
@@ -243,6 +249,8 @@ churn-demo: linear-learner trained in 1.2 s (15 epochs on cpu, 2 threads)
             12.5 KiB
   sha256    ab12
   key       alias/smrt
+  signed    by cd34
+  record    my models/churn-demo/job.json
   next      smrt serve 'my models/churn-demo/output/model.tar.gz'
 ";
         assert_eq!(training(&report), expected);

@@ -150,6 +150,7 @@ pub fn of_training(job: &TrainingJob, facts: &Facts) -> Value {
         policy.object(Act::Delete, &probe, "");
     }
     policy.object(Act::Write, &job.artifact(), "");
+    policy.object(Act::Write, &job.record(), "");
     let states = job.checkpoints().join(&format!("{}.", job.name));
     policy.object(Act::Write, &states, "*.checkpoint");
     policy.object(Act::Delete, &states, "*.checkpoint");

@@ -199,11 +199,23 @@ pub const RETRY_TIME_S: u64 = 20;
 /// How long the cloud's own credential service may take, in seconds: nothing answers there outside
 /// a cloud, and nobody should wait to be told so.
 pub const CREDENTIAL_SERVICE_TIMEOUT_S: u64 = 3;
+/// How long one request to a key service may take, in seconds.
+pub const KEY_SERVICE_TIMEOUT_S: u64 = 10;
+/// How often a request to a key service is made before it counts as failed.
+pub const KEY_SERVICE_ATTEMPTS_MAX: u32 = 5;
+/// Bytes of a key service's answer; those that smrt asks for have under 10 KiB.
+pub const KEY_SERVICE_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the header of a sealed file: context, wrapped data keys and all. Real ones are under 2 KiB.
 /// Bytes of the header of a sealed file, wrapped data keys and all. Real ones are under 2 KiB.
 pub const SEAL_HEADER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a sealed file's serialized encryption context (AWS KMS takes 8 KiB).
 pub const SEAL_CONTEXT_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a model's signature: the names and digests of all its files.
+pub const SIGNATURE_FILE_BYTES_MAX: usize = 4 << 20;
+/// Public keys that may vouch for a model.
+pub const SIGNERS_MAX: usize = 64;
+/// Bytes of the file of keys beside a sealed file.
+pub const SIDECAR_BYTES_MAX: u64 = 256 << 10;
 /// Wrapped data keys in one sealed file.
 pub const SEAL_KEYS_MAX: usize = 16;
 /// Plaintext bytes in one frame of a sealed file that smrt writes.

@@ -160,7 +160,7 @@ impl HttpConnector for Connector {
 /// The system's names, and RFC 6761's rule that `localhost` and all below it are this machine:
 /// virtual-host buckets of a local server work without an entry in any table.
 #[derive(Debug)]
-struct Resolver(Reach);
+pub(super) struct Resolver(pub(super) Reach);
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::algorithm::Table;
 use crate::data::manifest;
 use crate::fault::{Fault, Finding, message};
+use crate::keyring::beside;
 use crate::model::{Model, Opener};
 use crate::seal::{KeyService, Sealing};
 use crate::spec::Mistakes;
@@ -164,7 +165,9 @@ impl Job {
     fn model(&self) -> Result<Model, Error> {
         let place = &self.spec.model;
         let artifact = BufReader::new(self.store.open(&self.store.head(place)?)?);
-        let opener = Opener::new(self.keys.clone()).table(self.table.clone());
+        let opener = Opener::new(self.keys.clone())
+            .table(self.table.clone())
+            .beside(beside::sidecar(place).to_string(), beside::fetch(&self.store, place));
         Ok(opener.open(artifact, &place.to_string())?)
     }
 

@@ -9,7 +9,7 @@
 //! | `[output]` | `TransformOutput` |
 //! | `[transform]` | `BatchStrategy`, `MaxPayloadInMB`, `MaxConcurrentTransforms` |
 //! | `[data_processing]` | `DataProcessing` |
-//! | `[storage.s3]` | as in a training job |
+//! | `[storage.s3]`, `[storage.kms]` | as in a training job |
 
 use std::fmt;
 

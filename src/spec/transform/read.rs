@@ -222,6 +222,7 @@ fn place_of(key: &str) -> Option<&'static str> {
         "output_filter" => "data_processing.output_filter",
         "join_source" => "data_processing.join_source",
         "s3" => "storage.s3",
+        "kms" => "storage.kms",
         "endpoint" => "storage.s3.endpoint",
         "region" => "storage.s3.region",
         _ => return None,
