@@ -8,13 +8,15 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufWriter, Cursor, Read, Write};
+use std::io::{BufWriter, Cursor, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
-use smrt::data::channel::{Object, Options, read};
+use smrt::data::channel::{Object, Options, Parts, batches, read};
 use smrt::data::media::ContentType;
-use smrt::data::{Answer, Field, Signature, Task, Values, answer, generate, request};
+use smrt::data::write::{Encoder, Packing, Target};
+use smrt::data::{Absent, Answer, Field, Signature, Task, Values, answer, generate, request};
 use smrt::spec::train::{Format, Media};
 
 const ROWS: u64 = 200_000;
@@ -56,6 +58,56 @@ fn channel(c: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// The same rows in the formats that are no text, or sparse: as `smrt data convert` writes them.
+fn formats(c: &mut Criterion) {
+    let mut text = Vec::new();
+    generate::transactions(ROWS, 7, &mut text).unwrap();
+    let mut group = c.benchmark_group("format");
+    group.throughput(Throughput::Elements(ROWS)).sample_size(10);
+    for (name, media) in
+        [("libsvm", Media::Libsvm), ("recordio", Media::RecordIo), ("parquet", Media::Parquet)]
+    {
+        let bytes = converted(&text, media);
+        for threads in [1, 0] {
+            group.bench_function(format!("{name}, {threads} threads (0: all cores)"), |b| {
+                b.iter(|| {
+                    let held = bytes.clone();
+                    let part =
+                        move |_, range: Range<u64>| -> std::io::Result<Box<dyn Read + Send>> {
+                            let part = held[range.start as usize..range.end as usize].to_vec();
+                            Ok(Box::new(Cursor::new(part)))
+                        };
+                    let options = Options { parts: Some(Parts::new(part)), ..options(threads) };
+                    let length = Some(bytes.len() as u64);
+                    let reader = Box::new(Cursor::new(bytes.clone()));
+                    let object = Object { uri: "memory".into(), bytes: length, reader };
+                    read(vec![object], &format(media), &options).unwrap()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn converted(csv: &[u8], media: Media) -> Vec<u8> {
+    let reader = Box::new(Cursor::new(csv.to_vec()));
+    let object = Object { uri: "memory".into(), bytes: None, reader };
+    let mut rows = batches(vec![object], &format(Media::Csv), &options(0)).unwrap();
+    let mut encoder = Encoder::new(Target {
+        media,
+        packing: Packing::Plain,
+        absent: Absent::Zero,
+        columns: Vec::new(),
+        label: "label".into(),
+    });
+    let mut bytes = Vec::new();
+    while let Some(batch) = rows.next() {
+        encoder.batch(&batch.unwrap(), &rows.categories(), &mut bytes).unwrap();
+    }
+    encoder.finish(&mut bytes).unwrap();
+    bytes
 }
 
 fn json_lines(csv: &[u8]) -> Vec<u8> {
@@ -118,13 +170,20 @@ fn time_file(path: &str, threads: usize, repeat: usize) {
             let file = File::open(path).unwrap();
             let bytes = file.metadata().unwrap().len();
             let object = Object { uri: path.into(), bytes: Some(bytes), reader: Box::new(file) };
+            let again = path.to_owned();
+            let part = move |_, range: Range<u64>| -> std::io::Result<Box<dyn Read + Send>> {
+                let mut file = File::open(&again)?;
+                file.seek(SeekFrom::Start(range.start))?;
+                Ok(Box::new(file.take(range.end - range.start)))
+            };
+            let options = Options { parts: Some(Parts::new(part)), ..options(threads) };
             let media = match path.rsplit('.').next() {
                 Some("parquet") => Media::Parquet,
                 Some("svm") => Media::Libsvm,
                 Some("recordio") => Media::RecordIo,
                 _ => Media::Csv,
             };
-            read(vec![object], &format(media), &options(threads)).unwrap().rows()
+            read(vec![object], &format(media), &options).unwrap().rows()
         });
     }
 }
@@ -190,6 +249,7 @@ fn main() {
         _ => {
             let mut criterion = Criterion::default().configure_from_args();
             channel(&mut criterion);
+            formats(&mut criterion);
             requests(&mut criterion);
             criterion.final_summary();
         }

@@ -32,6 +32,8 @@ rooms! {
     Store(crate::store::Error),
     /// Sealing or opening failed, or a key.
     Seal(crate::seal::Error),
+    /// A signature does not vouch for a model, or a key of one cannot be used.
+    Sign(crate::sign::Error),
     /// Identities and policies: a name, a policy, the state file.
     Iam(crate::iam::Error),
     /// The gate could not be opened.

@@ -38,7 +38,11 @@ pub mod http;
 pub mod iam;
 pub mod sandbox;
 pub mod seal;
+pub mod sign;
 pub mod store;
+
+// Above the borders: which key service keeps a key.
+pub mod keyring;
 
 // The materials: rows, and what learns from them.
 pub mod algorithm;
@@ -74,14 +78,17 @@ pub use error::Error;
 pub use model::Model;
 
 /// Runs a job file to its end with the built-in algorithms and the keys of the user who runs this
-/// process, and says what came of it. [`train::Job`] has the choices.
+/// process, or the key service it names, and says what came of it. [`train::Job`] has the choices.
 ///
 /// # Errors
 /// Every mistake of the file at once, or why the job failed; no artifact is then visible.
 pub fn train(job: impl AsRef<std::path::Path>) -> Result<train::Report, Error> {
     let spec = train::read(job.as_ref(), &[], &algorithm::Table::builtin())?;
-    let keys = std::sync::Arc::new(seal::LocalKeys::of_user()?);
-    Ok(train::Job::new(spec, keys).run()?)
+    let keys = keyring::KeyRing::of_user(&spec.storage, &spec.output.key)?;
+    let name = spec.output.sign.as_ref();
+    let signer =
+        name.map(|name| keyring::signing::SigningKeys::of_user()?.open(name)).transpose()?;
+    Ok(train::Job::new(spec, std::sync::Arc::new(keys)).signer(signer).run()?)
 }
 
 /// Does isolated work, if this process was started for some, and says how it ended. A program that

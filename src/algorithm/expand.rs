@@ -158,6 +158,10 @@ impl Predictor for Expanded {
         self.inner.predict(self.expansion.rows(rows).view())
     }
 
+    fn shingle(&self) -> usize {
+        self.inner.shingle()
+    }
+
     fn predict_with(&self, rows: ArrayView2<'_, f32>, ask: &Ask) -> Result<Answer, Error> {
         let wide = self.expansion.rows(rows);
         let Some(top) = ask.explain else {

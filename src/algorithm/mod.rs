@@ -154,6 +154,11 @@ pub trait Trainer: Send {
         false
     }
 
+    /// What one of [`Fitted::epochs`] is called.
+    fn epoch_word(&self) -> &'static str {
+        "epoch"
+    }
+
     /// Fits a model.
     ///
     /// # Errors

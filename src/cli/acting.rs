@@ -9,8 +9,10 @@ use super::{Failure, audited, iam, open};
 use crate::iam::door::DEFAULT_REGION;
 use crate::iam::policy::Context;
 use crate::iam::state::{Acting, Work};
+use crate::keyring::KeyRing;
 use crate::role;
 use crate::seal::{KeyService, LocalKeys};
+use crate::spec::name::LOCAL_ACCOUNT;
 use crate::spec::role::RoleArn;
 use crate::spec::train::{SealKey, Storage, TrainingJob};
 use crate::spec::transform::TransformJob;
@@ -38,15 +40,20 @@ pub(super) struct Means {
 
 impl Means {
     /// Everything that the user who runs this process has.
-    pub(super) fn own(storage: &Storage) -> Result<Means, Failure> {
-        Ok(Means { store: Store::new(storage), keys: open::keys()? })
+    pub(super) fn own(storage: &Storage, key: &SealKey) -> Result<Means, Failure> {
+        Ok(Means { store: Store::new(storage), keys: open::keys(storage, key)? })
     }
 
     /// What is left of it for who acts with a role.
-    fn within(self, acting: &Arc<Acting>) -> Result<Means, Failure> {
-        let local = LocalKeys::of_user()?;
+    fn within(
+        self,
+        acting: &Arc<Acting>,
+        storage: &Storage,
+        key: &SealKey,
+    ) -> Result<Means, Failure> {
+        let ring = Arc::new(KeyRing::of_user(storage, key)?);
         // Recorded as the role's, and what the role may not do, too.
-        let keys = role::keys(acting, Arc::new(local.clone()), Some(local));
+        let keys = role::keys(acting, ring, Some(LocalKeys::of_user()?));
         Ok(Means {
             store: role::store(acting, self.store),
             keys: audited::keys(keys, acting.arn(), acting.region())?,
@@ -79,7 +86,7 @@ impl RoleOptions {
             region(&job.storage),
             known,
         );
-        self.means(job.role.as_ref(), &job.storage, work)
+        self.means(job.role.as_ref(), (&job.storage, &job.output.key), work)
     }
 
     /// For a batch transform.
@@ -90,7 +97,7 @@ impl RoleOptions {
             region(&job.storage),
             of_key(&job.output.key),
         );
-        self.means(job.role.as_ref(), &job.storage, work)
+        self.means(job.role.as_ref(), (&job.storage, &job.output.key), work)
     }
 
     /// For an endpoint.
@@ -107,16 +114,16 @@ impl RoleOptions {
             region.to_owned(),
             Context::new(),
         );
-        self.means(role, storage, work)
+        self.means(role, (storage, &SealKey::Default), work)
     }
 
     fn means(
         &self,
         role: Option<&RoleArn>,
-        storage: &Storage,
+        (storage, key): (&Storage, &SealKey),
         (action, resource, region, known): (&str, String, String, Context),
     ) -> Result<Means, Failure> {
-        let means = Means::own(storage)?;
+        let means = Means::own(storage, key)?;
         let Some(role) = role else { return Ok(means) };
         let work = Work {
             action,
@@ -135,7 +142,7 @@ impl RoleOptions {
             parameters: vec![("for", resource.as_str().into())],
         };
         let acting = pass.recorded(|| Ok(Acting::begin(state, role, &work)?))?;
-        means.within(&acting)
+        means.within(&acting, storage, key)
     }
 }
 
@@ -154,5 +161,5 @@ fn of_key(key: &SealKey) -> Context {
 /// The account that a role is in; the local one without.
 pub(super) fn account(role: Option<&RoleArn>) -> &str {
     let of_role = role.and_then(|role| role.as_str().split(':').nth(4));
-    of_role.unwrap_or("000000000000")
+    of_role.unwrap_or(LOCAL_ACCOUNT)
 }

@@ -1,5 +1,7 @@
 //! `smrt check`: every mistake of a job or an endpoint, without running it.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::job::JobOptions;
@@ -7,10 +9,15 @@ use super::table::Table;
 use super::{Failure, endpoint, output};
 use crate::algorithm;
 use crate::fault::Fault;
+use crate::keyring::KeyRing;
+use crate::keyring::signing::SigningKeys;
+use crate::model;
+use crate::seal::Sealing;
 use crate::spec::Mistakes;
 use crate::spec::endpoint::EndpointFile;
+use crate::spec::name::JobName;
 use crate::spec::problem::Problems;
-use crate::spec::train::TrainingJob;
+use crate::spec::train::{SealKey, Storage, TrainingJob};
 use crate::spec::transform::TransformJob;
 use crate::spec::uri::Uri;
 use crate::store::Store;
@@ -20,8 +27,9 @@ use crate::train;
 ///
 /// Checks the file's own keys, the algorithm's name and every hyperparameter, and reports all
 /// mistakes at once, each with its line, the allowed values and the nearest known key; then whether
-/// local data are there and this build has the device. No server is asked, and no row is read.
-/// Exits with 2 when anything is wrong.
+/// local data are there and this build has the device, and whether a key service elsewhere that the
+/// job names gives it a data key. No other server is asked, and no row is read. Exits with 2 when
+/// anything is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,6 +75,7 @@ fn run_transform(options: &Options) -> Result<(), Failure> {
             problems.add(key, None, error.to_string(), error.help());
         }
     }
+    key_service(&job.storage, &job.output.key, &job.name, "output", &mut problems);
     if !problems.is_empty() {
         return Err(Mistakes::new(options.job.shown(), problems).into());
     }
@@ -96,9 +105,14 @@ fn transform_summary(file: &str, job: &TransformJob) -> String {
     format!("{file}: no mistakes\n\n{}", facts.text("  "))
 }
 
-/// What this machine lacks for the job, as far as it can be known without asking a server.
+/// What this machine lacks for the job, as far as it can be known without asking a store.
 fn surroundings(job: &TrainingJob) -> Problems {
     let mut problems = Problems::default();
+    key_service(&job.storage, &job.output.key, &job.name, model::FILE, &mut problems);
+    let signer = job.output.sign.as_ref();
+    if let Some(Err(error)) = signer.map(|name| SigningKeys::of_user()?.open(name)) {
+        problems.add("output.sign", None, error.to_string(), error.help());
+    }
     let store = Store::new(&job.storage);
     for (name, channel) in &job.channels {
         train::check_local(&store, name.as_str(), channel, &mut problems);
@@ -114,6 +128,26 @@ fn surroundings(job: &TrainingJob) -> Problems {
         problems.add("resources.device", None, what, error.help());
     }
     problems
+}
+
+/// Whether a key that is kept elsewhere can be used; the local one is made at first use.
+fn key_service(
+    storage: &Storage,
+    key: &SealKey,
+    job: &JobName,
+    artifact: &str,
+    problems: &mut Problems,
+) {
+    let SealKey::Named(name) = key else { return };
+    let found = KeyRing::of_user(storage, key).and_then(|ring| {
+        if ring.is_remote(name) {
+            Sealing::new(Arc::new(ring), key, job, artifact)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = found {
+        problems.add("output.kms_key", None, error.to_string(), error.help());
+    }
 }
 
 /// What the job would do.

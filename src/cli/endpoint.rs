@@ -7,17 +7,21 @@ use std::path::Path;
 use super::acting::{Means, RoleOptions};
 use super::iam;
 use super::table::Table;
+use super::trust::{public_keys, recorded};
 use super::{Error, Failure, output};
 use crate::fault::Fault;
 use crate::http::{Limits, TlsFiles};
 use crate::iam::door::{DEFAULT_REGION, Door};
+use crate::keyring::signing::public_key;
 use crate::model::Opener;
 use crate::serve::{Builder, Library, Many, Server, Variants};
+use crate::sign::PublicKey;
 use crate::spec::Mistakes;
 use crate::spec::endpoint::{EndpointFile, Serves, Shift, Variant};
 use crate::spec::limit::SPEC_BYTES_MAX;
 use crate::spec::problem::Problems;
 use crate::spec::unit::shown_bytes;
+use crate::spec::uri::Uri;
 use crate::store::Store;
 
 /// The bytes of a file that somebody wrote, one more than may be at most.
@@ -47,7 +51,12 @@ pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, F
         &file.storage,
         region,
     )?;
-    let library = Library::new(store, Opener::new(keys));
+    let signers = public_keys(&general.require_signature)?;
+    let opener = Opener::new(keys).trusting(&signers);
+    let mut library = Library::new(store.clone(), opener);
+    for (uri, sha256) in pins(&file.serves, &store, &signers)? {
+        library = library.pinning(&uri, Some(sha256));
+    }
     let mut server = match file.serves {
         Serves::Variants { variants, shadow, rollout } => Server::variants(Variants {
             library,
@@ -95,6 +104,33 @@ pub(super) fn server(file: EndpointFile, role: RoleOptions) -> Result<Builder, F
         .access_log(general.access_log))
 }
 
+/// The artifacts that may only be one version, and which.
+fn pins(
+    serves: &Serves,
+    store: &Store,
+    signers: &[PublicKey],
+) -> Result<Vec<(Uri, String)>, Failure> {
+    let mut pins = Vec::new();
+    match serves {
+        Serves::Models(models) => {
+            pins.extend(
+                models.digests.iter().map(|(name, digest)| (models.uri.join(name), digest.clone())),
+            );
+        }
+        Serves::Variants { variants, shadow, .. } => {
+            let shadow = shadow.iter().map(|shadow| &shadow.variant);
+            for variant in variants.iter().chain(shadow) {
+                let digest = match &variant.job_record {
+                    Some(uri) => Some(recorded(uri, store, signers)?),
+                    None => variant.digest.clone(),
+                };
+                pins.extend(digest.map(|digest| (variant.model.clone(), digest)));
+            }
+        }
+    }
+    Ok(pins)
+}
+
 /// `smrt check` for an endpoint file.
 pub(super) fn check(
     path: &Path,
@@ -117,6 +153,12 @@ pub(super) fn check(
 fn surroundings(file: &EndpointFile) -> Problems {
     let mut problems = Problems::default();
     let store = Store::new(&file.storage);
+    for file in &file.general.require_signature {
+        if let Err(error) = public_key(file) {
+            let key = "endpoint.require_signature";
+            problems.add(key, None, error.to_string(), error.help());
+        }
+    }
     let mut artifact = |key: String, variant: &Variant| {
         if variant.model.local_path().is_some()
             && let Err(error) = store.head(&variant.model)

@@ -71,7 +71,7 @@ pub(super) fn state(path: Option<&PathBuf>) -> Result<State, Failure> {
         Some(path) => path.clone(),
         None => home_folder(|name| std::env::var_os(name))?.join("iam").join("state"),
     };
-    Ok(State::new(path, Arc::new(keeper::Sealed::new(open::keys()?))))
+    Ok(State::new(path, Arc::new(keeper::Sealed::new(open::local_keys()?))))
 }
 
 /// A policy's name and text: a file, `file://` and a file, or the text itself.

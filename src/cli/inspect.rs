@@ -5,14 +5,14 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::open::{self, StorageOptions};
+use super::open::{self, KeyOptions, StorageOptions};
 use super::report::{metrics, plural};
 use super::table::{Table, wrapped};
 use super::{Error, Failure, output};
 use crate::algorithm::{self, Importance};
 use crate::data::{LabelNames, Signature, Task};
 use crate::fault::{Fault, Kind, message};
-use crate::model::{self, Contents, Inspection, Opener};
+use crate::model::{self, Contents, Inspection};
 use crate::seal::HeaderInfo;
 use crate::spec::limit::ARCHIVE_BYTES_MAX;
 use crate::spec::unit::shown_bytes;
@@ -45,14 +45,18 @@ pub(super) struct Options {
 
     #[command(flatten)]
     storage: StorageOptions,
+
+    #[command(flatten)]
+    keys: KeyOptions,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let store = options.storage.store();
-    let bytes = store
-        .read_to_vec(&open::uri(&options.artifact)?, ARCHIVE_BYTES_MAX)
-        .map_err(|source| Error::Place { source })?;
-    let inspection = Opener::new(open::keys()?).inspect(&bytes, &options.artifact)?;
+    let uri = open::uri(&options.artifact)?;
+    let bytes =
+        store.read_to_vec(&uri, ARCHIVE_BYTES_MAX).map_err(|source| Error::Place { source })?;
+    let opener = open::opener(options.keys.keys()?, &store, &uri);
+    let inspection = opener.inspect(&bytes, &options.artifact)?;
     output::write(&match options.format {
         output::Format::Text => text(&options.artifact, &inspection),
         output::Format::Json => output::json(&as_json(&options.artifact, &inspection)),
@@ -84,6 +88,11 @@ fn text(place: &str, inspection: &Inspection) -> String {
     }
     match &inspection.contents {
         Ok(contents) => {
+            let signer = contents.signer.as_ref().map_or_else(
+                || "no".to_owned(),
+                |hint| format!("by {hint}, it says: `smrt verify --key FILE` tells"),
+            );
+            facts.row(["signed", &signer]);
             signature_facts(&mut facts, &contents.manifest.signature);
             if contents.manifest.epochs > 0 {
                 facts.row(["epochs", &contents.manifest.epochs.to_string()]);
@@ -236,7 +245,7 @@ fn provenance(statement: &Value) -> String {
     }
     let mut facts = Table::new(&[]);
     let known = [
-        ("builder", &statement["predicate"]["runDetails"]["builder"]["id"]),
+        ("smrt", &statement["predicate"]["runDetails"]["builder"]["version"]["smrt"]),
         ("seed", &build["externalParameters"]["seed"]),
         ("device", &build["internalParameters"]["device"]),
         ("threads", &build["internalParameters"]["threads"]),
@@ -278,6 +287,7 @@ fn as_json(place: &str, inspection: &Inspection) -> Value {
         "seal": seal,
         "manifest": contents.map(|contents| &contents.manifest),
         "files": contents.map(|contents| contents.files.keys().collect::<Vec<_>>()),
+        "signer": contents.map(|contents| &contents.signer),
         "importances": contents.and_then(importances),
         "provenance": contents.map(|contents| &contents.provenance),
         "error": error,

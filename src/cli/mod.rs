@@ -36,11 +36,14 @@ mod report;
 mod reseal;
 mod series;
 mod serve;
+mod sign;
 mod signal;
 mod table;
 mod told;
 mod train;
 mod transform;
+mod trust;
+mod verify;
 
 pub use error::Error;
 use logging::Logging;
@@ -96,6 +99,8 @@ enum Command {
     Inspect(inspect::Options),
     Keys(keys::Options),
     Reseal(reseal::Options),
+    Sign(sign::Options),
+    Verify(verify::Options),
     Bench(bench::Options),
     Data(data::Options),
     Iam(iam::Options),
@@ -148,6 +153,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Inspect(options) => inspect::run(options),
         Command::Keys(options) => keys::run(options),
         Command::Reseal(options) => reseal::run(options),
+        Command::Sign(options) => sign::run(options),
+        Command::Verify(options) => verify::run(options),
         Command::Bench(options) => bench::run_command(options),
         Command::Data(options) => data::run(options),
         Command::Iam(options) => iam::run(options),

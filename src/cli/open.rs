@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::trust::Trust;
 use super::{Error, Failure, audited};
+use crate::keyring::{KeyRing, beside};
 use crate::model::{Model, Opener};
 use crate::seal::{KeyService, LocalKeys};
-use crate::spec::train::Storage;
+use crate::spec::train::{SealKey, Storage};
 use crate::spec::uri::Uri;
 use crate::store::Store;
 
@@ -45,9 +47,53 @@ impl StorageOptions {
     }
 }
 
-/// The keys of the user who runs this process.
-pub(super) fn keys() -> Result<Arc<dyn KeyService>, Failure> {
+/// Which key service has the keys that are not on this machine.
+#[derive(Debug, Args)]
+#[command(
+    next_help_heading = "Keys elsewhere (default: AWS_ENDPOINT_URL_KMS; without, keys are local)"
+)]
+pub(super) struct KeyOptions {
+    /// Server of AWS KMS's API, e.g. https://keys.example:8081, `smrt keys serve` or another
+    #[arg(long, value_name = "URL")]
+    kms_endpoint: Option<String>,
+
+    /// Region, e.g. us-east-1; alone, AWS KMS is asked there
+    #[arg(long, value_name = "REGION")]
+    kms_region: Option<String>,
+
+    /// Profile of ~/.aws/credentials
+    #[arg(long, value_name = "NAME")]
+    kms_profile: Option<String>,
+}
+
+impl KeyOptions {
+    /// The keys of the user who runs this process, and of the service that is named.
+    pub(super) fn keys(&self) -> Result<Arc<dyn KeyService>, Failure> {
+        keys(&self.added_to(Storage::default()), &SealKey::Default)
+    }
+
+    /// The service that is named, beside the store that is.
+    pub(super) fn added_to(&self, mut storage: Storage) -> Storage {
+        storage.kms.endpoint = self.kms_endpoint.clone();
+        storage.kms.region = self.kms_region.clone();
+        storage.kms.profile = self.kms_profile.clone();
+        storage
+    }
+}
+
+/// The keys of the user who runs this process, and of the service that a job names.
+pub(super) fn keys(storage: &Storage, key: &SealKey) -> Result<Arc<dyn KeyService>, Failure> {
+    audited::keys(Arc::new(KeyRing::of_user(storage, key)?), audited::user(), "local")
+}
+
+/// The keys on this machine alone.
+pub(super) fn local_keys() -> Result<Arc<dyn KeyService>, Failure> {
     audited::keys(Arc::new(LocalKeys::of_user()?), audited::user(), "local")
+}
+
+/// What opens the artifact at `uri`, whose key may stand beside it.
+pub(super) fn opener(keys: Arc<dyn KeyService>, store: &Store, uri: &Uri) -> Opener {
+    Opener::new(keys).beside(beside::sidecar(uri).to_string(), beside::fetch(store, uri))
 }
 
 /// An address from the command line.
@@ -56,18 +102,15 @@ pub(super) fn uri(text: &str) -> Result<Uri, Failure> {
 }
 
 /// Reads, verifies and opens the artifact at `place`.
-pub(super) fn model(place: &str, store: &Store) -> Result<Model, Failure> {
-    model_of(place, store, keys()?)
-}
-
-/// The same with these keys.
-pub(super) fn model_of(
+pub(super) fn model(
     place: &str,
     store: &Store,
     keys: Arc<dyn KeyService>,
+    trust: Trust,
 ) -> Result<Model, Failure> {
     let failed = |source| Error::Place { source };
     let object = store.head(&uri(place)?).map_err(failed)?;
     let reader: Box<dyn Read + Send> = store.open(&object).map_err(failed)?;
-    Ok(Opener::new(keys).open(BufReader::new(reader), place)?)
+    let opener = opener(keys, store, &object.uri).trusting(&trust.keys).wanting(trust.digest);
+    Ok(opener.open(BufReader::new(reader), place)?)
 }

@@ -4,11 +4,12 @@ use std::io::{self, BufReader, Read, Write};
 
 use clap::{Args, ValueEnum};
 
-use super::open::{self, StorageOptions};
+use super::open::{self, KeyOptions, StorageOptions};
 use super::series::Series;
+use super::trust::TrustOptions;
 use super::{Error, Failure, output};
 use crate::algorithm::Ask;
-use crate::data::channel::{self, batches};
+use crate::data::channel::{self, Parts, batches};
 use crate::data::login;
 use crate::data::media::{Accept, ContentType};
 use crate::data::request::{self, Limits};
@@ -77,6 +78,12 @@ pub(super) struct Options {
 
     #[command(flatten)]
     storage: StorageOptions,
+
+    #[command(flatten)]
+    keys: KeyOptions,
+
+    #[command(flatten)]
+    trust: TrustOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -115,7 +122,7 @@ fn explained_columns(text: &str) -> Result<usize, String> {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let store = options.storage.store();
-    let model = open::model(&options.artifact, &store)?;
+    let model = options.model(&store)?;
     let mut answers = Sink::open(&options.output, &store)?;
     let mut text = Text::new(options.format, !options.ask().is_plain());
     let mut bytes = Vec::new();
@@ -135,6 +142,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 impl Options {
+    fn model(&self, store: &Store) -> Result<Model, Failure> {
+        open::model(&self.artifact, store, self.keys.keys()?, self.trust.trust(store)?)
+    }
+
     fn ask(&self) -> Ask {
         Ask { explain: self.explain, ..Ask::default() }
     }
@@ -147,7 +158,7 @@ impl Options {
         take: &mut dyn FnMut(&Answer) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
         let content = self.content_type.unwrap_or_else(|| content_of(&self.data));
-        let objects = self.objects(store)?;
+        let (objects, parts) = objects(&self.data, store)?;
         let media = match content {
             Content::Csv => Media::Csv,
             Content::Jsonlines => Media::JsonLines,
@@ -182,6 +193,7 @@ impl Options {
             absent: model.manifest.signature.absent,
             fill: true,
             memory_bytes_max: JOB_MEMORY_BYTES_MAX,
+            parts,
             ..channel::Options::new("data")
         };
         let explained = |source| Error::Data { source, header: !self.header };
@@ -190,7 +202,9 @@ impl Options {
         while let Some(batch) = read.next() {
             let batch = batch.map_err(explained)?;
             if !std::mem::replace(&mut compared, true) {
-                same_columns(&read.columns(), &model.manifest.signature.columns)?;
+                // Of a shingle, the newest row has the names as they are.
+                let wanted = &model.manifest.signature.columns;
+                same_columns(&read.columns(), &wanted[wanted.len().saturating_sub(columns)..])?;
             }
             // A model reads row after row; a decoded batch stands column after column.
             let rows = batch.features.as_standard_layout();
@@ -206,22 +220,31 @@ impl Options {
         }
         Ok(())
     }
+}
 
-    /// The objects to read, each opened when its turn comes.
-    fn objects(&self, store: &Store) -> Result<Vec<channel::Object>, Failure> {
-        if self.data == "-" {
-            let reader = Box::new(io::stdin());
-            return Ok(vec![channel::Object { uri: "standard input".into(), bytes: None, reader }]);
-        }
-        let uri = open::uri(&self.data)?;
-        let listed = store.list(&uri).map_err(|source| Error::Place { source })?;
-        let lazy = |object: crate::store::Object| channel::Object {
-            uri: object.uri.to_string(),
-            bytes: Some(object.bytes),
-            reader: Box::new(Lazy::new(store, object)),
-        };
-        Ok(listed.into_iter().map(lazy).collect())
+/// The objects at a place, or standard input for `-`, each opened when its turn comes; and how to read
+/// a part of one.
+pub(super) fn objects(
+    place: &str,
+    store: &Store,
+) -> Result<(Vec<channel::Object>, Option<Parts>), Failure> {
+    if place == "-" {
+        let reader = Box::new(io::stdin());
+        let object = channel::Object { uri: "standard input".into(), bytes: None, reader };
+        return Ok((vec![object], None));
     }
+    let listed = store.list(&open::uri(place)?).map_err(|source| Error::Place { source })?;
+    let lazy = |object: &crate::store::Object| channel::Object {
+        uri: object.uri.to_string(),
+        bytes: Some(object.bytes),
+        reader: Box::new(Lazy::new(store, object.clone())),
+    };
+    let objects = listed.iter().map(lazy).collect();
+    let store = store.clone();
+    let has_parts = listed.iter().all(crate::store::Object::has_parts);
+    let open =
+        move |at: usize, range| store.open_range(&listed[at], range).map_err(io::Error::other);
+    Ok((objects, has_parts.then(|| Parts::new(open))))
 }
 
 /// Columns are taken by their place: where both sides name them, the names must agree.
@@ -263,14 +286,14 @@ fn logins(
 }
 
 /// An object that is opened when it is read first: a prefix may hold more than a process may open.
-pub(super) struct Lazy {
+struct Lazy {
     store: Store,
     object: crate::store::Object,
     open: Option<BufReader<Box<dyn Read + Send>>>,
 }
 
 impl Lazy {
-    pub(super) fn new(store: &Store, object: crate::store::Object) -> Lazy {
+    fn new(store: &Store, object: crate::store::Object) -> Lazy {
         Lazy { store: store.clone(), object, open: None }
     }
 }

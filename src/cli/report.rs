@@ -8,6 +8,7 @@ use serde_json::json;
 use super::table::{Table, count, figure, seconds};
 use crate::algorithm::Metric;
 use crate::data::Task;
+use crate::data::schema::Cells;
 use crate::fault::{Fault, Finding, Kind, message, rendered};
 use crate::spec::unit::shown_bytes;
 use crate::train::Report;
@@ -70,7 +71,7 @@ pub(super) fn training(report: &Report) -> String {
     let elapsed_s = report.read_s + report.fit_s + report.write_s;
     let epochs = match report.epochs {
         0 => String::new(),
-        epochs => plural(epochs as u64, "epoch") + " ",
+        epochs => plural(epochs as u64, &report.epoch_word) + " ",
     };
     let mut text = format!(
         "{}: {} trained in {} ({epochs}on {}, {})\n\n",
@@ -101,6 +102,10 @@ pub(super) fn training(report: &Report) -> String {
     outcome.row(["".to_owned(), format!("{}{replaced}", shown_bytes(report.artifact_bytes))]);
     outcome.row(["sha256", &report.artifact_sha256]);
     outcome.row(["key", report.key.as_deref().unwrap_or("none: anybody can read the artifact")]);
+    if let Some(signer) = &report.signer {
+        outcome.row(["signed", &format!("by {signer}")]);
+    }
+    outcome.row(["record", &report.record.to_string()]);
     outcome.row(["next", &format!("smrt serve {}", for_shell(&artifact))]);
     text.push('\n');
     text.push_str(&outcome.text("  "));
@@ -109,7 +114,10 @@ pub(super) fn training(report: &Report) -> String {
 
 fn columns(report: &Report) -> String {
     let signature = &report.signature;
-    let mut features = plural(signature.features as u64, "feature");
+    let mut features = match signature.cells {
+        Cells::Numbers => plural(signature.features as u64, "feature"),
+        Cells::Login => "entity, address".to_owned(),
+    };
     if !signature.categories.is_empty() {
         features.push_str(&format!(" ({} of words)", signature.categories.len()));
     }
@@ -206,6 +214,7 @@ mod tests {
                 ..Signature::of(69, Task::BinaryClassification)
             },
             epochs: 15,
+            epoch_word: "epoch".into(),
             metrics: vec![
                 metric("train:objective_loss", 0.21),
                 metric("validation:objective_loss", 0.25),
@@ -215,6 +224,8 @@ mod tests {
             artifact_bytes: 12_800,
             artifact_sha256: "ab12".into(),
             key: Some("alias/smrt".into()),
+            signer: Some("cd34".into()),
+            record: Uri::File("my models/churn-demo/job.json".into()),
             device: "cpu".into(),
             threads: 2,
             resumed: false,
@@ -238,6 +249,8 @@ churn-demo: linear-learner trained in 1.2 s (15 epochs on cpu, 2 threads)
             12.5 KiB
   sha256    ab12
   key       alias/smrt
+  signed    by cd34
+  record    my models/churn-demo/job.json
   next      smrt serve 'my models/churn-demo/output/model.tar.gz'
 ";
         assert_eq!(training(&report), expected);

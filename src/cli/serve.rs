@@ -10,8 +10,9 @@ use super::acting::{self, Means, RoleOptions};
 use super::events::EventOptions;
 use super::iam;
 use super::logging::Logging;
-use super::open::{StorageOptions, model_of, uri};
+use super::open::{KeyOptions, StorageOptions, model, uri};
 use super::told::{Owner, Told};
+use super::trust::{Trust, TrustOptions};
 use super::{Error, Failure, audited, digests, endpoint, output};
 use crate::algorithm::{Ask, Selected};
 use crate::http::{Limits, TlsFiles};
@@ -22,6 +23,7 @@ use crate::spec::endpoint::Variant;
 use crate::spec::name::JobName;
 use crate::spec::role::RoleArn;
 use crate::spec::{limit, unit};
+use crate::store::Store;
 
 /// Answer predictions over HTTP, as SageMaker's containers do
 ///
@@ -132,6 +134,12 @@ pub(super) struct Options {
 
     #[command(flatten)]
     storage: StorageOptions,
+
+    #[command(flatten)]
+    keys: KeyOptions,
+
+    #[command(flatten)]
+    trust: TrustOptions,
 }
 
 fn owner(role: Option<&RoleArn>, region: &str) -> Owner {
@@ -281,6 +289,7 @@ impl Options {
             ("--no-access-log", "endpoint.access_log", self.no_access_log),
             ("--role", "endpoint.role", self.role_arn.is_some()),
         ];
+        let given = given.into_iter().chain(self.trust.given());
         if let Some((option, key, _)) = given.into_iter().find(|(_, _, given)| *given) {
             let what = format!("{option} stands beside an endpoint file");
             let help = Some(format!("write --set {key}=VALUE, or put it into the file"));
@@ -342,7 +351,7 @@ impl Options {
             self.role.clone().or_state(self.access.iam.as_ref()).of_endpoint(
                 self.role_arn.as_ref(),
                 self.name.as_deref().unwrap_or_default(),
-                &self.storage.storage(),
+                &self.keys.added_to(self.storage.storage()),
                 &self.access.iam_region,
             )?;
         let place = uri(&self.artifact)?;
@@ -350,11 +359,22 @@ impl Options {
             Some(path) => path.is_dir(),
             None => self.artifact.ends_with('/'),
         };
+        let trust = self.trust.trust(&store)?;
+        if many && trust.digest.is_some() {
+            let what = "--digest and --job-record are about one artifact".to_owned();
+            let help =
+                "write an endpoint.toml with [models.digests], NAME = \"sha256:…\"".to_owned();
+            return Err(Error::Address { what, help: Some(help) }.into());
+        }
+        let library = |store: Store, trust: Trust| {
+            let opener = Opener::new(keys.clone()).trusting(&trust.keys);
+            Library::new(store, opener).pinning(&place, trust.digest)
+        };
         if many {
             let hot_max = self.hot_max.and_then(|count| usize::try_from(count).ok());
             return Ok(Server::many(Many {
+                library: library(store, trust),
                 place,
-                library: Library::new(store, Opener::new(keys)),
                 memory_bytes_max: self.memory_bytes_max.unwrap_or(limit::MODELS_MEMORY_BYTES_MAX),
                 hot_max: hot_max.unwrap_or(limit::MODELS_HOT_MAX),
                 pinned: self.pinned.clone(),
@@ -362,16 +382,19 @@ impl Options {
             }));
         }
         let Some(watch_s) = self.watch_s else {
-            return Ok(Server::builder(model_of(&self.artifact, &store, keys)?));
+            return Ok(Server::builder(model(&self.artifact, &store, keys, trust)?));
         };
+        let library = library(store, trust);
         let only = Variant {
             name: JobName::parse("AllTraffic").expect("letters"),
             model: place,
             weight: 1.0,
             watch: Some(Duration::from_secs(watch_s)),
+            digest: None,
+            job_record: None,
         };
         Ok(Server::variants(Variants {
-            library: Library::new(store, Opener::new(keys)),
+            library,
             production: vec![only],
             shadow: None,
             rollout: None,

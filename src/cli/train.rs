@@ -10,6 +10,7 @@ use super::progress::Shown;
 use super::signal::stop_on_signal;
 use super::{Error, Failure, audited, output, report};
 use crate::algorithm::Table;
+use crate::keyring::signing::SigningKeys;
 use crate::telemetry::audit::SAGEMAKER;
 use crate::train::{self, Job, Stop};
 
@@ -81,8 +82,11 @@ pub(super) fn run(options: &Options, logging: &Logging) -> Result<(), Failure> {
     let events = JobEvents::begin(teller.as_ref(), &job, &arn);
     let outcome = act.recorded(|| {
         let Means { store, keys } = options.role.of_training(&job)?;
+        let name = job.output.sign.as_ref();
+        let signer = name.map(|name| SigningKeys::of_user()?.open(name)).transpose()?;
         Job::new(job.clone(), keys)
             .store(store)
+            .signer(signer)
             .stop(stop)
             .observer(Shown::new(logging))
             .resume(options.resume)

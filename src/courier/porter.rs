@@ -35,6 +35,9 @@ pub struct Porter<'a> {
     made: HashMap<Uri, Stored>,
 }
 
+/// A reader of an object that came open, and size and SHA-256 of the object as it is stored.
+type Opened = (Box<dyn Read + Send>, Option<(u64, String)>);
+
 struct Draft {
     uri: Uri,
     to: To,
@@ -158,8 +161,7 @@ impl<'a> Porter<'a> {
     }
 
     /// A whole object, opened if it is sealed, with what it is as stored.
-    #[expect(clippy::type_complexity, reason = "two things that belong together, once")]
-    fn opened(&self, uri: &Uri) -> Result<(Box<dyn Read + Send>, Option<(u64, String)>), Told> {
+    fn opened(&self, uri: &Uri) -> Result<Opened, Told> {
         let bytes = self
             .store
             .read_to_vec(uri, limit::ARCHIVE_BYTES_MAX)

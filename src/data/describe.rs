@@ -3,7 +3,8 @@
 //! careful person looks for ([`findings`]). One pass over the objects, in memory that does not grow
 //! with them: what is not exact then says so.
 //!
-//! It reads text as it stands and needs no job: nothing here decides how a channel is decoded.
+//! It reads text as it stands and needs no job: nothing here decides how a channel is decoded. Formats
+//! that are no text are [`typed`]'s matter.
 
 use std::sync::mpsc::sync_channel;
 
@@ -20,6 +21,7 @@ mod column;
 mod findings;
 mod rows;
 mod signal;
+mod typed;
 
 pub use column::{ColumnReport, Kind, Quantiles, TopWord};
 pub use findings::{Finding, Severity};
@@ -31,8 +33,10 @@ use rows::{RowSet, Sample};
 /// How the objects are to be read.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `text/csv` or `application/jsonlines`.
+    /// The objects' format.
     pub media: Media,
+    /// Features of a row of libsvm, which no single row shows.
+    pub features: Option<usize>,
     /// Between the fields of CSV.
     pub delimiter: u8,
     /// Whether the first line of CSV names the columns; `None` looks.
@@ -46,7 +50,8 @@ pub struct Options {
 /// Which column is the label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Label {
-    /// The first one, SageMaker's rule; of JSON Lines the key `label`, if there is one.
+    /// The first one, SageMaker's rule; of JSON Lines and parquet the one called `label`, if there is
+    /// one, and of parquet the first one otherwise.
     First,
     /// The column of this name.
     Named(String),
@@ -58,6 +63,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             media: Media::Csv,
+            features: None,
             delimiter: b',',
             header: None,
             label: Label::First,
@@ -163,6 +169,7 @@ pub fn profile(
                         work.flush(&mut held, &mut at)?;
                     }
                 }
+                Piece::Cells(names, cells) => work.typed(&names, cells, &at)?,
                 Piece::Broken(broken) => {
                     work.flush(&mut held, &mut at)?;
                     return Err(at.placed(broken, &[]));
@@ -196,6 +203,8 @@ pub fn report(first: &Profile, second: Option<&Profile>) -> Report {
 enum Piece {
     Object(String),
     Block(Block),
+    /// Cells of columns with these names.
+    Cells(Vec<String>, Cells),
     /// An object ended; so many stored bytes.
     Ended(u64),
     Broken(Broken),
@@ -203,6 +212,9 @@ enum Piece {
 }
 
 fn feed(objects: Vec<Object>, options: &Options, to: &std::sync::mpsc::SyncSender<Piece>) {
+    if !matches!(options.media, Media::Csv | Media::JsonLines) {
+        return typed::feed(objects, options, to);
+    }
     for object in objects {
         // Nobody listens any more once something was wrong.
         if to.send(Piece::Object(object.uri.clone())).is_err() {
@@ -304,6 +316,25 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Takes in cells that are read already.
+    fn typed(&mut self, names: &[String], mut cells: Cells, at: &Position) -> Result<(), Error> {
+        let reader =
+            self.reader.get_or_insert_with(|| Reader::of_names(names.to_vec(), self.options.media));
+        if reader.names != names {
+            let help = "give all objects the same columns in the same order";
+            return Err(Error::whole(&at.uri, "has other columns than the objects before", help));
+        }
+        if self.profile.is_none() {
+            let reader = reader.clone();
+            self.profile = Some(self.empty(&reader)?);
+        }
+        if let Some(profile) = &mut self.profile {
+            cells.label(profile.label);
+            profile.take(&[cells], self.before);
+        }
+        Ok(())
+    }
+
     /// Looks at an object's first block: its header, its columns.
     fn begin(&mut self, block: &mut Block, at: &mut Position) -> Result<(), Error> {
         if block.bytes[..block.end].starts_with(BOM) {
@@ -364,6 +395,10 @@ impl Work<'_> {
         match &self.options.label {
             Label::None => Ok(None),
             Label::First if self.options.media == Media::Csv => Ok((names.len() > 1).then_some(0)),
+            Label::First if self.options.media == Media::Parquet => {
+                let named = names.iter().position(|name| name == "label");
+                Ok(named.or((names.len() > 1).then_some(0)))
+            }
             Label::First => Ok(names.iter().position(|name| name == "label")),
             Label::Named(wanted) => {
                 names.iter().position(|name| name == wanted).map(Some).ok_or_else(|| {

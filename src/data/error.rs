@@ -183,7 +183,7 @@ impl Fault for Error {
             }
             Error::NoRows => Some("send at least one row".into()),
             Error::UnknownMedia { .. } => Some(
-                "use text/csv, application/json, application/jsonlines, text/libsvm (in UTF-8) or application/x-recordio-protobuf"
+                "use text/csv, application/json, application/jsonlines, text/libsvm (in UTF-8), application/x-recordio-protobuf or application/x-parquet"
                     .into(),
             ),
             Error::NotAcceptable { .. } => {

@@ -146,12 +146,15 @@ pub(crate) fn parquet(bytes: &[u8]) {
     let format = format(Media::Parquet, choice);
     let before = Before::default();
     let bytes = bytes::Bytes::copy_from_slice(bytes);
-    let Ok((file, layout)) = parquet::File::open(bytes, &format, "channels.train", &before) else {
+    let bounds = parquet::Bounds::of_job(1, MEMORY_BYTES);
+    if parquet::check_begin(&bytes[..bytes.len().min(4)]).is_err() {
         return;
-    };
-    let decoding = parquet::Decoding { threads: 1, memory_bytes_max: MEMORY_BYTES };
+    }
+    let opened = parquet::File::open(&bytes, &format, "channels.train", &before, bounds);
+    let Ok((file, layout)) = opened else { return };
+    let _ = file.spans(&layout);
     let (mut rows, mut failed, mut left) = (0, false, 1 << 20);
-    file.decode(&layout, decoding, |slice| {
+    file.decode(&bytes, &layout, |slice| {
         match slice {
             Ok(slice) => {
                 assert_eq!(slice.features.len(), slice.count * layout.roles.features);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::batch::Labels;
 use super::error::shown;
 use super::number::{self, Cell, NotNumber};
-use crate::spec::limit::CLASSES_MAX;
+use crate::spec::limit::{CLASSES_MAX, WORD_BYTES_MAX};
 
 /// Labels of some rows.
 #[derive(Debug, Default, Clone)]
@@ -57,6 +57,10 @@ impl LabelRows {
             Err(NotNumber::Infinite | NotNumber::Overflow) => Err((
                 format!("the label {} is not a finite number", shown(text)),
                 "use numbers between -3.4e38 and 3.4e38, or words".into(),
+            )),
+            Err(NotNumber::Word) if text.len() > WORD_BYTES_MAX => Err((
+                format!("the label {} has {} bytes", shown(text), text.len()),
+                format!("a label is a number or a word of at most {WORD_BYTES_MAX} bytes"),
             )),
             Err(NotNumber::Word) => match std::str::from_utf8(number::trimmed(text)) {
                 Ok(word) => self.push_word(word),

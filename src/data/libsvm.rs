@@ -11,6 +11,7 @@ use super::error::{Broken, shown};
 use super::number::{self, Cell, NotNumber};
 use super::roles::{Role, Roles};
 use super::rows::Rows;
+use super::schema::Absent;
 use super::sparse::{Entries, Width};
 use crate::spec::train::{Format, LabelColumn};
 
@@ -28,11 +29,6 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// For lines to predict from: a label is welcome and not needed, a query as well.
-    pub(crate) fn unlabelled(features: usize) -> Layout {
-        Layout::of(false, None, Width::AtMost(features))
-    }
-
     /// For lines that begin like this one, if they are to have labels.
     fn of(label: bool, head: Option<&Head>, width: Width) -> Layout {
         let head = head.filter(|_| label);
@@ -95,6 +91,31 @@ pub(crate) fn decode(
     }
     rows.entries = Some(entries);
     Ok(())
+}
+
+/// Appends the rows of a request to `values`, `features` numbers each and `absent` where a row leaves
+/// a cell out; a label is welcome and passed over, a query as well. How many there were, or which row
+/// is wrong and why. Stops behind `rows_max`.
+pub(crate) fn rows(
+    body: &[u8],
+    features: usize,
+    absent: Absent,
+    rows_max: usize,
+    values: &mut Vec<f32>,
+) -> Result<usize, (usize, Wrong)> {
+    let mut cursor = Cursor { bytes: body, end: body.len(), at: 0 };
+    let mut spare = Entries::default();
+    let mut count = 0;
+    while cursor.at < cursor.end && count <= rows_max {
+        if cursor.pass_blank_line() {
+            continue;
+        }
+        let start = values.len();
+        values.resize(start + features, absent.value());
+        cursor.fill(&mut values[start..], &mut spare).map_err(|wrong| (count, wrong))?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 type Wrong = (String, String);
@@ -178,27 +199,50 @@ impl Cursor<'_> {
         if layout.label {
             self.take_head(&head, layout, rows)?;
         }
-        loop {
-            self.pass_spaces();
-            match self.byte(self.at) {
-                b'\n' => {
-                    self.at = (self.at + 1).min(self.end);
-                    break;
-                }
-                b'#' => {
-                    self.pass_comment();
-                    break;
-                }
-                _ => {
-                    let (index, value) = self.entry()?;
-                    entries.push(layout.width.column(index)?, value);
-                }
-            }
+        while let Some((index, value)) = self.next_entry()? {
+            entries.push(layout.width.column(index)?, value);
         }
-        entries.end_row().map_err(|twice| {
-            let what = format!("the index {twice} stands there twice");
-            (what, "give each feature one value on a line".into())
-        })
+        entries.end_row().map_err(twice)
+    }
+
+    /// One record into `row`, whose cells hold what a left out one means. `spare` is memory for a
+    /// record whose indices do not ascend: only there may one stand twice.
+    fn fill(&mut self, row: &mut [f32], spare: &mut Entries) -> Result<(), Wrong> {
+        self.head(false)?;
+        let (begin, width) = (self.at, Width::AtMost(row.len()));
+        let mut next = 0;
+        while let Some((index, value)) = self.next_entry()? {
+            let column = width.column(index)?;
+            row[column as usize] = value;
+            if column < next {
+                self.at = begin;
+                return self.check_twice(width, spare);
+            }
+            next = column + 1;
+        }
+        Ok(())
+    }
+
+    /// Reads the entries again, in any order.
+    #[cold]
+    fn check_twice(&mut self, width: Width, spare: &mut Entries) -> Result<(), Wrong> {
+        spare.clear();
+        while let Some((index, value)) = self.next_entry()? {
+            spare.push(width.column(index)?, value);
+        }
+        spare.end_row().map_err(twice)
+    }
+
+    /// The next entry of the line; at its end, which is passed, `None`.
+    #[inline]
+    fn next_entry(&mut self) -> Result<Option<(u64, f32)>, Wrong> {
+        self.pass_spaces();
+        match self.byte(self.at) {
+            b'\n' => self.at = (self.at + 1).min(self.end),
+            b'#' => self.pass_comment(),
+            _ => return self.entry().map(Some),
+        }
+        Ok(None)
     }
 
     fn take_head(&self, head: &Head, layout: &Layout, rows: &mut Rows) -> Result<(), Wrong> {
@@ -355,6 +399,11 @@ impl Cursor<'_> {
 }
 
 const ENTRY: &str = "write features as index:value, e.g. 1 3:0.5 7:2";
+
+fn twice(index: u32) -> Wrong {
+    let what = format!("the index {index} stands there twice");
+    (what, "give each feature one value on a line".into())
+}
 
 fn some_only(has: bool, thing: &str, shape: &str) -> Wrong {
     let what = if has {

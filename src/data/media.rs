@@ -109,7 +109,7 @@ pub fn name(media: Media) -> &'static str {
 
 /// A format by any of the names in use for it; SageMaker's short ones included.
 fn media(text: &str) -> Option<Media> {
-    const NAMES: [(&str, Media); 14] = [
+    const NAMES: [(&str, Media); 18] = [
         ("text/csv", Media::Csv),
         ("application/csv", Media::Csv),
         ("csv", Media::Csv),
@@ -124,6 +124,10 @@ fn media(text: &str) -> Option<Media> {
         ("libsvm", Media::Libsvm),
         ("application/x-recordio-protobuf", Media::RecordIo),
         ("recordio-protobuf", Media::RecordIo),
+        ("application/x-parquet", Media::Parquet),
+        ("application/vnd.apache.parquet", Media::Parquet),
+        ("text/x-parquet", Media::Parquet),
+        ("parquet", Media::Parquet),
     ];
     NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, media)| *media)
 }

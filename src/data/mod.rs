@@ -7,6 +7,7 @@ pub mod describe;
 pub mod error;
 pub mod generate;
 pub mod login;
+pub mod manifest;
 pub mod media;
 pub mod oip;
 pub mod pages;
@@ -32,6 +33,7 @@ mod roles;
 mod rows;
 mod sparse;
 mod stored;
+mod tfrecord;
 mod words;
 
 pub use answer::{Answer, Field, Values};

@@ -1,24 +1,28 @@
-//! Parquet to rows. A file is read whole, since its index stands at its end; then slices of rows are
-//! decoded, the columns of each side by side. What a stranger's file says of its own sizes is checked
+//! Parquet to rows. The index stands at the end of a file and is read first; then row groups are decoded
+//! as their bytes come, in slices of rows, the columns of each side by side. What a stranger's file says of its own sizes is checked
 //! before memory is taken ([`thrift`], [`pages`]), and a panic of the `parquet` crate is an error of
 //! the file.
 //!
-//! Numbers of all kinds become `f32`, null is missing, words are words. Times of day, lists, bytes
-//! and 96-bit stamps are refused unless the column is passed over. pandas' `__index_level_0__` is no
+//! Numbers of all kinds become `f32`, null is missing, words are words. Dates and moments are days since
+//! 1970-01-01 UTC, a moment with its time of day as a fraction (32 bits hold it to about 3 minutes). Times
+//! of day, lists and bytes are refused unless the column is passed over. pandas' `__index_level_0__` is no
 //! column.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::error::{Broken, shown};
 use super::roles::{Before, Role, Roles};
 use super::rows::Rows;
 use crate::spec::limit::{COLUMNS_MAX, PARQUET_INDEX_BYTES_MAX, PARQUET_PAGE_BYTES_MAX};
-use crate::spec::train::{Categorical, Format};
+use crate::spec::train::{Categorical, Format, LabelColumn, Media};
 
 mod column;
 mod pages;
@@ -44,18 +48,39 @@ pub(crate) struct Layout {
 
 /// An open file.
 pub(crate) struct File {
-    bytes: Bytes,
+    bounds: Bounds,
+    /// What its pages may still unpack to.
+    left: Arc<AtomicU64>,
     metadata: ParquetMetaData,
     /// For each column of the layout, its place among the leaves of the schema.
     leaves: Vec<usize>,
 }
 
-/// How to decode a file.
+/// How to decode a file, and what it may make us hold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Decoding {
+pub(crate) struct Bounds {
     pub(crate) threads: usize,
-    /// What the job may hold; a page may take a part of it.
-    pub(crate) memory_bytes_max: u64,
+    /// Bytes of its metadata.
+    pub(crate) index_bytes_max: usize,
+    /// What one page may unpack to.
+    pub(crate) page_bytes_max: usize,
+    /// What all pages may unpack to together.
+    pub(crate) unpacked_bytes_max: u64,
+}
+
+impl Bounds {
+    /// Of a job that may hold so much: a page may take a part of it, and pages come one after the
+    /// other.
+    pub(crate) fn of_job(threads: usize, memory_bytes_max: u64) -> Bounds {
+        let share = memory_bytes_max / (4 * threads.max(1) as u64);
+        let share = usize::try_from(share).unwrap_or(usize::MAX);
+        Bounds {
+            threads,
+            index_bytes_max: PARQUET_INDEX_BYTES_MAX,
+            page_bytes_max: PARQUET_PAGE_BYTES_MAX.min(share),
+            unpacked_bytes_max: u64::MAX,
+        }
+    }
 }
 
 /// Numbers of one slice, rows × columns.
@@ -63,15 +88,16 @@ const SLICE_VALUES: usize = 1 << 20;
 const SLICE_ROWS_MAX: usize = 1 << 16;
 
 impl File {
-    /// Reads the index of a file and finds out what its columns are for.
+    /// Reads the index of a file, which `tail` ends with, and finds out what its columns are for.
     pub(crate) fn open(
-        bytes: Bytes,
+        tail: &[u8],
         format: &Format,
         channel: &str,
         before: &Before,
+        bounds: Bounds,
     ) -> Result<(File, Layout), Broken> {
         let whole = |(what, help)| Broken { line: 0, column: None, what, help };
-        let metadata = fenced(|| read_index(&bytes)).map_err(whole)?;
+        let metadata = fenced(|| read_index(tail, bounds.index_bytes_max)).map_err(whole)?;
         let schema = metadata.file_metadata().schema_descr();
         let leaves: Vec<usize> =
             (0..schema.num_columns()).filter(|at| !is_index(&schema.column(*at))).collect();
@@ -94,7 +120,8 @@ impl File {
             what,
             help,
         })?;
-        Ok((File { bytes, metadata, leaves }, Layout { names, roles }))
+        let left = Arc::new(AtomicU64::new(bounds.unpacked_bytes_max));
+        Ok((File { bounds, left, metadata, leaves }, Layout { names, roles }))
     }
 
     /// Rows of the whole file, as it says.
@@ -102,69 +129,170 @@ impl File {
         self.metadata.row_groups().iter().map(|group| group.num_rows().max(0) as u64).sum()
     }
 
-    /// Hands over slice after slice until `take` has enough. The mistake's line counts rows of its
-    /// slice.
+    /// Where in the file the columns lie that are wanted of each row group.
+    pub(crate) fn spans(&self, layout: &Layout) -> Result<Vec<Range<u64>>, Broken> {
+        let whole = |(what, help)| Broken { line: 0, column: None, what, help };
+        let groups = self.metadata.row_groups().iter();
+        let span = |group: &RowGroupMetaData| -> Result<Range<u64>, Wrong> {
+            let mut span: Option<Range<u64>> = None;
+            for leaf in self.wanted(layout, group).map(|(_, leaf, _)| leaf) {
+                let (start, length) = group.column(leaf).byte_range();
+                let end =
+                    start.checked_add(length).ok_or_else(|| damaged("a column is too long"))?;
+                let before = span.unwrap_or(start..end);
+                span = Some(before.start.min(start)..before.end.max(end));
+            }
+            Ok(span.unwrap_or_default())
+        };
+        fenced(|| groups.map(span).collect()).map_err(whole)
+    }
+
+    /// Decodes a file that is there as a whole; see [`File::decode_group`].
     pub(crate) fn decode(
         &self,
+        bytes: &Bytes,
         layout: &Layout,
-        decoding: Decoding,
         mut take: impl FnMut(Result<Rows, Broken>) -> bool,
     ) {
         for group in 0..self.metadata.num_row_groups() {
-            let mut columns = match fenced(|| self.open_group(group, layout, decoding)) {
-                Ok(columns) => columns,
-                Err((what, help)) => {
-                    take(Err(Broken { line: 0, column: None, what, help }));
-                    return;
-                }
-            };
-            let mut left = self.metadata.row_group(group).num_rows().max(0) as usize;
-            let slice = (SLICE_VALUES / columns.len().max(1)).clamp(1, SLICE_ROWS_MAX);
-            while left > 0 {
-                let rows = left.min(slice);
-                left -= rows;
-                let slice = read_slice(&mut columns, layout, rows, decoding.threads);
-                let is_wrong = slice.is_err();
-                if !take(slice) || is_wrong {
-                    return;
-                }
+            if !self.decode_group(group, (bytes, 0), layout, &mut take) {
+                return;
             }
         }
+    }
+
+    /// Hands over slice after slice of a row group until `take` has enough; `false` then, and behind a
+    /// mistake. The bytes are those of the file from a place on. The mistake's line counts rows of its
+    /// slice.
+    pub(crate) fn decode_group(
+        &self,
+        group: usize,
+        bytes: (&Bytes, u64),
+        layout: &Layout,
+        take: &mut impl FnMut(Result<Rows, Broken>) -> bool,
+    ) -> bool {
+        let threads = self.bounds.threads;
+        self.each_slice(group, bytes, layout, &mut |slice: Result<Slice<'_>, Broken>| {
+            take(slice.and_then(|slice| slice.rows(layout, threads)))
+        })
+    }
+
+    /// The same with the columns as they are.
+    fn each_slice(
+        &self,
+        group: usize,
+        bytes: (&Bytes, u64),
+        layout: &Layout,
+        take: &mut impl FnMut(Result<Slice<'_>, Broken>) -> bool,
+    ) -> bool {
+        let mut columns = match fenced(|| self.open_group(group, bytes, layout)) {
+            Ok(columns) => columns,
+            Err((what, help)) => {
+                take(Err(Broken { line: 0, column: None, what, help }));
+                return false;
+            }
+        };
+        let mut left = self.metadata.row_group(group).num_rows().max(0) as usize;
+        let slice = (SLICE_VALUES / columns.len().max(1)).clamp(1, SLICE_ROWS_MAX);
+        while left > 0 {
+            let count = left.min(slice);
+            left -= count;
+            let read = read_columns(&mut columns, count, self.bounds.threads);
+            let is_wrong = read.is_err();
+            if !take(read.map(|()| Slice { columns: &columns, count })) || is_wrong {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Opens a file whose every column is looked at as what it holds; those that hold neither numbers
+    /// nor words are named.
+    pub(crate) fn open_table(
+        tail: &[u8],
+        bounds: Bounds,
+    ) -> Result<(File, Layout, Vec<String>), Broken> {
+        let format = Format { label: LabelColumn::None, ..Format::new(Media::Parquet) };
+        let index = fenced(|| read_index(tail, bounds.index_bytes_max));
+        let index = index.map_err(|(what, help)| Broken { line: 0, column: None, what, help })?;
+        let schema = index.file_metadata().schema_descr();
+        let (mut words, mut odd) = (BTreeSet::new(), Vec::new());
+        let columns = (0..schema.num_columns()).map(|at| schema.column(at));
+        for column in columns.filter(|column| !is_index(column)) {
+            match column::meaning(&column) {
+                None => odd.push(column.path().parts().join(".")),
+                Some(Meaning::Text) => {
+                    words.insert(column.path().parts().join("."));
+                }
+                Some(_) => {}
+            }
+        }
+        let categorical = Categorical::Named(words.into_iter().collect());
+        let format = Format { ignore: odd.clone(), categorical, ..format };
+        let (file, layout) = File::open(tail, &format, "data", &Before::default(), bounds)?;
+        Ok((file, layout, odd))
+    }
+
+    /// Hands over the columns of a file that is there as a whole, slice after slice.
+    pub(crate) fn table(
+        &self,
+        bytes: &Bytes,
+        layout: &Layout,
+        mut take: impl FnMut(Result<Slice<'_>, Broken>) -> bool,
+    ) {
+        for group in 0..self.metadata.num_row_groups() {
+            if !self.each_slice(group, (bytes, 0), layout, &mut take) {
+                return;
+            }
+        }
+    }
+
+    /// The columns of a row group that are wanted: place in the layout, place in the schema, and as
+    /// what.
+    fn wanted<'a>(
+        &'a self,
+        layout: &'a Layout,
+        group: &'a RowGroupMetaData,
+    ) -> impl Iterator<Item = (usize, usize, Want)> + 'a {
+        self.leaves.iter().enumerate().filter_map(move |(at, leaf)| {
+            let want = want(layout, at, group.column(*leaf).column_descr())?;
+            Some((at, *leaf, want))
+        })
     }
 
     fn open_group(
         &self,
         group: usize,
+        (bytes, base): (&Bytes, u64),
         layout: &Layout,
-        decoding: Decoding,
     ) -> Result<Vec<(usize, Column)>, Wrong> {
         let group = self.metadata.row_group(group);
-        let share = decoding.memory_bytes_max / (4 * decoding.threads.max(1) as u64);
-        let page_bytes_max =
-            PARQUET_PAGE_BYTES_MAX.min(usize::try_from(share).unwrap_or(usize::MAX));
         let mut columns = Vec::new();
-        for (at, leaf) in self.leaves.iter().enumerate() {
-            let Some(want) = want(layout, at, group.column(*leaf).column_descr()) else { continue };
-            let chunk = group.column(*leaf);
+        for (at, leaf, want) in self.wanted(layout, group) {
+            let chunk = group.column(leaf);
             let described = chunk.column_descr_ptr();
             if chunk.file_path().is_some() {
                 let help = "give one file that holds its own columns";
                 return Err(("its columns lie in other files".into(), help.into()));
             }
             let (start, length) = chunk.byte_range();
-            let end = start.checked_add(length).filter(|end| *end <= self.bytes.len() as u64);
-            let Some(end) = end else { return Err(damaged("a column lies beyond its end")) };
+            let range = start.checked_sub(base).and_then(|start| {
+                let end = start.checked_add(length).filter(|end| *end <= bytes.len() as u64)?;
+                Some(start as usize..end as usize)
+            });
+            let Some(range) = range else { return Err(damaged("a column lies beyond its end")) };
             if chunk.num_values() != group.num_rows() {
                 return Err(damaged("a column has fewer values than rows"));
             }
             let pages = Chunk {
-                bytes: self.bytes.slice(start as usize..end as usize),
+                bytes: bytes.slice(range),
                 compression: chunk.compression(),
                 physical: described.physical_type(),
                 type_length: described.type_length(),
                 has_levels: described.max_def_level() > 0,
                 values: chunk.num_values(),
-                page_bytes_max,
+                page_bytes_max: self.bounds.page_bytes_max,
+                left: self.left.clone(),
             };
             let meaning = column::meaning(&described).unwrap_or(Meaning::Plain);
             columns.push((at, Column::open(described, meaning, want, pages)));
@@ -190,31 +318,51 @@ fn fenced<T>(work: impl FnOnce() -> Result<T, Wrong>) -> Result<T, Wrong> {
         .unwrap_or_else(|_| Err(damaged("its reader came upon something impossible")))
 }
 
-fn read_index(bytes: &Bytes) -> Result<ParquetMetaData, Wrong> {
-    const MARK: &[u8] = b"PAR1";
-    const TAIL_BYTES: usize = 8;
-    let help = "give application/x-parquet as pandas, pyarrow, polars or Spark write it";
-    let none = |what: &str| (format!("this is not parquet: {what}"), help.to_owned());
-    if bytes.starts_with(b"PARE") || bytes.ends_with(b"PARE") {
-        let what = "the file is encrypted by parquet's own means".to_owned();
-        return Err((what, "write it without encryption".into()));
-    }
-    if !bytes.starts_with(MARK) {
-        return Err(none("it does not begin with PAR1"));
-    }
-    let Some((before, tail)) = bytes.split_last_chunk::<TAIL_BYTES>() else {
-        return Err(damaged("it is cut short"));
+/// What every file begins and ends with.
+const MARK: &[u8] = b"PAR1";
+/// The length of the index, and the mark.
+const END_BYTES: usize = 8;
+
+/// Whether a file may begin so.
+pub(crate) fn check_begin(head: &[u8]) -> Result<(), Broken> {
+    let wrong = match head {
+        b"PARE" => encrypted(),
+        MARK => return Ok(()),
+        head if MARK.starts_with(head) => damaged("it is cut short"),
+        _ => {
+            let help = "give application/x-parquet as pandas, pyarrow, polars or Spark write it";
+            ("this is not parquet: it does not begin with PAR1".to_owned(), help.to_owned())
+        }
     };
-    if tail[4..] != *MARK {
-        return Err(damaged("it is cut short: it does not end with PAR1"));
+    Err(Broken { line: 0, column: None, what: wrong.0, help: wrong.1 })
+}
+
+fn encrypted() -> Wrong {
+    let what = "the file is encrypted by parquet's own means".to_owned();
+    (what, "write it without encryption".into())
+}
+
+/// Bytes of the index and what stands behind it, if a file ends so.
+pub(crate) fn index_bytes(tail: &[u8]) -> Option<usize> {
+    let (_, end) = tail.split_last_chunk::<END_BYTES>()?;
+    let length = u32::from_le_bytes([end[0], end[1], end[2], end[3]]) as usize;
+    (end[4..] == *MARK).then_some(length.saturating_add(END_BYTES))
+}
+
+fn read_index(tail: &[u8], bytes_max: usize) -> Result<ParquetMetaData, Wrong> {
+    if tail.ends_with(b"PARE") {
+        return Err(encrypted());
     }
-    let length = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]) as usize;
-    if length > PARQUET_INDEX_BYTES_MAX {
+    let Some(length) = index_bytes(tail) else {
+        return Err(damaged("it is cut short: it does not end with PAR1"));
+    };
+    let length = length - END_BYTES;
+    if length > bytes_max {
         let what = format!("its metadata have {length} bytes");
-        let help =
-            format!("{PARQUET_INDEX_BYTES_MAX} are allowed: give fewer row groups or columns");
+        let help = format!("{bytes_max} are allowed: give fewer row groups or columns");
         return Err((what, help));
     }
+    let before = &tail[..tail.len() - END_BYTES];
     let Some(start) = before.len().checked_sub(length) else {
         return Err(damaged("its metadata are longer than the file"));
     };
@@ -277,11 +425,14 @@ impl Columns<'_> {
                 (_, None) => {
                     let what =
                         format!("the column {} holds {}", shown(name.as_bytes()), self.kind(at));
-                    let help = format!(
-                        "turn it into numbers or words, or pass it over with `{}.ignore = [{}]`",
-                        self.channel,
-                        shown(name.as_bytes())
-                    );
+                    let help = match roles.known {
+                        Some(_) => "turn it into numbers or words, as in training".to_owned(),
+                        None => format!(
+                            "turn it into numbers or words, or pass it over with `{}.ignore = [{}]`",
+                            self.channel,
+                            shown(name.as_bytes())
+                        ),
+                    };
                     return Err((at, (what, help)));
                 }
                 (Role::Feature, Some(Meaning::Text)) => {
@@ -315,27 +466,48 @@ impl Columns<'_> {
     }
 }
 
-/// Reads the next `rows` rows of all columns.
-fn read_slice(
-    columns: &mut [(usize, Column)],
-    layout: &Layout,
-    rows: usize,
-    threads: usize,
-) -> Result<Rows, Broken> {
-    read_columns(columns, rows, threads)?;
-    let mut slice = Rows::of(&layout.roles, Vec::new());
-    slice.features = interleaved(columns, layout, rows, threads);
-    let mut feature = 0;
-    for (at, column) in columns.iter() {
-        let role = layout.roles.list[*at];
-        take_column(role, feature, &column.cells, layout, &mut slice).map_err(
-            |(row, (what, help))| Broken { line: row as u64, column: Some(*at), what, help },
-        )?;
-        feature += usize::from(layout.roles.is_feature(*at));
+/// Some rows, column by column.
+pub(crate) struct Slice<'a> {
+    columns: &'a [(usize, Column)],
+    pub(crate) count: usize,
+}
+
+/// The values of a column of a slice.
+pub(crate) enum Values<'a> {
+    /// A missing one is NaN.
+    Numbers(&'a [f32]),
+    /// A missing one is empty.
+    Texts(Vec<&'a [u8]>),
+}
+
+impl Slice<'_> {
+    /// Each column that is wanted, in the order of the file.
+    pub(crate) fn values(&self) -> Vec<Values<'_>> {
+        let columns = self.columns.iter();
+        columns
+            .map(|(_, column)| match &column.cells {
+                Cells::Numbers(numbers) => Values::Numbers(numbers),
+                Cells::Texts(texts) => Values::Texts(texts.iter().collect()),
+            })
+            .collect()
     }
-    slice.count = rows;
-    slice.lines = rows as u64;
-    Ok(slice)
+
+    /// As rows, for their roles.
+    fn rows(&self, layout: &Layout, threads: usize) -> Result<Rows, Broken> {
+        let mut slice = Rows::of(&layout.roles, Vec::new());
+        slice.features = interleaved(self.columns, layout, self.count, threads);
+        let mut feature = 0;
+        for (at, column) in self.columns {
+            let role = layout.roles.list[*at];
+            take_column(role, feature, &column.cells, layout, &mut slice).map_err(
+                |(row, (what, help))| Broken { line: row as u64, column: Some(*at), what, help },
+            )?;
+            feature += usize::from(layout.roles.is_feature(*at));
+        }
+        slice.count = self.count;
+        slice.lines = self.count as u64;
+        Ok(slice)
+    }
 }
 
 fn read_columns(

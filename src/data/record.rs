@@ -43,6 +43,65 @@ pub(crate) struct Record {
     pub(crate) label: Tensor,
 }
 
+/// A record as nearly all are: features in 32 bits, all of them there, packed; a label of the same
+/// kind or none. Its numbers stay where they stand until they are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dense<'a> {
+    values: &'a [[u8; 4]],
+    pub(crate) label: Option<f32>,
+}
+
+impl<'a> Dense<'a> {
+    /// `None` where [`Record::read`] has to look more closely, mistakes included.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Dense<'a>> {
+        let (mut features, mut label) = (None, None);
+        let mut wire = Wire { bytes };
+        while let Some((number, field)) = wire.next_field().ok()? {
+            match (number, field) {
+                (1, Field::Bytes(entry)) if features.is_none() => features = Some(packed(entry)?),
+                (2, Field::Bytes(entry)) if label.is_none() => label = Some(packed(entry)?),
+                (1 | 2, _) => return None,
+                _ => {}
+            }
+        }
+        let label = match label {
+            None => None,
+            Some([one]) => Some(f32::from_le_bytes(*one)),
+            Some(_) => return None,
+        };
+        Some(Dense { values: features?, label })
+    }
+
+    /// How many features there are.
+    pub(crate) fn count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The features behind those that are there.
+    pub(crate) fn append_to(&self, into: &mut Vec<f32>) {
+        into.extend(self.values.iter().map(|value| f32::from_le_bytes(*value)));
+    }
+}
+
+/// The numbers of an entry `values → Float32Tensor` that has nothing but packed values.
+fn packed(entry: &[u8]) -> Option<&[[u8; 4]]> {
+    let value = entry.strip_prefix(b"\x0a\x06values\x12")?;
+    let tensor = only(only(value, None)?, Some(0x12))?;
+    let (numbers, rest) = only(tensor, Some(0x0a))?.as_chunks::<4>();
+    (rest.is_empty() && !numbers.is_empty()).then_some(numbers)
+}
+
+/// What a field of this tag holds, if it is all that is there.
+fn only(bytes: &[u8], tag: Option<u8>) -> Option<&[u8]> {
+    let bytes = match tag {
+        Some(tag) => bytes.strip_prefix(&[tag])?,
+        None => bytes,
+    };
+    let mut wire = Wire { bytes };
+    let length = wire.varint().ok()?;
+    (usize::try_from(length).ok()? == wire.bytes.len()).then_some(wire.bytes)
+}
+
 /// How the numbers of a tensor are written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
@@ -276,9 +335,20 @@ mod tests {
                 _ => Value::int32(whole.clone(), keys.clone(), shape.clone()),
             };
             let expected: Vec<f32> =
-                if kind == 2 { whole.iter().map(|v| *v as f32).collect() } else { values };
+                if kind == 2 { whole.iter().map(|v| *v as f32).collect() } else { values.clone() };
             let record = message::Record::of(value, Some(Value::float32(vec![1.5], vec![], vec![])));
-            let found = read(&record.encode_to_vec()).unwrap();
+            let bytes = record.encode_to_vec();
+            let found = read(&bytes).unwrap();
+            if let Some(dense) = Dense::read(&bytes) {
+                let mut quick = Vec::new();
+                dense.append_to(&mut quick);
+                let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&quick), bits(&found.features.values));
+                prop_assert_eq!((dense.label, kind), (Some(1.5), 0));
+                prop_assert!(keys.is_empty() && shape.is_empty());
+            } else {
+                prop_assert!(kind > 0 || values.is_empty() || !keys.is_empty() || !shape.is_empty());
+            }
             let bits = |values: &[f32]| values.iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect::<Vec<_>>();
             prop_assert_eq!(bits(&found.features.values), bits(&expected));
             prop_assert_eq!(&found.features.keys, &keys);

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::error::Broken;
-use super::record::{Record, Wrong};
+use super::record::{Dense, Record, Wrong};
 use super::roles::{Role, Roles};
 use super::rows::Rows;
 use super::schema::Absent;
@@ -123,12 +123,20 @@ impl<'a> Frames<'a> {
 
     /// Reads the next record; `false` at the end.
     pub(crate) fn next(&mut self, record: &mut Record) -> Result<bool, Wrong> {
+        match self.payload()? {
+            Some(payload) => record.read(payload).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The bytes of the next record, its parts joined.
+    fn payload(&mut self) -> Result<Option<&[u8]>, Wrong> {
         self.joined.clear();
         let mut inside = false;
         while !self.bytes.is_empty() {
             let (part, payload) = self.part()?;
             match (part, inside) {
-                (0, false) => return record.read(payload).map(|()| true),
+                (0, false) => return Ok(Some(payload)),
                 (1, false) | (2 | 3, true) => self.joined.extend_from_slice(payload),
                 _ => return Err(no_recordio("the parts of a record are out of order")),
             }
@@ -137,12 +145,12 @@ impl<'a> Frames<'a> {
             }
             inside = true;
             if part == 3 {
-                return record.read(&self.joined).map(|()| true);
+                return Ok(Some(&self.joined));
             }
         }
         match inside {
             true => Err(cut_short()),
-            false => Ok(false),
+            false => Ok(None),
         }
     }
 
@@ -190,15 +198,41 @@ pub(crate) fn decode(bytes: &[u8], layout: &Layout, rows: &mut Rows) -> Result<(
     loop {
         let line = rows.lines;
         let broken = |(column, (what, help))| Broken { line, column, what, help };
-        if !frames.next(&mut record).map_err(broken)? {
-            break;
+        let Some(payload) = frames.payload().map_err(broken)? else { break };
+        if !take_dense(payload, layout, rows) {
+            record.read(payload).map_err(broken)?;
+            take(&record, layout, rows, entries.as_mut()).map_err(broken)?;
         }
-        take(&record, layout, rows, entries.as_mut()).map_err(broken)?;
         rows.count += 1;
         rows.lines += 1;
     }
     rows.entries = entries;
     Ok(())
+}
+
+/// The usual record straight from the wire into the row; `false`, and nothing done, where it deserves
+/// a closer look, mistakes included.
+fn take_dense(payload: &[u8], layout: &Layout, rows: &mut Rows) -> bool {
+    if layout.sparse {
+        return false;
+    }
+    let Some(dense) = Dense::read(payload) else { return false };
+    let fits = dense.count() == layout.features && (!layout.label || dense.label.is_some());
+    if !fits {
+        return false;
+    }
+    let start = rows.features.len();
+    dense.append_to(&mut rows.features);
+    let sound = rows.features[start..].iter().all(|value| !value.is_infinite());
+    let mut labelled = || match dense.label.filter(|_| layout.label) {
+        Some(label) => label.is_finite() && rows.label.push_number(label).is_ok(),
+        None => true,
+    };
+    let done = sound && labelled();
+    if !done {
+        rows.features.truncate(start);
+    }
+    done
 }
 
 fn take(
@@ -284,25 +318,58 @@ pub(crate) fn rows(
 ) -> Result<usize, (usize, Wrong)> {
     let mut frames = Frames::new(body);
     let mut record = Record::default();
+    let mut spare = Entries::default();
     let mut count = 0;
     while count <= rows_max {
-        if !frames.next(&mut record).map_err(|wrong| (count, wrong))? {
-            break;
+        match row(&mut frames, &mut record, features, absent, &mut spare, values) {
+            Ok(true) => count += 1,
+            Ok(false) => break,
+            Err(wrong) => return Err((count, wrong)),
         }
-        let found = record.features.width().map_err(|wrong| (count, wrong))?;
-        if found != features {
-            return Err((count, (None, super::request::wrong_length(found, features))));
-        }
-        if record.features.is_sparse() {
-            let mut entries = Entries::default();
-            push(&record, features, &mut entries).map_err(|wrong| (count, wrong))?;
-            entries.fill(features, absent.value(), values);
-        } else {
-            values.extend_from_slice(&record.features.values);
-        }
-        count += 1;
     }
     Ok(count)
+}
+
+/// The next row of a request, straight from the wire where it is dense; `false` at the end.
+fn row(
+    frames: &mut Frames<'_>,
+    record: &mut Record,
+    features: usize,
+    absent: Absent,
+    spare: &mut Entries,
+    values: &mut Vec<f32>,
+) -> Result<bool, Wrong> {
+    let Some(payload) = frames.payload()? else { return Ok(false) };
+    if let Some(dense) = Dense::read(payload).filter(|dense| dense.count() == features) {
+        let start = values.len();
+        dense.append_to(values);
+        if values[start..].iter().all(|value| !value.is_infinite()) {
+            return Ok(true);
+        }
+        values.truncate(start);
+    }
+    record.read(payload)?;
+    let found = record.features.width()?;
+    if found != features {
+        return Err((None, super::request::wrong_length(found, features)));
+    }
+    if !record.features.is_sparse() {
+        values.extend_from_slice(&record.features.values);
+        return Ok(true);
+    }
+    spare.clear();
+    push(record, features, spare)?;
+    spare.fill(features, absent.value(), values);
+    Ok(true)
+}
+
+/// Appends the bytes of a record with their frame.
+pub(crate) fn frame(payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    out.extend_from_slice(payload);
+    let padding = payload.len().next_multiple_of(4) - payload.len();
+    out.extend_from_slice(&[0; 3][..padding]);
 }
 
 /// Appends a message with its frame.

@@ -4,7 +4,6 @@
 use ndarray::Array2;
 
 use super::block::Records;
-use super::csv;
 use super::error::{Broken, Error};
 use super::login;
 use super::media::ContentType;
@@ -12,13 +11,14 @@ use super::number::{self, NotNumber};
 use super::roles::Roles;
 use super::rows::Rows;
 use super::schema::{Cells, Signature};
+use super::{csv, libsvm, recordio};
 use crate::spec::limit::{REQUEST_ROWS_MAX, REQUEST_VALUES_MAX};
 use crate::spec::train::Media;
 
 mod json;
+mod parquet;
 mod plain;
 mod scan;
-mod sparse;
 
 /// What one request may make a server hold.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,8 @@ impl Default for Limits {
 /// - `text/libsvm`: `[label] index:value …` on each line, indices from 0; a label is passed over.
 /// - `application/x-recordio-protobuf`: a `Record` for each row, dense or sparse; a label is passed
 ///   over.
+/// - `application/x-parquet`: columns of features in the order of training, under the same names where
+///   the model knows names.
 ///
 /// A cell that a sparse row leaves out is what [`Signature::absent`] says.
 ///
@@ -67,10 +69,11 @@ pub fn decode(
     }
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let rows_max = limits.rows_max.min(limits.values_max / signature.features.max(1));
+    let mut values = Vec::new();
     let values = match content.media {
         Media::Csv => decode_csv(content, body, signature)?,
         Media::Json => {
-            let mut values = Vec::with_capacity(body.len() / 4);
+            values.reserve(body.len() / 4);
             let scanned = match signature.categories.is_empty() {
                 true => scan::instances(body, signature.features, rows_max, &mut values),
                 false => None,
@@ -81,10 +84,9 @@ pub fn decode(
             }
         }
         Media::JsonLines => json::lines(body, signature, rows_max)?,
-        Media::Libsvm => sparse::libsvm(body, signature, rows_max)?,
-        Media::RecordIo => sparse::recordio(body, signature, rows_max)?,
-        Media::Parquet => {
-            return Err(Error::UnknownMedia { given: "\"application/x-parquet\"".into() });
+        Media::Libsvm | Media::RecordIo | Media::Parquet => {
+            decode_rows(content.media, body, signature, rows_max, &mut values)?;
+            values
         }
     };
     finite(&values, signature.features)?;
@@ -98,7 +100,8 @@ pub fn decode(
 }
 
 /// Appends the rows of `body` to `values`, row after row, and returns how many: [`decode`] for a
-/// caller who keeps one buffer for many requests. A plain body in CSV or JSON costs no allocation.
+/// caller who keeps one buffer for many requests. A plain body in CSV or JSON costs no allocation, one
+/// in libsvm or RecordIO none for each row.
 ///
 /// # Errors
 /// As [`decode`]; `values` is then as it was.
@@ -114,6 +117,13 @@ pub fn decode_into(
     }
     let features = signature.features;
     let rows_max = limits.rows_max.min(limits.values_max / features.max(1));
+    if matches!(content.media, Media::Libsvm | Media::RecordIo | Media::Parquet) {
+        let before = values.len();
+        let decoded = decode_rows(content.media, body, signature, rows_max, values);
+        let decoded =
+            decoded.and_then(|rows| if rows == 0 { Err(Error::NoRows) } else { Ok(rows) });
+        return decoded.inspect_err(|_| values.truncate(before));
+    }
     // The quick ways know numbers only; where a column holds words, a number is one too.
     let rows = match content.media {
         _ if !signature.categories.is_empty() => None,
@@ -134,6 +144,33 @@ pub fn decode_into(
         values.extend(decoded);
     }
     Ok(rows)
+}
+
+/// Appends the rows of a format that is decoded straight into the buffer.
+fn decode_rows(
+    media: Media,
+    body: &[u8],
+    signature: &Signature,
+    rows_max: usize,
+    values: &mut Vec<f32>,
+) -> Result<usize, Error> {
+    let (features, absent) = (signature.features, signature.absent);
+    let found = match media {
+        Media::Libsvm => {
+            let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+            let rows = libsvm::rows(text, features, absent, rows_max, values);
+            rows.map_err(|(row, wrong)| (row, (None, wrong)))
+        }
+        Media::RecordIo => recordio::rows(body, features, absent, rows_max, values),
+        _ => return parquet::rows(body, signature, rows_max, values),
+    };
+    match found {
+        Ok(rows) if rows > rows_max => Err(Error::TooManyRows { rows_max }),
+        Ok(rows) => Ok(rows),
+        Err((row, (column, (what, help)))) => {
+            Err(placed(Broken { line: 0, column, what, help }, row, signature))
+        }
+    }
 }
 
 /// Where the last whole row ends in the beginning of a body whose rows stand one after the other; 0

@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 use super::batch::Categories;
 use super::words::Vocabulary;
 
+/// Names of the numbers of `rows` rows that stand one after the other, the oldest first: those of older
+/// rows say how much older (`load[t-2]`).
+pub fn shingled(names: &[String], rows: usize) -> Vec<String> {
+    let of_row = |age: usize| {
+        names.iter().map(move |name| match age {
+            0 => name.clone(),
+            age => format!("{name}[t-{age}]"),
+        })
+    };
+    (0..rows).rev().flat_map(of_row).collect()
+}
+
 /// What kind of question the model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

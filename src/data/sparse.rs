@@ -54,6 +54,14 @@ impl Entries {
         Ok(())
     }
 
+    /// Forgets all rows and keeps their memory.
+    pub(crate) fn clear(&mut self) {
+        self.ends.clear();
+        self.columns.clear();
+        self.values.clear();
+        self.width = 0;
+    }
+
     /// Bytes that the entries take.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<usize>() * self.ends.len() + 8 * self.columns.len()

@@ -7,6 +7,7 @@ use super::block::{BOM, Cutter, Failure, Records, lines};
 use super::error::{Error, Place};
 use super::recordio;
 use super::stored::{Object, Stored};
+use super::tfrecord::{Unwrapped, Wrap};
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,11 @@ pub enum Split {
     },
     /// A frame of RecordIO.
     RecordIo,
+    /// A frame of TFRecord, handed on as a line, or as a frame of RecordIO.
+    TfRecord {
+        /// Whether as a frame.
+        framed: bool,
+    },
     /// The object.
     Whole,
 }
@@ -44,8 +50,12 @@ impl Piece {
     pub fn each(&self, split: Split) -> Box<dyn Iterator<Item = &[u8]> + '_> {
         let text = self.text();
         match split {
-            Split::Lines { .. } => Box::new(text.split_inclusive(|byte| *byte == b'\n')),
-            Split::RecordIo => Box::new(recordio::spans(text).map(|span| &text[span])),
+            Split::Lines { .. } | Split::TfRecord { framed: false } => {
+                Box::new(text.split_inclusive(|byte| *byte == b'\n'))
+            }
+            Split::RecordIo | Split::TfRecord { framed: true } => {
+                Box::new(recordio::spans(text).map(|span| &text[span]))
+            }
             Split::Whole => Box::new(std::iter::once(text)),
         }
     }
@@ -82,10 +92,16 @@ impl Splitter {
         record_bytes_max: usize,
     ) -> Result<Splitter, Error> {
         let uri = object.uri.clone();
-        let stored = Stored::open(object)?;
+        let mut stored = Stored::open(object)?;
+        if let Split::TfRecord { framed } = split {
+            let wrap = if framed { Wrap::Frame } else { Wrap::Line };
+            let reader = Box::new(Unwrapped::new(stored, wrap));
+            stored = Stored::open(Object { uri: uri.clone(), bytes: None, reader })
+                .map_err(unwrapped)?;
+        }
         let records = match split {
-            Split::Lines { .. } => Some(Records::Lines),
-            Split::RecordIo => Some(Records::RecordIo),
+            Split::Lines { .. } | Split::TfRecord { framed: false } => Some(Records::Lines),
+            Split::RecordIo | Split::TfRecord { framed: true } => Some(Records::RecordIo),
             Split::Whole => None,
         };
         let source = match records {
@@ -119,7 +135,7 @@ impl Splitter {
                         self.end()?;
                         return Ok(None);
                     }
-                    Err(Failure::Read(error)) => return Err(error),
+                    Err(Failure::Read(error)) => return Err(unwrapped(error)),
                     Err(Failure::Text(broken)) => {
                         let at = self.next + broken.line;
                         return Err(self.bad(Some(at), broken.what, broken.help));
@@ -128,7 +144,10 @@ impl Splitter {
             };
             let piece = match self.split {
                 Split::Lines { header } => self.lines(bytes, start, end, header)?,
-                Split::RecordIo | Split::Whole => self.frames(bytes, start, end)?,
+                Split::TfRecord { framed: false } => self.lines(bytes, start, end, false)?,
+                Split::RecordIo | Split::TfRecord { framed: true } | Split::Whole => {
+                    self.frames(bytes, start, end)?
+                }
             };
             if let Some(piece) = piece {
                 return Ok(Some(piece));
@@ -229,11 +248,21 @@ pub fn bad(
 ) -> Error {
     let (line, record) = match split {
         Split::Lines { .. } => (at, None),
-        Split::RecordIo => (None, at),
+        Split::RecordIo | Split::TfRecord { .. } => (None, at),
         Split::Whole => (None, None),
     };
     let place = Place { uri: uri.to_owned(), line, record, column: None };
     Error::Bad { place, what: what.into(), help: help.into() }
+}
+
+/// What is wrong with frames of TFRecord is the object's mistake, and no reading that failed.
+fn unwrapped(error: Error) -> Error {
+    match error {
+        Error::Read { uri, source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
+            Error::Corrupt { uri, what: source.to_string() }
+        }
+        other => other,
+    }
 }
 
 /// Where the text ends without its last line, if that one is empty.

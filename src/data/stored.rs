@@ -110,6 +110,61 @@ impl Stored {
         }
     }
 
+    /// The first bytes of a text that is stored as it is, and its listed size; `None` where it is
+    /// packed, or nobody listed it.
+    pub(crate) fn plain(&self) -> Option<(&[u8], u64)> {
+        match &self.text {
+            Text::Plain(raw) if raw.bytes == raw.head.len() as u64 => {
+                Some((&raw.head, self.bytes?))
+            }
+            _ => None,
+        }
+    }
+
+    /// How many bytes of such a text were handed on.
+    pub(crate) fn bytes_passed(&self) -> u64 {
+        let raw = self.raw();
+        raw.bytes - raw.head.len() as u64
+    }
+
+    /// Passes over so many bytes of such a text.
+    pub(crate) fn pass(&mut self, mut bytes: u64) -> Result<(), Error> {
+        let mut buffer = vec![0; 64 << 10];
+        while bytes > 0 {
+            let room = bytes.min(buffer.len() as u64) as usize;
+            let count = self.fill(&mut buffer[..room])?;
+            if count == 0 {
+                return Ok(());
+            }
+            bytes -= count as u64;
+        }
+        Ok(())
+    }
+
+    /// The next so many bytes of such a text, fewer at its end. Their SHA-256 is still to be taken
+    /// ([`digest`](Self::digest)), so that somebody can work on them meanwhile.
+    pub(crate) fn undigested(&mut self, length: usize) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        let Text::Plain(raw) = &mut self.text else { return Ok(bytes) };
+        bytes.reserve_exact(length);
+        let read = raw.reader.by_ref().take(length as u64).read_to_end(&mut bytes);
+        raw.bytes += bytes.len() as u64;
+        match read {
+            Ok(_) => Ok(bytes),
+            Err(source) => {
+                raw.failed = true;
+                Err(self.failure(source))
+            }
+        }
+    }
+
+    /// Takes the SHA-256 of what came [`undigested`](Self::undigested), in its order.
+    pub(crate) fn digest(&mut self, bytes: &[u8]) {
+        if let Text::Plain(raw) = &mut self.text {
+            raw.hash.update(bytes);
+        }
+    }
+
     /// Stored bytes taken so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.raw().bytes

@@ -5,7 +5,8 @@
 //! account's identity policies. `ReEncrypt` is two actions. Condition keys beside the global ones:
 //! `kms:EncryptionContext:NAME`, `kms:EncryptionContextKeys`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -32,6 +33,7 @@ struct Act<'a> {
 /// `AccessDeniedException`, or what the operation itself would say to such a body.
 pub(super) fn check(
     keys: &LocalKeys,
+    policies: &ReadPolicies,
     who: &Known,
     base: &Context,
     name: &str,
@@ -50,12 +52,7 @@ pub(super) fn check(
             None => who.may(&action, "*", &context),
             Some(key) => {
                 let key = keys.metadata(key)?;
-                let text = key.policy.unwrap_or_else(policy::whole_account);
-                // What is not a policy grants nothing; it was checked when it was put there.
-                let own = Policy::read("key policy", &text, Kind::Resource).map_err(|mistakes| {
-                    tracing::error!(key = key.arn, %mistakes, "the key's policy cannot be used");
-                    Refused::new("AccessDeniedException", "the key's policy cannot be used")
-                })?;
+                let own = policies.of(&key.arn, key.policy)?;
                 let arn = who.arn();
                 let granted = key
                     .grants
@@ -66,7 +63,68 @@ pub(super) fn check(
         };
         decided.map_err(|why| Refused::new("AccessDeniedException", why.message))?;
     }
-    Ok(())
+    check_lockout(keys, who, base, name, body)
+}
+
+/// As KMS does, a policy is refused under which who puts it there could not put another: a key must
+/// not be left that nobody can govern. `BypassPolicyLockoutSafetyCheck` is for who means it.
+fn check_lockout(
+    keys: &LocalKeys,
+    who: &Known,
+    base: &Context,
+    name: &str,
+    body: &Value,
+) -> Result<(), Refused> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let meant = body.get("BypassPolicyLockoutSafetyCheck").and_then(Value::as_bool) == Some(true);
+    let arn = match name {
+        "PutKeyPolicy" => keys.metadata(text("KeyId").unwrap_or_default())?.arn,
+        // Its id is chosen later, and no policy can know it.
+        "CreateKey" => LocalKeys::alias_arn("key/*"),
+        _ => return Ok(()),
+    };
+    let Some(new) = text("Policy").filter(|_| !meant) else { return Ok(()) };
+    // One that is none is refused by the operation itself, with its mistakes.
+    let Ok(new) = Policy::read("key policy", new, Kind::Resource) else { return Ok(()) };
+    who.may_use("kms:PutKeyPolicy", &arn, base, &new, false).map_err(|_| {
+        Refused::new(
+            "MalformedPolicyDocumentException",
+            "The new key policy will not allow you to update the key policy in the future.",
+        )
+    })
+}
+
+/// Key policies as they were last read, so that one is read when it changes and not when it is used.
+#[derive(Default)]
+pub(super) struct ReadPolicies(Mutex<HashMap<String, Kept>>);
+
+/// A policy, and the text it was read from; without one, the policy that every key begins with.
+type Kept = (Option<String>, Arc<Policy>);
+
+/// Keys whose policies are kept; beyond, all are read anew once.
+const KEPT_MAX: usize = 10_000;
+
+impl ReadPolicies {
+    fn of(&self, arn: &str, text: Option<String>) -> Result<Arc<Policy>, Refused> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, policy)) = kept.get(arn)
+            && *of == text
+        {
+            return Ok(Arc::clone(policy));
+        }
+        let whole = text.clone().unwrap_or_else(policy::whole_account);
+        // What is not a policy grants nothing; it was checked when it was put there.
+        let policy = Policy::read("key policy", &whole, Kind::Resource).map_err(|mistakes| {
+            tracing::error!(key = arn, %mistakes, "the key's policy cannot be used");
+            Refused::new("AccessDeniedException", "the key's policy cannot be used")
+        })?;
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        let policy = Arc::new(policy);
+        kept.insert(arn.to_owned(), (text, Arc::clone(&policy)));
+        Ok(policy)
+    }
 }
 
 fn acts<'a>(keys: &LocalKeys, name: &'a str, body: &Value) -> Result<Vec<Act<'a>>, Refused> {

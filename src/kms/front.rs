@@ -8,6 +8,7 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::authority::ReadPolicies;
 use super::callers::Callers;
 use super::error::Refused;
 use super::wire::Answer;
@@ -33,6 +34,7 @@ const MUST_SIGN: &[&str] = &["x-amz-"];
 pub(super) struct Front {
     pub(super) keys: LocalKeys,
     pub(super) access: Access,
+    pub(super) policies: Arc<ReadPolicies>,
     /// Where every request is recorded before it is answered.
     pub(super) audit: Option<Arc<Audit>>,
 }
@@ -141,7 +143,7 @@ impl Front {
         *what = name.chars().take(64).collect();
         let (operation, body) = operation::find(name, body)?;
         if let Some((context, known)) = &known {
-            authority::check(&self.keys, known, context, name, &body)?;
+            authority::check(&self.keys, &self.policies, known, context, name, &body)?;
         }
         operation(&self.keys, &body)
     }

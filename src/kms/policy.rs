@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::Refused;
-use super::wire::{ACCOUNT, Answer, Page, empty, read};
+use super::wire::{Answer, Page, empty, read};
 use crate::fault::Fault;
 use crate::iam::policy::{Kind, Policy};
 use crate::seal::{GRANT_OPERATIONS, Grant, LocalKeys};
+use crate::spec::name::LOCAL_ACCOUNT;
 
 /// The one name a key policy has.
 const NAME: &str = "default";
@@ -69,7 +70,7 @@ pub(super) fn whole_account() -> String {
         "Statement": [{
             "Sid": "Enable IAM User Permissions",
             "Effect": "Allow",
-            "Principal": { "AWS": format!("arn:aws:iam::{ACCOUNT}:root") },
+            "Principal": { "AWS": format!("arn:aws:iam::{LOCAL_ACCOUNT}:root") },
             "Action": "kms:*",
             "Resource": "*",
         }],
@@ -130,7 +131,7 @@ fn shown(key: &str, grant: &Grant) -> Value {
         "GrantId": grant.id,
         "CreationDate": grant.created_s,
         "GranteePrincipal": grant.grantee,
-        "IssuingAccount": format!("arn:aws:iam::{ACCOUNT}:root"),
+        "IssuingAccount": format!("arn:aws:iam::{LOCAL_ACCOUNT}:root"),
         "Operations": grant.operations,
     });
     if !grant.name.is_empty() {

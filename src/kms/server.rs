@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::authority::ReadPolicies;
 use super::callers::Callers;
 use super::error::Error;
 use super::front::{Access, Front};
@@ -128,9 +129,11 @@ impl Builder {
             None => Access::Callers(Arc::new(self.callers)),
         };
         let (keys, audit) = (self.keys, self.audit);
+        let policies = Arc::<ReadPolicies>::default();
         let gate = gate::open(&settings, Stop::default(), move |_| Front {
             keys: keys.clone(),
             access: access.clone(),
+            policies: Arc::clone(&policies),
             audit: audit.clone(),
         })?;
         Ok(Running { address: gate.address(), stop: gate.stop.clone(), gate })

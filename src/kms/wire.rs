@@ -10,9 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::error::Refused;
 use crate::seal::{Context, KeyMetadata, KeyState};
+use crate::spec::name::LOCAL_ACCOUNT;
 
-/// The account every key of this store is in.
-pub(super) const ACCOUNT: &str = "000000000000";
 /// How many items a list answers with, where the caller does not say.
 const PAGE_DEFAULT: usize = 100;
 
@@ -91,7 +90,7 @@ pub(super) fn metadata(key: &KeyMetadata) -> Value {
         KeyState::PendingDeletion => "PendingDeletion",
     };
     let mut shown = json!({
-        "AWSAccountId": ACCOUNT,
+        "AWSAccountId": LOCAL_ACCOUNT,
         "KeyId": key.id,
         "Arn": key.arn,
         "CreationDate": key.created_s,

@@ -40,6 +40,32 @@ pub enum Error {
         /// Why.
         source: crate::seal::Error,
     },
+    /// Nobody who is trusted vouches for the artifact.
+    #[error("{place}: {source}")]
+    Signature {
+        /// The artifact.
+        place: String,
+        /// Why.
+        source: crate::sign::Error,
+    },
+    /// The artifact is not the one that was meant.
+    #[error("{place}: its SHA-256 is {found}, and {wanted} was wanted")]
+    Digest {
+        /// The artifact.
+        place: String,
+        /// Of what is there.
+        found: String,
+        /// Of what was meant.
+        wanted: String,
+    },
+    /// A record of a job cannot be believed.
+    #[error("{place}: {what}")]
+    Record {
+        /// The record.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The weights do not fit the manifest.
     #[error("{place}: {source}")]
     Weights {
@@ -57,6 +83,8 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Error::Archive { .. } | Error::Weights { .. } => Kind::Corrupt,
+            Error::Digest { .. } | Error::Record { .. } => Kind::Denied,
+            Error::Signature { source, .. } => source.kind(),
             Error::UnknownAlgorithm { .. } => Kind::Caller,
             Error::Seal { source, .. } => source.kind(),
             Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -73,6 +101,15 @@ impl Fault for Error {
                 "open it with the program that registered this algorithm, or a newer smrt".into(),
             ),
             Error::Seal { source, .. } => source.help(),
+            Error::Signature { source, .. } => source.help(),
+            Error::Digest { .. } => Some(
+                "an older or another version was put in its place: bring the one that the job's \
+                 record names, or change what is wanted"
+                    .into(),
+            ),
+            Error::Record { .. } => {
+                Some("give the job.json that `smrt train` left beside the artifact's folder".into())
+            }
             Error::Weights { .. } => {
                 Some("train the model again, or fetch the artifact again".into())
             }

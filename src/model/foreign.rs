@@ -57,7 +57,7 @@ pub(super) fn adopt(files: Files, place: &str, table: &Table) -> Result<Contents
         epochs: adopted.epochs,
     };
     super::check_signature(&manifest).map_err(|what| refuse((what, None)))?;
-    Ok(Contents { manifest, provenance: Value::Null, files: adopted.files })
+    Ok(Contents { manifest, provenance: Value::Null, files: adopted.files, signer: None })
 }
 
 /// The name of a file's place, for the archive it did not come in.

@@ -1,5 +1,7 @@
 //! `manifest.json` and `provenance.json`: what the model is, and what it was made from.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -79,10 +81,28 @@ pub(super) fn provenance(manifest: &Manifest, origin: &Origin, files: &Files) ->
                 "resolvedDependencies": inputs,
             },
             "runDetails": {
-                "builder": {"id": concat!("smrt/", env!("CARGO_PKG_VERSION"))},
+                "builder": builder(),
                 "metadata": {"invocationId": manifest.job},
             },
         },
+    })
+}
+
+/// Who trained: this program, its version, and what it was built from.
+///
+/// `SMRT_BUILD_COMMIT`, where it is set when smrt is compiled, is the commit; the lock file names
+/// every dependency with its digest in any case.
+fn builder() -> Value {
+    static LOCK: OnceLock<String> = OnceLock::new();
+    let lock = LOCK.get_or_init(|| digest(include_bytes!("../../Cargo.lock")));
+    let mut made_of = vec![json!({ "name": "Cargo.lock", "digest": { "sha256": lock } })];
+    if let Some(commit) = option_env!("SMRT_BUILD_COMMIT") {
+        made_of.push(json!({ "name": "smrt", "digest": { "gitCommit": commit } }));
+    }
+    json!({
+        "id": "https://smrt.dev/builder/v1",
+        "version": { "smrt": env!("CARGO_PKG_VERSION") },
+        "builderDependencies": made_of,
     })
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod foreign;
 pub(crate) mod fuzzed;
 mod manifest;
+mod record;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -19,11 +20,13 @@ use ndarray::ArrayView2;
 use crate::algorithm::{self, Ask, Files, Predictor, Table};
 use crate::data::{self, Answer};
 use crate::seal::{self, Form, HeaderInfo, KeyService, LocalKeys};
+use crate::sign::{self, Envelope, PrivateKey, PublicKey, SIGNATURE_FILE, Signed};
 use crate::spec::limit;
 
 pub use digesting::Digesting;
 pub use error::Error;
 pub use manifest::{FORMAT, Manifest, Origin, digest as sha256};
+pub use record::{JobRecord, digest_of};
 
 use digesting::DigestingReader;
 
@@ -55,6 +58,9 @@ pub struct Contents {
     pub provenance: serde_json::Value,
     /// The algorithm's files.
     pub files: Files,
+    /// The fingerprint of the key that signed it, as its signature claims; proved where
+    /// [`Opener::trusting`] asked for it.
+    pub signer: Option<String>,
 }
 
 /// What tells of an artifact without opening its weights.
@@ -75,12 +81,60 @@ pub struct Inspection {
 pub struct Opener {
     keys: Arc<dyn KeyService>,
     table: Table,
+    /// Who may have signed what is opened; empty: anybody, or nobody.
+    trusted: Arc<[PublicKey]>,
+    /// SHA-256 of what is to be opened.
+    wanted: Option<String>,
 }
 
 impl Opener {
     /// An opener with the built-in algorithms.
     pub fn new(keys: Arc<dyn KeyService>) -> Opener {
-        Opener { keys, table: Table::builtin() }
+        Opener { keys, table: Table::builtin(), trusted: Arc::default(), wanted: None }
+    }
+
+    /// Opens only what one of these keys signed, whole and unchanged; with none, whatever is there.
+    #[must_use]
+    pub fn trusting(mut self, keys: &[PublicKey]) -> Opener {
+        self.trusted = keys.into();
+        self
+    }
+
+    /// Opens only the artifact whose stored bytes have this SHA-256 (lower-case hex): no older
+    /// version of it, however valid.
+    #[must_use]
+    pub fn wanting(mut self, sha256: Option<String>) -> Opener {
+        self.wanted = sha256;
+        self
+    }
+
+    /// Holds an artifact's files against its signature; who signed, and how many files.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], and what keeps it from being read.
+    pub fn verify(
+        &self,
+        artifact: &[u8],
+        place: &str,
+        trusted: &[PublicKey],
+    ) -> Result<(Signed, usize), Error> {
+        let archive = unsealed(artifact, place, self.keys.as_ref())?;
+        let refuse = |(what, help)| Error::Archive { place: place.to_owned(), what, help };
+        let mut files = archive::read(&archive).map_err(refuse)?;
+        let signature = files.remove(SIGNATURE_FILE);
+        let signed = verified(signature.as_deref(), &files, trusted, place)?;
+        Ok((signed, files.len()))
+    }
+
+    fn check_digest(&self, found: &str, place: &str) -> Result<(), Error> {
+        match &self.wanted {
+            Some(wanted) if wanted != found => Err(Error::Digest {
+                place: place.to_owned(),
+                found: found.to_owned(),
+                wanted: wanted.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Knows these algorithms instead of the built-in ones.
@@ -90,14 +144,31 @@ impl Opener {
         self
     }
 
+    /// The same for one artifact that may have its key beside it: `fetch` brings the file of keys
+    /// called `sidecar`, and is only asked when the artifact needs it.
+    #[must_use]
+    pub fn beside(
+        &self,
+        sidecar: String,
+        fetch: impl Fn() -> Result<Option<Vec<u8>>, seal::Error> + Send + Sync + 'static,
+    ) -> Opener {
+        let keys = Arc::new(seal::Beside::new(Arc::clone(&self.keys), sidecar, fetch));
+        Opener { keys, ..self.clone() }
+    }
+
     /// Reads, verifies and opens an artifact, sealed or plain. `place` names it in messages.
     ///
     /// # Errors
     /// When it is not an artifact, no key opens it, or any part of it was changed.
     pub fn open(&self, artifact: impl Read, place: &str) -> Result<Model, Error> {
         let mut digesting = DigestingReader::new(artifact);
-        let contents = contents(&mut digesting, place, self.keys.as_ref(), &self.table)?;
+        let contents = self.read(&mut digesting, place);
         let (_, digest) = digesting.finish();
+        // Before anything else is said about it: what is wrong with another artifact is no matter.
+        if contents.is_ok() {
+            self.check_digest(&digest, place)?;
+        }
+        let contents = contents?;
         let Contents { manifest, files, .. } = contents;
         let definition =
             self.table.get(&manifest.algorithm).ok_or_else(|| Error::UnknownAlgorithm {
@@ -116,8 +187,9 @@ impl Opener {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn contents(&self, artifact: &[u8], place: &str) -> Result<(Contents, String), Error> {
-        let contents = contents(artifact, place, self.keys.as_ref(), &self.table)?;
-        Ok((contents, manifest::digest(artifact)))
+        let digest = manifest::digest(artifact);
+        self.check_digest(&digest, place)?;
+        Ok((self.read(artifact, place)?, digest))
     }
 
     /// Tells what an artifact is, as far as that can be known with these keys.
@@ -132,7 +204,7 @@ impl Opener {
             Err(_) if foreign::may_be(artifact) => None,
             Err(error) => return Err(sealed(error)),
         };
-        let contents = contents(artifact, place, self.keys.as_ref(), &self.table).map_err(Arc::new);
+        let contents = self.read(artifact, place).map_err(Arc::new);
         let digest = manifest::digest(artifact);
         Ok(Inspection { seal, contents, bytes: artifact.len() as u64, digest })
     }
@@ -148,7 +220,23 @@ impl Model {
         let keys = LocalKeys::of_user().map_err(failed)?;
         let file =
             File::open(path).map_err(|source| Error::Read { place: path.to_owned(), source })?;
-        Opener::new(Arc::new(keys)).open(file, path)
+        let sidecar = format!("{path}{}", seal::SIDECAR_SUFFIX);
+        let fetch = {
+            let sidecar = sidecar.clone();
+            move || match File::open(&sidecar) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                found => {
+                    let mut bytes = Vec::new();
+                    found
+                        .and_then(|file| {
+                            file.take(limit::SIDECAR_BYTES_MAX + 1).read_to_end(&mut bytes)
+                        })
+                        .map_err(|source| seal::Error::Io { what: sidecar.clone(), source })?;
+                    Ok(Some(bytes))
+                }
+            }
+        };
+        Opener::new(Arc::new(keys)).beside(sidecar, fetch).open(file, path)
     }
 
     /// Answers for rows × features; a missing value is NaN.
@@ -195,18 +283,38 @@ impl std::fmt::Debug for Model {
 pub fn pack<W: Write>(
     manifest: &Manifest,
     origin: &Origin,
-    mut files: Files,
+    files: Files,
     to: W,
 ) -> Result<W, Error> {
+    pack_signed(manifest, origin, files, None, to)
+}
+
+/// As [`pack`]; `signer` vouches for all of it, in a file of its own inside.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_signed<W: Write>(
+    manifest: &Manifest,
+    origin: &Origin,
+    mut files: Files,
+    signer: Option<&PrivateKey>,
+    to: W,
+) -> Result<W, Error> {
+    let job = manifest.job.clone();
     let json = |value: &serde_json::Value| {
         let mut bytes = serde_json::to_vec_pretty(value).expect("JSON values always serialise");
         bytes.push(b'\n');
         bytes
     };
+    let value = serde_json::to_value(manifest).expect("a manifest has string keys only");
+    files.insert(MANIFEST.into(), json(&value));
+    // About every file that stands beside it.
     let provenance = manifest::provenance(manifest, origin, &files);
-    let manifest = serde_json::to_value(manifest).expect("a manifest has string keys only");
-    files.insert(MANIFEST.into(), json(&manifest));
     files.insert(PROVENANCE.into(), json(&provenance));
+    if let Some(key) = signer {
+        let signature = sign::sign(&job, archive::entries(&files), key);
+        files.insert(SIGNATURE_FILE.into(), signature);
+    }
     archive::write(archive::entries(&files), to).map_err(Error::Write)
 }
 
@@ -215,12 +323,14 @@ pub fn pack<W: Write>(
 /// # Errors
 /// When it is not an artifact smrt will read; `place` names it in the message.
 pub fn unpack(archive: &[u8], place: &str) -> Result<Contents, Error> {
-    unpack_for(archive, place, &Table::builtin())
-}
-
-fn unpack_for(archive: &[u8], place: &str, table: &Table) -> Result<Contents, Error> {
     let refuse = |(what, help)| Error::Archive { place: place.to_owned(), what, help };
     let mut files = archive::read(archive).map_err(refuse)?;
+    files.remove(SIGNATURE_FILE);
+    understood(files, place, &Table::builtin())
+}
+
+fn understood(mut files: Files, place: &str, table: &Table) -> Result<Contents, Error> {
+    let refuse = |(what, help)| Error::Archive { place: place.to_owned(), what, help };
     if !files.contains_key(MANIFEST) {
         return foreign::adopt(files, place, table);
     }
@@ -249,7 +359,7 @@ fn unpack_for(archive: &[u8], place: &str, table: &Table) -> Result<Contents, Er
     let manifest: Manifest = serde_json::from_value(manifest)
         .map_err(|error| refuse((format!("{MANIFEST} is not what it should be: {error}"), None)))?;
     check_signature(&manifest).map_err(|what| refuse((what, None)))?;
-    Ok(Contents { manifest, provenance, files })
+    Ok(Contents { manifest, provenance, files, signer: None })
 }
 
 /// Writes files as a deterministic tar.gz that is no model: a checkpoint.
@@ -275,23 +385,55 @@ pub fn read_files(from: impl Read, place: &str, keys: &dyn KeyService) -> Result
     })
 }
 
-fn contents(
-    from: impl Read,
-    place: &str,
-    keys: &dyn KeyService,
-    table: &Table,
-) -> Result<Contents, Error> {
-    let read = |source| Error::Read { place: place.to_owned(), source };
-    let mut from = from;
-    let mut first = Vec::with_capacity(2);
-    from.by_ref().take(2).read_to_end(&mut first).map_err(read)?;
-    let mut from = first.as_slice().chain(from);
-    if Form::detect(&first).is_err() && foreign::may_be(&first) {
-        let mut bytes = Vec::new();
-        from.by_ref().take(limit::ARCHIVE_BYTES_MAX).read_to_end(&mut bytes).map_err(read)?;
-        return foreign::adopt(Files::from([(foreign::file_name(place), bytes)]), place, table);
+impl Opener {
+    fn read(&self, from: impl Read, place: &str) -> Result<Contents, Error> {
+        let read = |source| Error::Read { place: place.to_owned(), source };
+        let mut from = from;
+        let mut first = Vec::with_capacity(2);
+        from.by_ref().take(2).read_to_end(&mut first).map_err(read)?;
+        let mut from = first.as_slice().chain(from);
+        if Form::detect(&first).is_err() && foreign::may_be(&first) {
+            let mut bytes = Vec::new();
+            from.by_ref().take(limit::ARCHIVE_BYTES_MAX).read_to_end(&mut bytes).map_err(read)?;
+            let files = Files::from([(foreign::file_name(place), bytes)]);
+            self.check_signature(None, &files, place)?;
+            return foreign::adopt(files, place, &self.table);
+        }
+        let archive = unsealed(from, place, self.keys.as_ref())?;
+        let refuse = |(what, help)| Error::Archive { place: place.to_owned(), what, help };
+        let mut files = archive::read(&archive).map_err(refuse)?;
+        let signature = files.remove(SIGNATURE_FILE);
+        // Nothing of a stranger's files is understood before they are vouched for.
+        self.check_signature(signature.as_deref(), &files, place)?;
+        let contents = understood(files, place, &self.table)?;
+        let claimed = signature.and_then(|bytes| Envelope::read(&bytes).ok());
+        let signer = claimed.and_then(|envelope| envelope.hint().map(str::to_owned));
+        Ok(Contents { signer, ..contents })
     }
-    unpack_for(&unsealed(from, place, keys)?, place, table)
+
+    fn check_signature(
+        &self,
+        signature: Option<&[u8]>,
+        files: &Files,
+        place: &str,
+    ) -> Result<(), Error> {
+        match self.trusted.is_empty() {
+            true => Ok(()),
+            false => verified(signature, files, &self.trusted, place).map(|_| ()),
+        }
+    }
+}
+
+fn verified(
+    signature: Option<&[u8]>,
+    files: &Files,
+    trusted: &[PublicKey],
+    place: &str,
+) -> Result<Signed, Error> {
+    signature
+        .ok_or(sign::Error::Unsigned)
+        .and_then(|signature| sign::verify(signature, archive::entries(files), trusted))
+        .map_err(|source| Error::Signature { place: place.to_owned(), source })
 }
 
 /// The whole archive in memory. Nothing of it is looked at before the seal has proved its end.

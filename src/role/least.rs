@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::objects::{actions, arn_of, listed};
 use crate::iam::policy::literal;
-use crate::seal::KeyDescription;
+use crate::seal::{KeyDescription, SIDECAR_SUFFIX};
 use crate::spec::endpoint::{EndpointFile, Serves};
-use crate::spec::train::{DataType, TrainingJob};
+use crate::spec::train::{DataType, KeyPlace, TrainingJob};
 use crate::spec::transform::TransformJob;
 use crate::spec::uri::Uri;
 use crate::store::Act;
@@ -75,9 +75,17 @@ impl Writer {
                 "kms:ViaService": via, "kms:EncryptionContext:smrt:job": literal(job),
             } },
         }));
+    }
+
+    /// Wraps the key of an artifact that keeps it beside itself.
+    fn wraps(&mut self, facts: &Facts, job: &str) {
+        let Some(key) = &facts.key else { return };
+        let via = format!("sagemaker.{}.amazonaws.com", facts.region);
         self.rest.push(json!({
-            "Effect": "Allow", "Action": "kms:DescribeKey", "Resource": key.arn,
-            "Condition": { "StringEquals": { "kms:ViaService": via } },
+            "Effect": "Allow", "Action": "kms:Encrypt", "Resource": key.arn,
+            "Condition": { "StringEquals": {
+                "kms:ViaService": via, "kms:EncryptionContext:smrt:job": literal(job),
+            } },
         }));
     }
 
@@ -150,6 +158,7 @@ pub fn of_training(job: &TrainingJob, facts: &Facts) -> Value {
         policy.object(Act::Delete, &probe, "");
     }
     policy.object(Act::Write, &job.artifact(), "");
+    policy.object(Act::Write, &job.record(), "");
     let states = job.checkpoints().join(&format!("{}.", job.name));
     policy.object(Act::Write, &states, "*.checkpoint");
     policy.object(Act::Delete, &states, "*.checkpoint");
@@ -161,6 +170,12 @@ pub fn of_training(job: &TrainingJob, facts: &Facts) -> Value {
         policy.object(Act::Read, &states, "*.checkpoint");
     }
     policy.seals(facts, job.name.as_str());
+    if job.output.keys == KeyPlace::Detached {
+        let sidecar = job.artifact().beside(SIDECAR_SUFFIX);
+        policy.object(Act::Read, &sidecar, "");
+        policy.object(Act::Write, &sidecar, "");
+        policy.wraps(facts, job.name.as_str());
+    }
     let mut opens = facts.opens.clone();
     if facts.resume {
         opens.extend(facts.key.iter().map(|key| key.arn.clone()));

@@ -132,6 +132,32 @@ pub enum Error {
         /// How to mend it.
         help: String,
     },
+    /// A key service elsewhere, or the store of what it needs, did not do what it was asked.
+    #[error("{place}: {what}")]
+    Service {
+        /// Its server.
+        place: String,
+        /// What it said, or why it said nothing.
+        what: String,
+        /// How to mend it.
+        help: String,
+        /// Who has to act.
+        kind: Kind,
+    },
+    /// The file of keys beside a sealed file cannot be used for it.
+    #[error("{place}: {what}")]
+    Sidecar {
+        /// The file of keys.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The file of keys is gone, and with it every way to open what it belonged to.
+    #[error("this sealed file was shredded: {sidecar} is gone")]
+    Shredded {
+        /// The file of keys.
+        sidecar: String,
+    },
     /// The caller's encryption context breaks a rule.
     #[error("encryption context: {what}")]
     Context {
@@ -208,6 +234,7 @@ impl From<Error> for io::Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
+            Error::Service { kind, .. } => *kind,
             Error::Io { .. } | Error::Random { .. } | Error::Unrecorded { .. } => Kind::Unreachable,
             Error::NotSealed { .. }
             | Error::Unsupported { .. }
@@ -221,7 +248,9 @@ impl Fault for Error {
             | Error::Forbidden { .. }
             | Error::State { .. }
             | Error::Locked { .. }
-            | Error::KeyStore { .. } => Kind::Denied,
+            | Error::KeyStore { .. }
+            | Error::Sidecar { .. }
+            | Error::Shredded { .. } => Kind::Denied,
             Error::UnknownKey { .. }
             | Error::Context { .. }
             | Error::Settings { .. }
@@ -254,11 +283,15 @@ impl Fault for Error {
             }
             Error::Truncated { .. } => "copy or download it again, whole".into(),
             Error::NoKey { .. } => "bring one of these keys: set SMRT_HOME to the folder whose \
-                                    keys/ holds it, or name its key service"
+                                    keys/ holds it, or name its key service: --kms-region, \
+                                    --kms-endpoint, [storage.kms] or AWS_ENDPOINT_URL_KMS"
                 .into(),
             Error::Refused { .. } => "the header was changed, or the sealed file was made for \
                                       another required context"
                 .into(),
+            Error::Disabled { key, .. } if !key.starts_with("arn:smrt:") => {
+                format!("enable {key} where it is kept, or use another key")
+            }
             Error::Disabled { key, .. } => {
                 format!("smrt keys enable {}, or use another key", key.rsplit('/').next()?)
             }
@@ -279,7 +312,17 @@ impl Fault for Error {
                 "name a key by its id, its ARN, or its alias (alias/smrt is made at first use)"
                     .into()
             }
-            Error::KeyStore { help, .. } => help.clone(),
+            Error::KeyStore { help, .. } | Error::Service { help, .. } => help.clone(),
+            Error::Sidecar { .. } => {
+                "bring the .keys.json that was written with the sealed file, or \
+                                      the one that re-wrapping it last made"
+                    .into()
+            }
+            Error::Shredded { .. } => {
+                "bring the .keys.json back beside it, where it was only moved; \
+                                       without it nobody can open the file, whatever keys they have"
+                    .into()
+            }
             Error::Context { .. } => format!(
                 "keys are unique and not empty, do not begin with aws-crypto-, and all pairs take \
                  at most {} bytes",

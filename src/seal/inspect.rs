@@ -62,6 +62,10 @@ impl HeaderInfo {
                 None => format!("who may use the AWS KMS key {}", key.key_name()),
             },
             super::local::PROVIDER => format!("who holds the smrt key {}", key.key_name()),
+            super::detached::NAMESPACE => {
+                let suffix = super::detached::SIDECAR_SUFFIX;
+                format!("who may use the key in its {suffix} (artifact key {})", key.key_name())
+            }
             other => format!("who holds the raw key {} of {other:?}", key.key_name()),
         };
         self.keys.iter().map(holder).collect()

@@ -3,7 +3,8 @@
 //!
 //! [`Writer`] and [`Reader`] seal and open streams, [`seal_file`], [`open_file`] and
 //! [`open_to_vec`] whole files; [`inspect`] tells what a header says without a key. Keys come from
-//! a [`KeyService`]: [`LocalKeys`] is the silent default, [`RawKey`] one key in memory.
+//! a [`KeyService`]: [`LocalKeys`] is the silent default, [`RawKey`] one key in memory. With
+//! [`detached`] a file's key stands beside it, in a [`Sidecar`].
 //!
 //! What it gives: secrecy and integrity of the content under a key of its own, bound to its public
 //! [`Context`]; truncation, reordering and splicing are noticed; a key is committed to. What it
@@ -12,6 +13,7 @@
 
 mod context;
 mod derive;
+mod detached;
 mod error;
 mod file;
 mod frame;
@@ -33,6 +35,7 @@ mod signature;
 mod writer;
 
 pub use context::Context;
+pub use detached::{Beside, SIDECAR_SUFFIX, Sidecar, detached, rewrap};
 pub use error::Error;
 pub use file::{open_file, open_to_vec, seal_file};
 pub use header::{EncryptedDataKey, Suite};
@@ -45,7 +48,7 @@ pub use notary::{Notary, vouched};
 pub use raw::RawKey;
 pub use reader::Reader;
 pub use recorded::Recorded;
-pub use reseal::reseal;
+pub use reseal::{reseal, reseal_detached};
 pub use scratch::Scratch;
 pub use sealing::Sealing;
 pub use secret::{DataKey, Secret};

@@ -8,6 +8,8 @@
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::context::Context;
 use super::derive::verify_header;
 use super::error::Error;
@@ -49,7 +51,8 @@ pub(super) fn open_header(
     }
     let missing = required.without(&header.context);
     let bound = header.context.union(&missing)?;
-    let data_key = unwrap_any(keys, &header.keys, &bound)?;
+    let header_sha256 = Sha256::digest(&read.body).into();
+    let data_key = unwrap_any(keys, &header.keys, &bound, &header_sha256)?;
     let cipher = verify_header(&data_key, &read, &missing)?;
     Ok(Opened {
         cipher,

@@ -6,6 +6,7 @@
 
 use std::io::{Read, Write};
 
+use super::detached::{Sidecar, detached};
 use super::error::Error;
 use super::reader::Reader;
 use super::service::KeyService;
@@ -28,9 +29,30 @@ pub fn reseal<W: Write>(
     to_keys: &dyn KeyService,
     key: &str,
 ) -> Result<(u64, W), Error> {
-    let mut reader = Reader::open(from, keys)?;
+    let reader = Reader::open(from, keys)?;
     let context = reader.context().unsigned();
-    let mut writer = Writer::new(to, to_keys, key, &context)?;
+    copy(reader, Writer::new(to, to_keys, key, &context)?)
+}
+
+/// As [`reseal`], with the key beside the file: see [`detached`].
+///
+/// # Errors
+/// As [`reseal`].
+pub fn reseal_detached<W: Write>(
+    from: impl Read,
+    keys: &dyn KeyService,
+    to: W,
+    to_keys: &dyn KeyService,
+    key: &str,
+) -> Result<(u64, W, Sidecar), Error> {
+    let reader = Reader::open(from, keys)?;
+    let context = reader.context().unsigned();
+    let (writer, sidecar) = detached(to, to_keys, key, &context)?;
+    let (bytes, to) = copy(reader, writer)?;
+    Ok((bytes, to, sidecar))
+}
+
+fn copy<W: Write>(mut reader: Reader<impl Read>, mut writer: Writer<W>) -> Result<(u64, W), Error> {
     let mut step = zeroize::Zeroizing::new(vec![0; STEP_BYTES]);
     let mut bytes = 0;
     loop {

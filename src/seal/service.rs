@@ -51,6 +51,34 @@ pub trait KeyService: Send + Sync {
     /// a changed header and for a wrong context alike.
     fn unwrap(&self, wrapped: &EncryptedDataKey, context: &Context) -> Result<DataKey, Error>;
 
+    /// Unwraps the data key of a message whose header body has this SHA-256: what a service needs
+    /// that keeps something beside the message. Others need not know.
+    ///
+    /// # Errors
+    /// As [`KeyService::unwrap`].
+    fn unwrap_for(
+        &self,
+        wrapped: &EncryptedDataKey,
+        context: &Context,
+        _header_sha256: &[u8; 32],
+    ) -> Result<DataKey, Error> {
+        self.unwrap(wrapped, context)
+    }
+
+    /// The same data key wrapped under another `key`. A service that can do so by itself lets
+    /// nobody see it.
+    ///
+    /// # Errors
+    /// As [`KeyService::unwrap`] and [`KeyService::wrap`].
+    fn rewrap(
+        &self,
+        wrapped: &EncryptedDataKey,
+        key: &str,
+        context: &Context,
+    ) -> Result<EncryptedDataKey, Error> {
+        self.wrap(key, &self.unwrap(wrapped, context)?, context)
+    }
+
     /// What `key` is, for people and for provenance.
     ///
     /// # Errors
@@ -67,7 +95,8 @@ pub struct KeyDescription {
     pub aliases: Vec<String>,
     /// Whether it can be used.
     pub state: KeyState,
-    /// How many backing keys it has; new data keys are wrapped under the latest.
+    /// How many backing keys it has, 0 where its service does not tell; new data keys are wrapped
+    /// under the latest.
     pub versions: u32,
     /// Who can open what is sealed under it, in words: "who holds …".
     pub holder: String,
@@ -93,11 +122,12 @@ pub(super) fn unwrap_any(
     keys: &dyn KeyService,
     wrapped: &[EncryptedDataKey],
     context: &Context,
+    header_sha256: &[u8; 32],
 ) -> Result<DataKey, Error> {
     let holders = wrapped.iter().map(|key| format!("{} ({})", key.key_name(), key.provider));
     let mut refusal = Error::NoKey { holders: holders.collect() };
     for key in wrapped.iter().filter(|key| keys.knows(key)) {
-        match keys.unwrap(key, context) {
+        match keys.unwrap_for(key, context, header_sha256) {
             Ok(data_key) => return Ok(data_key),
             // Its own kind of key, and not there: what the message opens with says more.
             Err(Error::UnknownKey { .. }) => {}

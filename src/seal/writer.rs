@@ -8,6 +8,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::context::Context;
 use super::derive::{commitment, sign_header};
 use super::error::Error;
@@ -49,6 +51,8 @@ impl Default for Settings<'_> {
 pub(super) struct Prologue {
     /// Header body and tag.
     pub(super) bytes: Vec<u8>,
+    /// Of the header body, without its tag.
+    pub(super) header_sha256: [u8; 32],
     pub(super) cipher: Cipher,
     pub(super) frame_bytes: usize,
 }
@@ -86,8 +90,9 @@ pub(super) fn begin(
     };
     let mut bytes = header.serialize()?;
     let (tag, cipher) = sign_header(&data_key, suite, &message_id, &bytes, &settings.required);
+    let header_sha256 = Sha256::digest(&bytes).into();
     bytes.extend(tag);
-    Ok(Prologue { bytes, cipher, frame_bytes: frame_bytes as usize })
+    Ok(Prologue { bytes, header_sha256, cipher, frame_bytes: frame_bytes as usize })
 }
 
 /// A frame on its way: room for a head, the content, room for a tag.
@@ -117,6 +122,7 @@ struct Draft {
 /// ```
 pub struct Writer<W: Write> {
     inner: W,
+    header_sha256: [u8; 32],
     cipher: Arc<Cipher>,
     frame_bytes: usize,
     lane: Lane<Draft, Vec<u8>>,
@@ -160,6 +166,7 @@ impl<W: Write> Writer<W> {
         let sealing = Arc::clone(&cipher);
         Ok(Writer {
             inner,
+            header_sha256: prologue.header_sha256,
             cipher,
             frame_bytes: prologue.frame_bytes,
             lane: Lane::new(move |draft| seal(&sealing, draft)),
@@ -169,6 +176,11 @@ impl<W: Write> Writer<W> {
             spare: Vec::new(),
             failed: false,
         })
+    }
+
+    /// SHA-256 of the message's header body: what names this message and no other.
+    pub fn header_sha256(&self) -> [u8; 32] {
+        self.header_sha256
     }
 
     /// Seals the last frame, writes everything out and gives the inner writer back.

@@ -114,6 +114,11 @@ impl Wire {
         }
     }
 
+    /// Whether a few bytes may hold many rows, so that even a short body is work.
+    pub(super) fn unfolds(&self) -> bool {
+        matches!(self, Wire::SageMaker { content, .. } if content.media == Media::Parquet)
+    }
+
     /// Whether a body can be answered row by row, in blocks.
     pub(super) fn is_of_rows(&self) -> bool {
         self.border(b"").is_some()
@@ -220,7 +225,9 @@ pub(super) fn rows_at_most(wire: &Wire, body: &[u8], features: usize) -> usize {
         Wire::SageMaker { content, .. } => match content.media {
             Media::Json => body.len() / (2 * features.max(1)) + 1,
             // Each has a frame and the length of one of its parts.
-            Media::RecordIo | Media::Parquet => body.len() / 8 + 1,
+            Media::RecordIo => body.len() / 8 + 1,
+            // What its index says is bounded when it is read; writers pack a row into a byte or more.
+            Media::Parquet => body.len(),
             Media::Csv | Media::JsonLines | Media::Libsvm => {
                 memchr::memchr_iter(b'\n', body).count() + 1
             }

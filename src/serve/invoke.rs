@@ -232,7 +232,7 @@ fn here(
     body: &Bytes,
     outcome: &mut Outcome,
 ) -> Result<Option<Work>, Refusal> {
-    if body.len() > INLINE_BYTES_MAX {
+    if body.len() > INLINE_BYTES_MAX || wire.unfolds() {
         let rows = codec::rows_at_most(wire, body, served.features());
         return Ok(Some(Work::Body { bytes: body.clone(), wire: wire.clone(), rows }));
     }

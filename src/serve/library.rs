@@ -1,12 +1,15 @@
 //! Where an endpoint's models come from: a store and the keys that open what is in it.
 
+use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
 use hyper::StatusCode;
 
 use super::codec::Refusal;
 use crate::fault::{Fault, Kind};
+use crate::keyring::beside;
 use crate::model::{Model, Opener};
 use crate::spec::limit::{FILE_NAME_BYTES_MAX, FILE_PATH_BYTES_MAX};
 use crate::spec::uri::Uri;
@@ -17,6 +20,8 @@ use crate::store::{self, Object, Store};
 pub struct Library {
     store: Store,
     opener: Opener,
+    /// SHA-256 of the artifacts that may only be these.
+    pinned: Arc<BTreeMap<String, String>>,
 }
 
 /// Why an artifact is not a model that answers.
@@ -35,7 +40,17 @@ pub(super) enum Unloaded {
 impl Library {
     /// Artifacts that `store` has and `opener` can open.
     pub fn new(store: Store, opener: Opener) -> Library {
-        Library { store, opener }
+        Library { store, opener, pinned: Arc::default() }
+    }
+
+    /// Opens at `uri` nothing but the artifact with this SHA-256 (lower-case hex), where there is
+    /// one; what is put there later is refused.
+    #[must_use]
+    pub fn pinning(mut self, uri: &Uri, sha256: Option<String>) -> Library {
+        if let Some(sha256) = sha256 {
+            Arc::make_mut(&mut self.pinned).insert(uri.to_string(), sha256);
+        }
+        self
     }
 
     /// What stands at exactly `uri`.
@@ -63,7 +78,10 @@ impl Library {
     /// Reads, verifies and opens an artifact; `shown` is what messages call it.
     pub(super) fn open(&self, object: &Object, shown: &str) -> Result<Model, Unloaded> {
         let reader = self.store.open(object).map_err(|error| Unloaded::Store(Box::new(error)))?;
+        let sidecar = beside::sidecar(&object.uri).to_string();
         self.opener
+            .beside(sidecar, beside::fetch(&self.store, &object.uri))
+            .wanting(self.pinned.get(&object.uri.to_string()).cloned())
             .open(BufReader::new(reader), shown)
             .map_err(|error| Unloaded::Broken(error.to_string(), error.help()))
     }

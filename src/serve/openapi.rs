@@ -323,6 +323,7 @@ fn invocation(endpoint: &Endpoint, summary: &str, extra: &[u16], schema: &str) -
                 "application/jsonlines": {"schema": lines},
                 "text/libsvm": {"schema": lines},
                 "application/x-recordio-protobuf": {},
+                "application/x-parquet": {},
             },
         },
         "responses": responses,

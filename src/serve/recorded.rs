@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::codec::Refusal;
 use super::endpoint::Endpoint;
 use crate::http::Caller;
+use crate::spec::name::LOCAL_ACCOUNT;
 use crate::telemetry::audit::{Audit, Record, SAGEMAKER};
 
 /// One invocation, or what was refused before it was one.
@@ -48,7 +49,8 @@ impl Endpoint {
         let (resource, region) = match &self.door {
             Some(door) => (door.endpoint_arn(self.name()), door.region().to_owned()),
             None => {
-                let arn = format!("arn:aws:sagemaker:local:000000000000:endpoint/{}", self.name());
+                let arn =
+                    format!("arn:aws:sagemaker:local:{LOCAL_ACCOUNT}:endpoint/{}", self.name());
                 (arn, "local".to_owned())
             }
         };

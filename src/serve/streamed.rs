@@ -20,7 +20,7 @@ use super::codec::{Refusal, Wire, Written};
 use super::endpoint::Endpoint;
 use super::invoke::{self, Answered, Outcome};
 use super::line::Line;
-use super::queue::{Done, Job, Work};
+use super::queue::{Done, Full, Job, Work};
 use super::served::Served;
 use crate::algorithm::Ask;
 use crate::http::{Cut, Streamed};
@@ -181,8 +181,13 @@ impl Answering {
         }
     }
 
-    /// Hands a block to the workers. One of a body that is being answered already waits for room
-    /// where another request would be sent away.
+    /// Whether a block of it waits or was answered.
+    fn is_let_in(&self) -> bool {
+        self.joined.begun || !self.waiting.is_empty()
+    }
+
+    /// Hands a block to the workers. Once the first is let in the others wait for room where another
+    /// request would be sent away, though it is their own body that takes it.
     fn push(&mut self, block: Block, since: Instant) -> Result<(), Refusal> {
         let timeout = self.endpoint.settings.invocation_timeout;
         let begun = Instant::now();
@@ -195,7 +200,9 @@ impl Answering {
         let job = Job { work, ask, begun, deadline, remote, reply };
         match self.endpoint.pool.push(&self.served, job) {
             Ok(()) => self.waiting.push_back(Waiting { answer, deadline, bytes: length }),
-            Err(_) if self.joined.begun && since.elapsed() < timeout => {
+            Err(Full::Queue { .. } | Full::Caller { .. })
+                if self.is_let_in() && since.elapsed() < timeout =>
+            {
                 self.refused = Some((block, since));
             }
             Err(full) => return Err(invoke::no_room(full)),

@@ -71,6 +71,9 @@ pub struct General {
     pub drain_timeout: Duration,
     /// Whether each invocation has a line in the log.
     pub access_log: bool,
+    /// `require_signature`: public keys (PEM files), one of which must have signed every artifact
+    /// that is opened; empty: none need be signed.
+    pub require_signature: Vec<std::path::PathBuf>,
 }
 
 /// What is behind the endpoint's door.

@@ -38,6 +38,11 @@ pub const ANSWER_PACKED_BYTES_MIN: usize = 8 << 10;
 pub const REQUEST_ROWS_MAX: usize = 1 << 20;
 /// Numbers of one request, rows × features: sparse rows are short to write and long to hold.
 pub const REQUEST_VALUES_MAX: usize = 1 << 24;
+/// Bytes that the pages of a parquet request may unpack to, all of them together: each number of the
+/// longest request, in 64 bits.
+pub const REQUEST_UNPACKED_BYTES_MAX: u64 = 8 * REQUEST_VALUES_MAX as u64;
+/// Bytes of the metadata of a parquet request; what they say takes several times as much in memory.
+pub const REQUEST_PARQUET_INDEX_BYTES_MAX: usize = 2 << 20;
 /// Bytes of all request headers.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
 /// Entries of a model archive.
@@ -194,11 +199,23 @@ pub const RETRY_TIME_S: u64 = 20;
 /// How long the cloud's own credential service may take, in seconds: nothing answers there outside
 /// a cloud, and nobody should wait to be told so.
 pub const CREDENTIAL_SERVICE_TIMEOUT_S: u64 = 3;
+/// How long one request to a key service may take, in seconds.
+pub const KEY_SERVICE_TIMEOUT_S: u64 = 10;
+/// How often a request to a key service is made before it counts as failed.
+pub const KEY_SERVICE_ATTEMPTS_MAX: u32 = 5;
+/// Bytes of a key service's answer; those that smrt asks for have under 10 KiB.
+pub const KEY_SERVICE_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the header of a sealed file: context, wrapped data keys and all. Real ones are under 2 KiB.
 /// Bytes of the header of a sealed file, wrapped data keys and all. Real ones are under 2 KiB.
 pub const SEAL_HEADER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a sealed file's serialized encryption context (AWS KMS takes 8 KiB).
 pub const SEAL_CONTEXT_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a model's signature: the names and digests of all its files.
+pub const SIGNATURE_FILE_BYTES_MAX: usize = 4 << 20;
+/// Public keys that may vouch for a model.
+pub const SIGNERS_MAX: usize = 64;
+/// Bytes of the file of keys beside a sealed file.
+pub const SIDECAR_BYTES_MAX: u64 = 256 << 10;
 /// Wrapped data keys in one sealed file.
 pub const SEAL_KEYS_MAX: usize = 16;
 /// Plaintext bytes in one frame of a sealed file that smrt writes.

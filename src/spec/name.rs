@@ -2,6 +2,18 @@
 
 use std::fmt;
 
+/// The account of everything on this machine, as text in the program: parts of names are put
+/// together from it.
+macro_rules! local_account {
+    () => {
+        "000000000000"
+    };
+}
+pub(crate) use local_account;
+
+/// The account of everything on this machine: keys, users, endpoints. Twelve digits, as AWS has them.
+pub const LOCAL_ACCOUNT: &str = local_account!();
+
 /// A training job's name: letters, digits and inner hyphens, 1 to 63 characters
 /// (`[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

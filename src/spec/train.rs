@@ -149,6 +149,20 @@ pub struct Output {
     pub uri: Uri,
     /// Which key seals it.
     pub key: SealKey,
+    /// `keys`: where the artifact's own key stands.
+    pub keys: KeyPlace,
+    /// `sign`: the signing key that vouches for the artifact; nobody does without one.
+    pub sign: Option<JobName>,
+}
+
+/// `output.keys`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In the artifact's header.
+    #[default]
+    Attached,
+    /// In `model.tar.gz.keys.json` beside it: another key, or none, without touching the artifact.
+    Detached,
 }
 
 /// `output.kms_key`
@@ -214,6 +228,8 @@ pub struct Checkpoint {
 pub struct Storage {
     /// `[storage.s3]`
     pub s3: S3,
+    /// `[storage.kms]`
+    pub kms: Kms,
     /// `[network]`: where connections may lead.
     pub network: Network,
 }
@@ -239,6 +255,27 @@ pub struct S3 {
     pub ca_bundle: Option<std::path::PathBuf>,
 }
 
+/// `[storage.kms]`: a key service elsewhere, AWS KMS's or another smrt's. With a table that names an
+/// endpoint, a region or a profile, names of keys are its names; empty: keys are local, unless one
+/// is named by an ARN of AWS. Each key left out falls back as those of [`S3`] do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kms {
+    /// `endpoint`, e.g. `https://keys.example:8081`.
+    pub endpoint: Option<String>,
+    /// `region`
+    pub region: Option<String>,
+    /// `profile` in `~/.aws/credentials`.
+    pub profile: Option<String>,
+    /// `access_key_id`; better in the environment or a profile.
+    pub access_key_id: Option<String>,
+    /// `secret_access_key`; better in the environment or a profile.
+    pub secret_access_key: Option<Hidden>,
+    /// `session_token`
+    pub session_token: Option<Hidden>,
+    /// `ca_bundle`: PEM file with extra certificate authorities.
+    pub ca_bundle: Option<std::path::PathBuf>,
+}
+
 /// Text that never shows itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hidden(pub String);
@@ -247,6 +284,11 @@ impl TrainingJob {
     /// Where the artifact will lie: `<output.uri>/<job>/output/model.tar.gz`.
     pub fn artifact(&self) -> Uri {
         self.output.uri.join(&format!("{}/output/model.tar.gz", self.name))
+    }
+
+    /// Where it is written down which artifact that is: `<output.uri>/<job>/job.json`.
+    pub fn record(&self) -> Uri {
+        self.output.uri.join(&format!("{}/job.json", self.name))
     }
 
     /// Where checkpoints are kept: `checkpoint.uri`, or `<output.uri>/<job>/checkpoints`.

@@ -103,6 +103,27 @@ impl Uri {
         }
     }
 
+    /// The address of what stands beside this: its name with `suffix` behind it.
+    #[must_use]
+    pub fn beside(&self, suffix: &str) -> Uri {
+        let longer = |key: &str| format!("{key}{suffix}");
+        match self {
+            Uri::S3 { bucket, key } => Uri::S3 { bucket: bucket.clone(), key: longer(key) },
+            Uri::Gs { bucket, key } => Uri::Gs { bucket: bucket.clone(), key: longer(key) },
+            Uri::Az { bucket, key } => Uri::Az { bucket: bucket.clone(), key: longer(key) },
+            Uri::Http(url) => {
+                let (path, query) = split_query(url);
+                Uri::Http(format!("{path}{suffix}{query}"))
+            }
+            Uri::File(path) => {
+                let mut name = path.clone().into_os_string();
+                name.push(suffix);
+                Uri::File(name.into())
+            }
+            Uri::Memory(key) => Uri::Memory(longer(key)),
+        }
+    }
+
     /// The scheme as it is written before `://`.
     pub fn scheme(&self) -> &'static str {
         match self {

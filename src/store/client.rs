@@ -49,8 +49,12 @@ impl Reach {
 
     /// Judges a host that is an address; a name is judged when it is resolved.
     pub(super) fn check_host(&self, host: &str) -> Result<(), Refused> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare.parse().map_or(Ok(()), |address| self.check(address))
+        // As the client will read it: 2852039166 and 0xa9fea9fe are 169.254.169.254 too.
+        match url::Host::parse(host) {
+            Ok(url::Host::Ipv4(address)) => self.check(address.into()),
+            Ok(url::Host::Ipv6(address)) => self.check(address.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -156,7 +160,7 @@ impl HttpConnector for Connector {
 /// The system's names, and RFC 6761's rule that `localhost` and all below it are this machine:
 /// virtual-host buckets of a local server work without an entry in any table.
 #[derive(Debug)]
-struct Resolver(Reach);
+pub(super) struct Resolver(pub(super) Reach);
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -193,8 +197,15 @@ mod tests {
     #[test]
     fn a_host_that_is_an_address_is_judged_and_a_name_waits_for_its_addresses() {
         let reach = Reach::of(&Network::default());
-        for host in ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]"]
-        {
+        for host in [
+            "169.254.169.254",
+            "2852039166",
+            "0xa9fea9fe",
+            "0251.0376.0251.0376",
+            "[fe80::1]",
+            "[::ffff:169.254.169.254]",
+            "[fd00:ec2::254]",
+        ] {
             let refused = reach.check_host(host).unwrap_err();
             assert!(refused.to_string().contains("link-local or metadata"), "{refused}");
         }

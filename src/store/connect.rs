@@ -103,8 +103,7 @@ fn amazon(uri: &Uri, bucket: &str, settings: &Settings, reach: &Reach) -> Result
     if let Some(endpoint) = settings.bucket_endpoint(bucket) {
         builder = builder.with_endpoint(endpoint);
     }
-    let store = identify(uri, settings, builder)?;
-    let store = Arc::new(store);
+    let store = Arc::new(identify(settings, builder, |why| no_credentials(uri, settings, why))?);
     Ok(Bucket {
         objects: store.clone(),
         pages: Some(store),
@@ -115,7 +114,11 @@ fn amazon(uri: &Uri, bucket: &str, settings: &Settings, reach: &Reach) -> Result
 
 /// Gives the client its identity, and asks a cloud's credential service once, briefly: a machine
 /// outside the cloud must hear at once that it has no credentials.
-fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<AmazonS3, Error> {
+fn identify(
+    settings: &Settings,
+    builder: AmazonS3Builder,
+    nobody: impl Fn(&str) -> Error,
+) -> Result<AmazonS3, Error> {
     let set = |builder: AmazonS3Builder, key: &str, value: &str| {
         let key = key.parse::<AmazonS3ConfigKey>().expect("a key of the client's own");
         builder.with_config(key, value)
@@ -132,7 +135,7 @@ fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<
             return build(builder);
         }
         Identity::Anonymous => return build(builder.with_skip_signature(true)),
-        Identity::Nobody => return Err(no_credentials(uri, settings, "AWS_EC2_METADATA_DISABLED")),
+        Identity::Nobody => return Err(nobody("AWS_EC2_METADATA_DISABLED")),
         Identity::TokenFile { token_file, role_arn, session_name } => {
             let builder = set(builder, "aws_web_identity_token_file", token_file);
             let builder = set(builder, "aws_role_arn", role_arn);
@@ -158,8 +161,25 @@ fn identify(uri: &Uri, settings: &Settings, builder: AmazonS3Builder) -> Result<
     let connector = Connector::new(true, &Reach::credentials());
     let asking = builder.clone().with_retry(hasty).with_http_connector(connector);
     let provider = build(asking)?.credentials().clone();
-    ask(&provider).map_err(|why| no_credentials(uri, settings, &why))?;
+    ask(&provider).map_err(|why| nobody(&why))?;
     build(builder.with_credentials(provider))
+}
+
+/// Who asks another service than S3: the same ways to be somebody, without a bucket.
+///
+/// # Errors
+/// [`Error::Settings`]; whatever `nobody` makes of it when nobody said who asks.
+pub(super) fn credentials(
+    settings: &Settings,
+    nobody: impl Fn(&str) -> Error,
+) -> Result<AwsCredentialProvider, Error> {
+    let builder = AmazonS3Builder::new()
+        .with_bucket_name("none")
+        .with_region(&settings.region)
+        .with_client_options(options(true))
+        .with_retry(retries())
+        .with_http_connector(Connector::new(true, &Reach::credentials()));
+    Ok(identify(settings, builder, nobody)?.credentials().clone())
 }
 
 fn ask(provider: &AwsCredentialProvider) -> Result<(), String> {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -246,7 +246,7 @@ pub(super) fn sweep(folder: &Path, begin: &str) {
         let name = name.to_string_lossy();
         let draft = name.strip_prefix('.').is_some_and(|name| name.starts_with(begin));
         if draft && name.ends_with(DRAFT_SUFFIX) {
-            let _ = fs::remove_file(entry.path());
+            remove_stale(&entry.path());
         }
     }
 }
@@ -267,9 +267,17 @@ pub(super) fn sweep_each<'a>(paths: impl Iterator<Item = &'a Path>) {
                 name.len().checked_sub(DRAFT_RANDOM_BYTES).map(|end| &name[..end])
             });
             if middle.is_some_and(|name| names.contains(OsStr::from_bytes(name))) {
-                let _ = fs::remove_file(entry.path());
+                remove_stale(&entry.path());
             }
         }
+    }
+}
+
+/// Removes a draft that nobody writes any more: whoever does holds its lock until it is gone.
+fn remove_stale(path: &Path) {
+    let ours = OpenOptions::new().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok());
+    if ours {
+        let _ = fs::remove_file(path);
     }
 }
 
@@ -289,13 +297,21 @@ fn folder_of(path: &Path) -> &Path {
 /// umask says who may read an artifact, as it does for whatever other tools write; a file that is
 /// replaced keeps its mode.
 fn draft_in(folder: &Path, prefix: &OsString) -> Result<NamedTempFile, Error> {
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .suffix(DRAFT_SUFFIX)
-        .rand_bytes(DRAFT_RANDOM_BYTES)
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(|e| Error::local("write into", folder, e))
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(prefix)
+            .suffix(DRAFT_SUFFIX)
+            .rand_bytes(DRAFT_RANDOM_BYTES)
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(|e| Error::local("write into", folder, e))?;
+        // Says that somebody writes it, see `remove_stale`. Where files cannot be locked, none is stale.
+        let _ = file.as_file().try_lock();
+        // Between its making and its locking another process may have taken it for stale.
+        if file.path().exists() {
+            return Ok(file);
+        }
+    }
 }
 
 /// Folders made for a file that may never come: those that stay empty are removed again.

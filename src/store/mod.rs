@@ -28,6 +28,7 @@ mod profile;
 mod read;
 mod remote;
 mod runtime;
+mod service;
 mod settings;
 mod upload;
 
@@ -42,6 +43,7 @@ pub use environment::Environment;
 pub use error::{Asked, Error};
 pub use guard::{Act, Forbidden, Guard};
 pub use object::Object;
+pub use service::{Answer, Credentials, Service};
 pub use upload::Upload;
 
 use crate::spec::train::Storage;

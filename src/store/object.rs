@@ -21,6 +21,11 @@ pub struct Object {
 }
 
 impl Object {
+    /// Whether a part of it is read without what stands before.
+    pub fn has_parts(&self) -> bool {
+        !matches!(self.uri, Uri::Http(_))
+    }
+
     pub(super) fn remote(uri: Uri, meta: ObjectMeta) -> Object {
         let since = u64::try_from(meta.last_modified.timestamp_millis()).ok().filter(|ms| *ms > 0);
         Object {

@@ -56,9 +56,11 @@ pub(super) fn read(environment: &Environment, asked: Option<&str>) -> Result<Pro
         known.extend(sections.keys().filter_map(|s| profile_name(s, is_config)).map(String::from));
         let services = section_named(&sections, name, is_config)
             .and_then(|s| s.get("services"))
-            .and_then(|s| sections.get(&format!("services {s}")))
-            .and_then(|s| s.get("s3.endpoint_url"))
-            .cloned();
+            .and_then(|s| sections.get(&format!("services {s}")));
+        let endpoints: Vec<_> = ["s3.endpoint_url", "kms.endpoint_url"]
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), services?.get(key)?.clone())))
+            .collect();
         let key = sections.keys().find(|s| profile_name(s, is_config) == Some(name)).cloned();
         let Some(section) = key.and_then(|key| sections.remove(&key)) else { continue };
         found = true;
@@ -66,9 +68,7 @@ pub(super) fn read(environment: &Environment, asked: Option<&str>) -> Result<Pro
             profile.origin = format!("profile {name:?} in {}", path.display());
         }
         profile.settings.extend(section);
-        if let Some(endpoint) = services {
-            profile.settings.insert("s3.endpoint_url".into(), endpoint);
-        }
+        profile.settings.extend(endpoints);
     }
     if asked.is_some() && !found {
         return Err(no_such_profile(name, &paths, known));

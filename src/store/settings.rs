@@ -1,4 +1,4 @@
-//! Which S3 server, and as whom: the job file, then `AWS_*` variables, then the profile.
+//! Which server of a service, and as whom: the job file, then `AWS_*` variables, then the profile.
 //!
 //! Decides; opens no connection. Follows AWS's SDKs and Tools Reference Guide where that has a
 //! rule: a profile the job names outright comes before key variables, `AWS_PROFILE` after them;
@@ -11,9 +11,41 @@ use super::error::Error;
 use super::profile::{self, Profile};
 use crate::spec::train::{Hidden, S3};
 
-/// How to reach S3, decided.
+/// A service that the settings are for: S3 or KMS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Service {
+    /// In messages.
+    pub(super) name: &'static str,
+    /// In host names and signatures.
+    pub(super) id: &'static str,
+    /// The table of the job file.
+    pub(super) table: &'static str,
+    /// The variable that names its server.
+    pub(super) endpoint_variable: &'static str,
+    /// The profile's key that does.
+    endpoint_key: &'static str,
+}
+
+pub(super) const OBJECTS: Service = Service {
+    name: "S3",
+    id: "s3",
+    table: "storage.s3",
+    endpoint_variable: "AWS_ENDPOINT_URL_S3",
+    endpoint_key: "s3.endpoint_url",
+};
+pub(super) const KEYS: Service = Service {
+    name: "KMS",
+    id: "kms",
+    table: "storage.kms",
+    endpoint_variable: "AWS_ENDPOINT_URL_KMS",
+    endpoint_key: "kms.endpoint_url",
+};
+
+/// How to reach a service, decided.
 #[derive(Debug)]
 pub(super) struct Settings {
+    /// Which.
+    pub(super) service: Service,
     /// The server, without a slash at the end; none: Amazon's own.
     pub(super) endpoint: Option<String>,
     /// The region that requests are signed for.
@@ -56,14 +88,26 @@ impl Settings {
     /// # Errors
     /// [`Error::Settings`] when what is there is incomplete or cannot be understood.
     pub(super) fn resolve(job: &S3, environment: &Environment) -> Result<Settings, Error> {
+        Settings::of(OBJECTS, job, environment)
+    }
+
+    /// The same for any service, from the table that stands for it.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub(super) fn of(
+        service: Service,
+        job: &S3,
+        environment: &Environment,
+    ) -> Result<Settings, Error> {
         let asked = job.profile.as_deref().or_else(|| environment.value("AWS_PROFILE"));
         let profile = profile::read(environment, asked)?;
         let first = |names: &[&str]| names.iter().find_map(|name| environment.value(name));
         let endpoint = job
             .endpoint
             .as_deref()
-            .or_else(|| first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]))
-            .or_else(|| profile.value("s3.endpoint_url"))
+            .or_else(|| first(&[service.endpoint_variable, "AWS_ENDPOINT_URL"]))
+            .or_else(|| profile.value(service.endpoint_key))
             .or_else(|| profile.value("endpoint_url"));
         let region = job
             .region
@@ -76,9 +120,11 @@ impl Settings {
             .clone()
             .or_else(|| environment.value("AWS_CA_BUNDLE").map(PathBuf::from))
             .or_else(|| profile.value("ca_bundle").map(PathBuf::from));
-        let (identity, origin) = identity(job, environment, &profile)?;
+        let (identity, origin) = identity(service.table, job, environment, &profile)?;
+        let endpoint = endpoint.map(|text| check_endpoint(service.name, text));
         Ok(Settings {
-            endpoint: endpoint.map(check_endpoint).transpose()?,
+            service,
+            endpoint: endpoint.transpose()?,
             region: region.to_owned(),
             virtual_host: job.virtual_host
                 || profile.value("s3.addressing_style") == Some("virtual"),
@@ -92,7 +138,11 @@ impl Settings {
     pub(super) fn server(&self) -> String {
         match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => format!("https://s3.{}.amazonaws.com", self.region),
+            None => {
+                let (id, region) = (self.service.id, &self.region);
+                let china = if region.starts_with("cn-") { ".cn" } else { "" };
+                format!("https://{id}.{region}.amazonaws.com{china}")
+            }
         }
     }
 
@@ -107,38 +157,39 @@ impl Settings {
 }
 
 /// An endpoint that can be used and shown.
-fn check_endpoint(text: &str) -> Result<String, Error> {
+fn check_endpoint(service: &str, text: &str) -> Result<String, Error> {
     let help = "write http://host:port or https://host".to_owned();
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(Error::Settings {
-            what: "the S3 endpoint has no http:// or https://".into(),
+            what: format!("the {service} endpoint has no http:// or https://"),
             help,
         });
     };
     let scheme = scheme.to_ascii_lowercase();
     if rest.contains('@') {
-        let what = "the S3 endpoint holds a user name or password".to_owned();
+        let what = format!("the {service} endpoint holds a user name or password");
         return Err(Error::Settings { what, help: format!("{help}, and give keys on their own") });
     }
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '"');
     let host = rest.split('/').next().unwrap_or_default();
     if !matches!(scheme.as_str(), "http" | "https") || host.is_empty() || rest.contains(bad) {
-        let what = format!("{text:?} is not an S3 endpoint");
+        let what = format!("{text:?} is not an endpoint of {service}");
         return Err(Error::Settings { what, help });
     }
     Ok(format!("{scheme}://{}", rest.trim_end_matches('/')))
 }
 
 fn identity(
+    table: &str,
     job: &S3,
     environment: &Environment,
     profile: &Profile,
 ) -> Result<(Identity, String), Error> {
     if let Some(id) = &job.access_key_id {
-        return job_keys(job, id, environment);
+        return job_keys(table, job, id, environment);
     }
     if job.secret_access_key.is_some() || job.session_token.is_some() {
-        return Err(half("storage.s3", "secret_access_key or session_token", "access_key_id"));
+        return Err(half(table, "secret_access_key or session_token", "access_key_id"));
     }
     let from_profile = || profile_keys(profile);
     let from_variables = || variable_keys(environment);
@@ -153,7 +204,12 @@ fn identity(
 }
 
 /// The job's own key; the secret may stand in the variables when those are about the same key.
-fn job_keys(job: &S3, id: &str, environment: &Environment) -> Result<(Identity, String), Error> {
+fn job_keys(
+    table: &str,
+    job: &S3,
+    id: &str,
+    environment: &Environment,
+) -> Result<(Identity, String), Error> {
     let same = environment.value("AWS_ACCESS_KEY_ID").is_none_or(|other| other == id);
     let variable = |name| environment.value(name).filter(|_| same).map(|v| Hidden(v.to_owned()));
     let (secret, token) = match &job.secret_access_key {
@@ -163,8 +219,8 @@ fn job_keys(job: &S3, id: &str, environment: &Environment) -> Result<(Identity, 
             job.session_token.clone().or_else(|| variable("AWS_SESSION_TOKEN")),
         ),
     };
-    let secret = secret.ok_or_else(|| half("storage.s3", "access_key_id", "secret_access_key"))?;
-    Ok((keys(id, secret, token), "[storage.s3] of the job file".to_owned()))
+    let secret = secret.ok_or_else(|| half(table, "access_key_id", "secret_access_key"))?;
+    Ok((keys(id, secret, token), format!("[{table}] of the job file")))
 }
 
 fn variable_keys(environment: &Environment) -> Result<Option<(Identity, String)>, Error> {

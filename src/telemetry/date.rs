@@ -1,5 +1,12 @@
 //! From Unix time to the calendar: one piece of arithmetic for log lines, records and signatures.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970 by the wall clock: for dates in records, never for counting.
+pub fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// Year, month, day, hour, minute and second of a Unix time in UTC, after Howard Hinnant's
 /// `civil_from_days`.
 pub fn civil(unix_s: i64) -> [i64; 6] {

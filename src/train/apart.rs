@@ -22,7 +22,7 @@ use crate::sandbox::{self, Apart, Held, Limits, Rules};
 use crate::seal::Sealing;
 use crate::spec::limit;
 use crate::spec::manifest::Manifest;
-use crate::spec::train::{DataType, TrainingJob};
+use crate::spec::train::{DataType, KeyPlace, TrainingJob};
 use crate::spec::uri::Uri;
 use crate::store::Store;
 use crate::telemetry::log;
@@ -95,8 +95,16 @@ pub(super) fn run(mut job: Job<'_>) -> Result<Report, Error> {
             help: "set resources.device = \"cpu\", or network.isolation = \"open\"".into(),
         });
     }
-    let (wish, name) = (&job.spec.output.key, &job.spec.name);
-    let sealing = Sealing::new(job.keys.clone(), wish, name, model::FILE)?;
+    if job.spec.output.sign.is_some() || job.spec.output.keys == KeyPlace::Detached {
+        return Err(Error::Channels {
+            what: format!(
+                "network.isolation = \"{}\" cannot be had with output.sign or output.keys = \"detached\" yet",
+                job.spec.network.isolation
+            ),
+            help: "leave one of them out; smrt reseal --detached moves a key out afterwards".into(),
+        });
+    }
+    let sealing = job.sealing()?;
     let artifact = job.spec.artifact();
     let replaced = job.check_writable()?;
     // Drafts lie beside the objects, where the other side cannot look.
@@ -123,7 +131,10 @@ pub(super) fn run(mut job: Job<'_>) -> Result<Report, Error> {
         Ok(Outcome::Done(report)) => {
             apart.end();
             let key = sealing.key().map(str::to_owned);
-            Ok(Report { artifact, replaced, key, ..*report })
+            let record = job.spec.record();
+            let report = Report { artifact, replaced, key, record, ..*report };
+            job.record(&report)?;
+            Ok(report)
         }
         Ok(Outcome::Failed(error)) => Err(error),
         Err(error) => Err(ended(&mut apart, &error)),

@@ -52,6 +52,7 @@ pub(super) fn read(
                 features,
                 absent: reads.absent,
                 categories: categories.clone(),
+                parts: parts(store, channel, &chosen),
                 ..data::channel::Options::new(format!("channels.{name}"))
             },
         );
@@ -92,6 +93,8 @@ pub(super) fn read(
             rows: dataset.rows(),
             streamed: dataset.pages.is_some(),
         });
+        // What was read depends on the list as it does on what stands in it.
+        dataset.sources.splice(0..0, chosen.manifest.clone());
         *slot = Some((name, dataset));
     }
     // All channels go to the algorithm in one shape.
@@ -219,7 +222,7 @@ pub(super) fn csv_weights(
 fn readers(
     store: &Store,
     channel: &Channel,
-    Chosen { objects, below }: &Chosen,
+    Chosen { objects, below, .. }: &Chosen,
 ) -> Vec<data::channel::Object> {
     let gzip = channel.selection.compression == Compression::Gzip;
     let lazy = |object: store::Object| data::channel::Object {
@@ -228,6 +231,18 @@ fn readers(
         reader: Box::new(Lazy { store: store.clone(), object, gzip, open: None }),
     };
     objects.iter().cloned().map(lazy).collect()
+}
+
+/// How to read a part of one of them, unless they have to be gzip.
+fn parts(store: &Store, channel: &Channel, chosen: &Chosen) -> Option<data::channel::Parts> {
+    let plain = channel.selection.compression == Compression::None
+        && chosen.objects.iter().all(store::Object::has_parts);
+    (plain && channel.format.media == Media::Parquet).then(|| {
+        let (store, objects) = (store.clone(), chosen.objects.clone());
+        data::channel::Parts::new(move |at, range| {
+            store.open_range(&objects[at], range).map_err(io::Error::other)
+        })
+    })
 }
 
 /// An object that is opened when it is read first: a prefix may hold more objects than a process

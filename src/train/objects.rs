@@ -1,15 +1,10 @@
 //! Which objects a channel means: by prefix or manifest, in the order of their keys or in one that
 //! follows from a seed, all of them or this host's share.
 
-use std::path::Path;
-
-use rayon::prelude::*;
-
 use crate::algorithm::net::random::{Purpose, Stream};
+use crate::data::Source;
+use crate::data::manifest::{self, Named};
 use crate::fault::Fault;
-use crate::spec::Mistakes;
-use crate::spec::limit;
-use crate::spec::manifest::Manifest;
 use crate::spec::problem::Problems;
 use crate::spec::train::{Channel, DataType, Distribution, Hosts};
 use crate::spec::uri::Uri;
@@ -23,6 +18,8 @@ pub(super) struct Chosen {
     pub(super) objects: Vec<Object>,
     /// The place their names in messages are relative to.
     pub(super) below: Uri,
+    /// The manifest that names them, if one does.
+    pub(super) manifest: Option<Source>,
 }
 
 impl Chosen {
@@ -49,9 +46,13 @@ pub(super) fn choose(
 ) -> Result<Chosen, Error> {
     let mut chosen = match channel.selection.data_type {
         DataType::S3Prefix => {
-            Chosen { objects: store.list(&channel.uri)?, below: channel.uri.clone() }
+            let (objects, below) = (store.list(&channel.uri)?, channel.uri.clone());
+            Chosen { objects, below, manifest: None }
         }
-        DataType::ManifestFile => listed(store, &channel.uri)?,
+        DataType::ManifestFile => {
+            let Named { objects, below, source, .. } = manifest::named(store, &channel.uri)?;
+            Chosen { objects, below, manifest: Some(source) }
+        }
     };
     if let Some(seed) = channel.selection.shuffle_seed {
         shuffle(&mut chosen.objects, seed);
@@ -82,11 +83,7 @@ pub fn check_local(store: &Store, name: &str, channel: &Channel, problems: &mut 
     }
     let found = match channel.selection.data_type {
         DataType::S3Prefix => store.list(&channel.uri).map(drop).map_err(Error::from),
-        DataType::ManifestFile => manifest(store, &channel.uri).and_then(|manifest| {
-            let local = |uri: &Uri| matches!(uri, Uri::File(_));
-            let objects: Vec<Uri> = manifest.objects.into_iter().filter(local).collect();
-            heads(store, &channel.uri, &objects).map(drop)
-        }),
+        DataType::ManifestFile => manifest::check_local(store, &channel.uri).map_err(Error::from),
     };
     let key = format!("channels.{name}.uri");
     match found {
@@ -99,51 +96,6 @@ pub fn check_local(store: &Store, name: &str, channel: &Channel, problems: &mut 
         }
         Err(error) => problems.add(&key, None, error.to_string(), error.help()),
     }
-}
-
-fn manifest(store: &Store, uri: &Uri) -> Result<Manifest, Error> {
-    let bytes = store.read_to_vec(uri, limit::MANIFEST_BYTES_MAX)?;
-    let base = uri.local_path().map(|path| path.parent().unwrap_or(Path::new("")));
-    Manifest::parse(&bytes, base)
-        .map_err(|problems| Error::Spec(Mistakes::new(uri.to_string(), problems)))
-}
-
-fn listed(store: &Store, uri: &Uri) -> Result<Chosen, Error> {
-    let manifest = manifest(store, uri)?;
-    let objects = heads(store, uri, &manifest.objects)?;
-    Ok(Chosen { objects, below: folder_of(&manifest.prefix, uri) })
-}
-
-/// The folder that a manifest's prefix lies in, where it is one of this machine.
-fn folder_of(prefix: &str, manifest: &Uri) -> Uri {
-    let Some(base) = manifest.local_path().and_then(Path::parent) else { return manifest.clone() };
-    let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
-    Uri::parse(folder, base).unwrap_or_else(|_| Uri::File(base.to_owned()))
-}
-
-/// Looks every object of a manifest up, several at a time.
-fn heads(store: &Store, manifest: &Uri, objects: &[Uri]) -> Result<Vec<Object>, Error> {
-    let found: Vec<_> = objects.par_iter().map(|uri| store.head(uri)).collect();
-    let wrong = found.iter().filter(|found| found.is_err()).count();
-    let mut problems = Problems::default();
-    let mut heads = Vec::with_capacity(found.len());
-    for (at, found) in found.into_iter().enumerate() {
-        match found {
-            Ok(object) => heads.push(object),
-            Err(error) if problems.list.len() < limit::MANIFEST_MISTAKES_MAX => {
-                problems.add(format!("entry {}", at + 2), None, error.to_string(), error.help());
-            }
-            Err(_) => {}
-        }
-    }
-    if wrong > problems.list.len() {
-        let more = wrong - problems.list.len();
-        problems.add("", None, format!("{more} more objects could not be looked up"), None);
-    }
-    if problems.is_empty() {
-        return Ok(heads);
-    }
-    Err(Error::Spec(Mistakes::new(manifest.to_string(), problems)))
 }
 
 /// An order that follows from the seed alone (Fisher and Yates).

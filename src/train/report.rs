@@ -21,6 +21,8 @@ pub struct Report {
     pub signature: Signature,
     /// Epochs or rounds that were run.
     pub epochs: usize,
+    /// What one of them is called.
+    pub epoch_word: String,
     /// Final metrics (`train:…`, `validation:…`).
     pub metrics: Vec<Metric>,
     /// Where the artifact lies.
@@ -32,6 +34,12 @@ pub struct Report {
     pub artifact_sha256: String,
     /// The key that opens it; `None` when the job asked for a plain tar.gz.
     pub key: Option<String>,
+    /// The fingerprint of the key that signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// Where it is written down which artifact the job made.
+    #[serde(serialize_with = "as_text", deserialize_with = "of_text")]
+    pub record: Uri,
     /// Where it was computed.
     pub device: String,
     /// On how many threads.

@@ -1,5 +1,6 @@
 //! The job itself, told in order.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,13 +11,16 @@ use crate::algorithm::{
 };
 use crate::data;
 use crate::fault::{Fault, Kind};
-use crate::model::{self, Manifest, Origin};
+use crate::keyring::beside;
+use crate::model::{self, JobRecord, Manifest, Origin};
 use crate::seal::KeyService;
+use crate::sign::PrivateKey;
 use crate::spec::Mistakes;
 use crate::spec::limit;
 use crate::spec::train::TrainingJob;
 use crate::spec::uri::Uri;
 use crate::store::{Act, Object, Store};
+use crate::telemetry::date::now_s;
 
 use super::channels;
 use super::checkpoint::Keeper;
@@ -37,6 +41,7 @@ pub struct Job<'a> {
     pub(super) observer: Box<dyn Observer + 'a>,
     pub(super) resume: bool,
     pub(super) launch: Launch,
+    pub(super) signer: Option<PrivateKey>,
 }
 
 impl<'a> Job<'a> {
@@ -51,6 +56,7 @@ impl<'a> Job<'a> {
             stop: Stop::new(),
             observer: Box::new(Silent),
             resume: false,
+            signer: None,
             launch: Launch::default(),
         }
     }
@@ -76,6 +82,12 @@ impl<'a> Job<'a> {
     /// Tells `observer` how it goes.
     pub fn observer(mut self, observer: impl Observer + 'a) -> Self {
         self.observer = Box::new(observer);
+        self
+    }
+
+    /// The key that vouches for the artifact, where the job names one.
+    pub fn signer(mut self, key: Option<PrivateKey>) -> Self {
+        self.signer = key;
         self
     }
 
@@ -134,6 +146,7 @@ impl<'a> Job<'a> {
         }
         let artifact = self.spec.artifact();
         self.store.check_allowed(&[Act::Write], &artifact)?;
+        self.store.check_allowed(&[Act::Write], &self.spec.record())?;
         let state = super::checkpoint::first(&self.spec);
         self.store.check_allowed(&[Act::Write, Act::Delete], &state)?;
         // Whether there is one already is told and not needed: who may only write need not read.
@@ -157,11 +170,12 @@ impl<'a> Job<'a> {
         };
         let artifact = self.spec.artifact();
 
+        let is_apart = sealing.is_some();
         let sealing = match sealing {
             Some(sealing) => sealing,
             None => {
-                let (wish, name) = (&self.spec.output.key, &self.spec.name);
-                Sealing::new(self.keys.clone(), wish, name, model::FILE)?
+                self.check_signer()?;
+                self.sealing()?.keys_at(self.spec.output.keys, model::FILE)?
             }
         };
         let replaced = self.check_writable()?;
@@ -194,6 +208,7 @@ impl<'a> Job<'a> {
             }
         };
         let effective = trainer.effective();
+        let epoch_word = trainer.epoch_word().to_owned();
         let device_name = device::name(&device).to_owned();
         let mut identity =
             identity(algorithm, &effective, &self.spec, &inputs, threads, &device_name);
@@ -230,15 +245,22 @@ impl<'a> Job<'a> {
             other => other?,
         };
         let fit_s = fitting.elapsed().as_secs_f64();
+        let width = channels.train.width();
         drop(channels);
 
         let writing = Instant::now();
+        // What a process left that was killed while it wrote this very artifact.
+        self.store.sweep_each(std::iter::once(&artifact));
         let Fitted { files, mut signature, metrics, epochs } = fitted;
         if !categories.is_empty() {
-            // Outside, a model takes the rows as they were given.
-            signature.features = features;
-            signature.columns = columns.to_vec();
-            signature.categories = categories;
+            // Outside, a model takes the rows as they were given, and a series so many of them at once.
+            let rows = (signature.features / width.max(1)).max(1);
+            signature.features = features * rows;
+            signature.columns = data::schema::shingled(&columns, rows);
+            let of_row = |row: usize| {
+                categories.iter().map(move |(at, words)| (row * features + at, words.clone()))
+            };
+            signature.categories = (0..rows).flat_map(of_row).collect();
         }
         signature.absent = reads.absent;
         let manifest = Manifest {
@@ -258,17 +280,20 @@ impl<'a> Job<'a> {
             keeper.discard();
         }
         let Manifest { job, algorithm, signature, metrics, epochs, .. } = manifest;
-        Ok(Report {
+        let report = Report {
             job,
             algorithm,
             channels: read,
             signature,
             epochs,
+            epoch_word,
             metrics,
             artifact,
             artifact_bytes,
             artifact_sha256,
             key: sealing.key().map(str::to_owned),
+            signer: self.signer.as_ref().map(|key| key.public().fingerprint()),
+            record: self.spec.record(),
             device: device_name,
             threads,
             resumed: self.resume,
@@ -276,7 +301,12 @@ impl<'a> Job<'a> {
             read_s,
             fit_s,
             write_s: writing.elapsed().as_secs_f64(),
-        })
+        };
+        // Of a job in a process of its own the other one knows what was stored.
+        if !is_apart {
+            self.record(&report)?;
+        }
+        Ok(report)
     }
 
     /// The algorithm's name in the table, and its trainer with checked parameters.
@@ -312,7 +342,10 @@ impl<'a> Job<'a> {
             help: "let channels.model.uri name one artifact".into(),
         })?;
         let bytes = self.store.read_to_vec(&object.uri, limit::ARCHIVE_BYTES_MAX)?;
-        let opener = model::Opener::new(self.keys.clone()).table(self.table.clone());
+        let sidecar = beside::sidecar(&object.uri).to_string();
+        let opener = model::Opener::new(self.keys.clone())
+            .table(self.table.clone())
+            .beside(sidecar, beside::fetch(&self.store, &object.uri));
         let (contents, sha256) = opener.contents(&bytes, &object.uri.to_string())?;
         trainer.go_on_from(&Earlier {
             algorithm: contents.manifest.algorithm,
@@ -331,6 +364,43 @@ impl<'a> Job<'a> {
             .map_err(|problems| Error::Spec(Mistakes::new(self.spec.name.as_str(), problems)))
     }
 
+    /// A job that names a signer has its key, or does not run.
+    fn check_signer(&self) -> Result<(), Error> {
+        match (&self.spec.output.sign, &self.signer) {
+            (Some(name), None) => Err(Error::Channels {
+                what: format!("output.sign: the signing key {:?} was not handed in", name.as_str()),
+                help: "give it to Job::signer, or leave output.sign out".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key of the job's artifact, found usable.
+    pub(super) fn sealing(&self) -> Result<Sealing, Error> {
+        let output = &self.spec.output;
+        Ok(Sealing::new(self.keys.clone(), &output.key, &self.spec.name, model::FILE)?)
+    }
+
+    /// Writes down which artifact it was that the job made.
+    pub(super) fn record(&self, report: &Report) -> Result<(), Error> {
+        let record = JobRecord {
+            job: report.job.clone(),
+            algorithm: report.algorithm.clone(),
+            artifact: report.artifact.to_string(),
+            sha256: report.artifact_sha256.clone(),
+            bytes: report.artifact_bytes,
+            key: report.key.clone(),
+            finished_s: now_s(),
+        };
+        let uri = &report.record;
+        let mut upload = self.store.create(uri)?;
+        upload
+            .write_all(&record.bytes(self.signer.as_ref()))
+            .map_err(|source| Error::Write { uri: uri.clone(), source })?;
+        upload.finish()?;
+        Ok(())
+    }
+
     /// Packs, seals and uploads; returns size and SHA-256 of what was stored.
     fn write(
         &self,
@@ -342,16 +412,24 @@ impl<'a> Job<'a> {
     ) -> Result<(u64, String), Error> {
         let upload = self.store.create(artifact)?;
         let mut counted = model::Digesting::new(upload);
-        match sealing.writer(model::FILE, &mut counted)? {
-            Some(writer) => {
-                model::pack(manifest, origin, files, writer)?.finish()?;
+        let (mut sidecar, signer) = (None, self.signer.as_ref());
+        match sealing.artifact(model::FILE, &mut counted)? {
+            Some((writer, keys)) => {
+                model::pack_signed(manifest, origin, files, signer, writer)?.finish()?;
+                sidecar = keys;
             }
             None => {
-                model::pack(manifest, origin, files, &mut counted)?;
+                model::pack_signed(manifest, origin, files, signer, &mut counted)?;
             }
         }
         let (upload, bytes, sha256) = counted.finish();
+        if let Some(sidecar) = &sidecar {
+            beside::place(&self.store, artifact, sidecar)?;
+        }
         upload.finish()?;
+        if let Some(sidecar) = &sidecar {
+            beside::settle(&self.store, artifact, sidecar)?;
+        }
         Ok((bytes, sha256))
     }
 }

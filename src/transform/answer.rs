@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, Slice};
 
 use crate::algorithm::Ask;
-use crate::data::answer;
 use crate::data::media::{Accept, ContentType};
 use crate::data::request::{self, Limits};
 use crate::data::split::{self, Piece, Split};
+use crate::data::{Signature, answer};
 use crate::fault::{Fault, Kind};
 use crate::model::Model;
 use crate::spec::limit::BLOCK_ROWS_MAX;
@@ -19,6 +19,7 @@ use crate::spec::transform::{
 
 use super::error::Error;
 use super::select::{self, Wrong};
+use super::source::Part;
 
 /// How an output stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,7 @@ impl<'a> Answerer<'a> {
         let features = model.manifest.signature.features;
         let sample = model.predict_with(Array2::zeros((1, features)).view(), &ask)?;
         let split = match (job.input.media, job.input.split) {
+            (media, SplitType::TFRecord) => Split::TfRecord { framed: media == Media::RecordIo },
             (Media::RecordIo, _) => Split::RecordIo,
             (Media::Json, SplitType::None) => Split::Whole,
             _ => Split::Lines { header: job.input.header },
@@ -99,11 +101,52 @@ impl<'a> Answerer<'a> {
         Ok(Answerer { model, content, accept, ask, key, processing, split, shape })
     }
 
-    /// Answers a piece of the object that messages call `name`.
+    /// What goes into the model.
+    pub(super) fn signature(&self) -> &Signature {
+        &self.model.manifest.signature
+    }
+
+    /// Answers a part of the object that messages call `name`.
     ///
     /// # Errors
     /// The first record that is wrong, by its line; or what is wrong with the model.
-    pub(super) fn answer(&self, name: &str, piece: &Piece) -> Result<Answered, Error> {
+    pub(super) fn answer(&self, name: &str, part: &Part) -> Result<Answered, Error> {
+        match part {
+            Part::Text(piece) => self.answer_text(name, piece),
+            Part::Rows(rows, first) => self.answer_rows(name, rows.view(), *first),
+        }
+    }
+
+    fn answer_rows(
+        &self,
+        name: &str,
+        rows: ArrayView2<'_, f32>,
+        first: u64,
+    ) -> Result<Answered, Error> {
+        let answer = |rows: ArrayView2<'_, f32>| {
+            let values = rows.as_slice().expect("rows stand one after the other");
+            let answers = self.predict(values)?;
+            match self.processes_answers() {
+                false => self.shaped(answers, rows.nrows()),
+                true => self.filtered(answers, rows.nrows()),
+            }
+        };
+        let why = match answer(rows) {
+            Ok(bytes) => return Ok(Answered { bytes, records: rows.nrows() }),
+            Err(Failed::Model(error)) => return Err(error),
+            Err(Failed::Record(why)) => why,
+        };
+        let wrong = (0..rows.nrows()).find_map(|at| {
+            match answer(rows.slice_axis(Axis(0), Slice::from(at..=at))) {
+                Err(Failed::Record(why)) => Some((at as u64, why)),
+                _ => None,
+            }
+        });
+        let (at, (what, help)) = wrong.unwrap_or((0, why));
+        Err(split::bad(name, Split::RecordIo, Some(first + at), what, help).into())
+    }
+
+    fn answer_text(&self, name: &str, piece: &Piece) -> Result<Answered, Error> {
         let why = match self.piece(piece) {
             Ok(bytes) => return Ok(Answered { bytes, records: piece.records }),
             Err(Failed::Model(error)) => return Err(error),
@@ -245,6 +288,12 @@ impl<'a> Answerer<'a> {
     /// What a document begins with.
     pub(super) fn head(&self) -> String {
         format!("{{\"{}\":[", self.key)
+    }
+
+    /// What the output filter leaves of answers to records that are no text.
+    fn filtered(&self, answers: Vec<u8>, rows: usize) -> Result<Vec<u8>, Failed> {
+        let nothing = vec![b'\n'; rows];
+        self.processed(&nothing, answers, rows)
     }
 
     /// Answers joined with their records, and what the output filter leaves of them.

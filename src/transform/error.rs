@@ -96,6 +96,15 @@ impl Error {
     }
 }
 
+impl From<crate::data::manifest::Refused> for Error {
+    fn from(refused: crate::data::manifest::Refused) -> Error {
+        match refused {
+            crate::data::manifest::Refused::Store(error) => error.into(),
+            crate::data::manifest::Refused::Spec(mistakes) => mistakes.into(),
+        }
+    }
+}
+
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {

@@ -16,6 +16,7 @@ mod read;
 mod report;
 mod run;
 mod select;
+mod source;
 
 pub use error::Error;
 pub use read::read;

@@ -5,10 +5,9 @@ use std::io::{self, Read, Write};
 use rayon::prelude::*;
 
 use crate::data;
-use crate::data::split::{Piece, Splitter};
 use crate::seal::{self, Sealing};
-use crate::spec::limit::{REQUEST_FILE_BYTES_MAX, TRANSFORM_PIECE_BYTES};
-use crate::spec::train::Compression;
+use crate::spec::limit::{JOB_MEMORY_BYTES_MAX, REQUEST_FILE_BYTES_MAX, TRANSFORM_PIECE_BYTES};
+use crate::spec::train::{Compression, Media};
 use crate::spec::transform::TransformJob;
 use crate::spec::uri::Uri;
 use crate::store::{self, Store, Upload};
@@ -16,6 +15,7 @@ use crate::store::{self, Store, Upload};
 use super::answer::{Answered, Answerer, Shape, TAIL};
 use super::error::Error;
 use super::names::Pair;
+use super::source::{Part, Source};
 
 /// What one object came to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -42,7 +42,7 @@ impl Lane<'_> {
     /// # Errors
     /// Whatever is wrong with it; nothing of its output is then visible.
     pub(super) fn transform(&self, pair: &Pair) -> Result<Option<Counts>, Error> {
-        let mut splitter = self.open(pair)?;
+        let mut source = self.open(pair)?;
         let mut output = Output::create(self.store, self.sealing, &pair.output)?;
         let is_document = self.answerer.shape == Shape::Document;
         let mut counts = Counts { bytes_in: pair.input.bytes, ..Counts::default() };
@@ -50,7 +50,7 @@ impl Lane<'_> {
             output.write(self.answerer.head().as_bytes())?;
         }
         let mut ready: Vec<Answered> = Vec::new();
-        let mut group = self.read(&mut splitter)?;
+        let mut group = self.read(&mut source)?;
         let mut begun = false;
         while !(group.is_empty() && ready.is_empty()) {
             if (self.stop)() {
@@ -58,7 +58,7 @@ impl Lane<'_> {
             }
             // One thread writes what is answered and reads what comes next; the pool answers.
             let (answered, next) = std::thread::scope(|scope| {
-                let (output, splitter) = (&mut output, &mut splitter);
+                let (output, source) = (&mut output, &mut source);
                 let (counts, begun) = (&mut counts, &mut begun);
                 let passing = scope.spawn(move || {
                     for Answered { bytes, records } in ready {
@@ -68,10 +68,10 @@ impl Lane<'_> {
                         output.write(&bytes)?;
                         counts.records += records as u64;
                     }
-                    self.read(splitter)
+                    self.read(source)
                 });
                 let answered = self.pool.install(|| {
-                    let answers = group.par_iter().map(|piece| self.answer(pair, piece));
+                    let answers = group.par_iter().map(|part| self.answer(pair, part));
                     answers.collect::<Vec<_>>()
                 });
                 (answered, passing.join())
@@ -95,29 +95,37 @@ impl Lane<'_> {
         Ok(Some(counts))
     }
 
-    fn answer(&self, pair: &Pair, piece: &Piece) -> Result<Answered, Error> {
-        self.answerer.answer(&pair.name, piece)
+    fn answer(&self, pair: &Pair, part: &Part) -> Result<Answered, Error> {
+        self.answerer.answer(&pair.name, part)
     }
 
-    fn open(&self, pair: &Pair) -> Result<Splitter, Error> {
+    fn open(&self, pair: &Pair) -> Result<Source, Error> {
         let mut reader = self.store.open(&pair.input)?;
         if self.job.input.compression == Compression::Gzip {
             reader = gzip_only(reader, &pair.name)?;
         }
         let object =
             data::channel::Object { uri: pair.name.clone(), bytes: Some(pair.input.bytes), reader };
+        if self.job.input.media == Media::Parquet {
+            let (store, input) = (self.store.clone(), pair.input.clone());
+            let part = move |_, range| store.open_range(&input, range).map_err(io::Error::other);
+            let plain = self.job.input.compression == Compression::None && pair.input.has_parts();
+            let parts = plain.then(|| data::channel::Parts::new(part));
+            let signature = self.answerer.signature();
+            return Ok(Source::rows(object, signature, JOB_MEMORY_BYTES_MAX, parts)?);
+        }
         let most = self.job.payload_bytes_max.unwrap_or(REQUEST_FILE_BYTES_MAX as usize);
         let piece_bytes = TRANSFORM_PIECE_BYTES.min(most);
-        Ok(Splitter::open(object, self.answerer.split, piece_bytes, most)?)
+        Ok(Source::text(object, self.answerer.split, piece_bytes, most)?)
     }
 
-    /// Two pieces for each thread.
-    fn read(&self, splitter: &mut Splitter) -> Result<Vec<Piece>, Error> {
+    /// Two parts for each thread.
+    fn read(&self, source: &mut Source) -> Result<Vec<Part>, Error> {
         let mut group = Vec::new();
         while group.len() < 2 * self.pool.current_num_threads()
-            && let Some(piece) = splitter.next_piece()?
+            && let Some(part) = source.next_part()?
         {
-            group.push(piece);
+            group.push(part);
         }
         Ok(group)
     }

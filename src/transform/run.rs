@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::algorithm::Table;
+use crate::data::manifest;
 use crate::fault::{Fault, Finding, message};
+use crate::keyring::beside;
 use crate::model::{Model, Opener};
 use crate::seal::{KeyService, Sealing};
 use crate::spec::Mistakes;
@@ -14,8 +16,10 @@ use crate::spec::limit::{
     TRANSFORM_FAILURES_MAX, TRANSFORM_OBJECTS_AT_ONCE, TRANSFORM_PAYLOAD_MB_MAX,
 };
 use crate::spec::problem::Problems;
+use crate::spec::train::DataType;
 use crate::spec::transform::TransformJob;
-use crate::store::Store;
+use crate::spec::uri::Uri;
+use crate::store::{Object, Store};
 
 use super::answer::Answerer;
 use super::done;
@@ -88,7 +92,8 @@ impl Job {
         })?;
         let model = self.model()?;
         let answerer = Answerer::new(spec, &model, accept)?;
-        let mut pairs = pair(self.store.list(&spec.input.uri)?, &spec.input.uri, &spec.output.uri)?;
+        let (listed, below) = self.listed()?;
+        let mut pairs = pair(listed, &below, &spec.output.uri)?;
         let objects = pairs.len();
         let first = pairs.first().map(|pair| pair.output.to_string()).unwrap_or_default();
         let first = first.rsplit('/').next().unwrap_or_default();
@@ -145,10 +150,24 @@ impl Job {
         })
     }
 
+    /// The objects to answer, and the place their outputs' names are relative to.
+    fn listed(&self) -> Result<(Vec<Object>, Uri), Error> {
+        let input = &self.spec.input;
+        Ok(match input.data_type {
+            DataType::S3Prefix => (self.store.list(&input.uri)?, input.uri.clone()),
+            DataType::ManifestFile => {
+                let named = manifest::named(&self.store, &input.uri)?;
+                (named.objects, named.prefix)
+            }
+        })
+    }
+
     fn model(&self) -> Result<Model, Error> {
         let place = &self.spec.model;
         let artifact = BufReader::new(self.store.open(&self.store.head(place)?)?);
-        let opener = Opener::new(self.keys.clone()).table(self.table.clone());
+        let opener = Opener::new(self.keys.clone())
+            .table(self.table.clone())
+            .beside(beside::sidecar(place).to_string(), beside::fetch(&self.store, place));
         Ok(opener.open(artifact, &place.to_string())?)
     }
 

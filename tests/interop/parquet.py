@@ -71,8 +71,17 @@ def main(folder):
     polars.from_arrow(rows).write_parquet(folder / "polars.parquet", row_group_size=25)
     pyarrow.parquet.write_table(rows, folder / "brotli.parquet", compression="brotli")
     odd = pyarrow.table({
-        "label": [1, 2], "stamp": pyarrow.array([0, 1], pyarrow.timestamp("us")), "list": [[1], [2, 3]]})
+        "label": [1, 2], "clock": pyarrow.array([0, 1], pyarrow.time64("us")), "list": [[1], [2, 3]]})
     pyarrow.parquet.write_table(odd, folder / "odd.parquet")
+    noon = datetime.datetime(2001, 1, 1, 12)
+    moments = [noon, None, datetime.datetime(1969, 12, 31, 18)]
+    stamps = pyarrow.table({
+        "label": [1, 2, 3],
+        **{unit: pyarrow.array(moments, pyarrow.timestamp(unit)) for unit in ["ms", "us", "ns"]},
+        "zone": pyarrow.array(moments, pyarrow.timestamp("us", tz="UTC")),
+    })
+    pyarrow.parquet.write_table(stamps, folder / "stamps.parquet")
+    pyarrow.parquet.write_table(stamps, folder / "stamps96.parquet", use_deprecated_int96_timestamps=True)
 
 
 if __name__ == "__main__":

@@ -195,3 +195,23 @@ fn check_finds_what_a_local_manifest_lacks() {
     assert!(told.contains("entry 3: b.csv does not exist"), "{told}");
     assert!(told.contains("entry 4: c.csv does not exist"), "{told}");
 }
+
+#[test]
+fn a_manifest_stands_with_its_own_digest_before_what_it_names() {
+    let user = User::new();
+    parts(&user);
+    let text = r#"[{"prefix": "rows/"}, "part-3.csv", "part-1.csv"]"#;
+    std::fs::write(user.folder.path().join("list.manifest"), text).unwrap();
+    let data_type = DataType::ManifestFile;
+    let selection = Selection { data_type, ..Selection::default() };
+    assert_eq!(
+        read_by(&user, job(&user, "list.manifest", selection.clone())),
+        ["list.manifest", "part-3.csv", "part-1.csv"]
+    );
+    let report = user.run(job(&user, "list.manifest", selection)).unwrap();
+    assert_eq!(report.channels[0].objects, 2);
+    let contents = smrt::model::unpack(&inside(&user), "model.tar.gz").unwrap().provenance;
+    let first = &contents["predicate"]["buildDefinition"]["resolvedDependencies"][0];
+    let sha256 = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(text));
+    assert_eq!(first["digest"]["sha256"], sha256.as_str(), "{first}");
+}

@@ -9,8 +9,9 @@ use smrt::fault::Fault;
 use smrt::spec::train::{Format, LabelColumn, Media};
 
 mod convert;
+mod describe;
 mod libsvm;
-mod parquet;
+pub(crate) mod parquet;
 pub(crate) mod recordio;
 
 fn format(media: Media) -> Format {

@@ -112,8 +112,8 @@ fn rows_that_do_not_fit_go_to_a_folder_of_the_jobs_own_and_nothing_is_left_there
 
 #[test]
 fn a_job_stopped_apart_goes_on_apart_to_the_same_bits() {
-    let more = "[hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 300\n\
-                early_stopping_patience = 300\nmini_batch_size = 50\n[checkpoint]\ninterval_s = 0\n";
+    let more = "[hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 40\n\
+                early_stopping_patience = 40\nmini_batch_size = 200\n[checkpoint]\ninterval_s = 0\n";
     let (whole, halves) = (User::new(), User::new());
     whole.run(whole.job("linear-learner", more)).unwrap();
     let job = halves.job("linear-learner", &format!("{more}{FULL}"));
@@ -193,15 +193,15 @@ fn error_of(output: &Output) -> String {
 
 /// A job that trains for minutes, on data and to an output in a bucket.
 fn long_job(user: &User, server: &s3::Server) -> PathBuf {
-    server.make_bucket("b");
+    server.make_bucket("bucket");
     let data = std::fs::read(datasets().join("phishing/train.csv")).unwrap();
-    server.put("b", "train/train.csv", &data);
+    server.put("bucket", "train/train.csv", &data);
     let job = user.folder.path().join("job.toml");
     let text = "[job]\nname = \"long\"\n[algorithm]\nname = \"linear-learner\"\n\
         [hyperparameters]\npredictor_type = \"binary_classifier\"\nepochs = 100000\n\
         early_stopping_patience = 100000\n\
-        [channels.train]\nuri = \"s3://b/train/\"\nheader = true\nlabel = \"phishing\"\n\
-        [output]\nuri = \"s3://b/models\"\n[checkpoint]\ninterval_s = 0\n[network]\nisolation = \"full\"\n";
+        [channels.train]\nuri = \"s3://bucket/train/\"\nheader = true\nlabel = \"phishing\"\n\
+        [output]\nuri = \"s3://bucket/models\"\n[checkpoint]\ninterval_s = 0\n[network]\nisolation = \"full\"\n";
     std::fs::write(&job, text).unwrap();
     job
 }

@@ -476,6 +476,17 @@ fn threat_10_policies_key_policies_and_grants_decide_who_uses_a_key() {
     let (refused, why) =
         ask("admin", "PutKeyPolicy", put(r#"{"Statement": [{"Effect": "Maybe"}]}"#));
     assert_eq!(refused, "MalformedPolicyDocumentException", "{why}");
+    // One that would lock out who puts it there, unless they mean it.
+    let only_nobody = policy.replace("user/admin", "user/nobody");
+    let (refused, why) = ask("admin", "PutKeyPolicy", put(&only_nobody));
+    assert_eq!(refused, "MalformedPolicyDocumentException", "{why}");
+    assert!(why["message"].as_str().unwrap().contains("in the future"), "{why}");
+    let create = json!({ "Policy": only_nobody });
+    assert_eq!(code("admin", "CreateKey", create.clone()), "MalformedPolicyDocumentException");
+    let mut meant = create;
+    meant["BypassPolicyLockoutSafetyCheck"] = true.into();
+    assert_eq!(code("admin", "CreateKey", meant), "");
+    assert_eq!(code("admin", "Decrypt", decrypt.clone()), "", "the old policy still holds");
     assert_eq!(code("admin", "PutKeyPolicy", put(&policy)), "");
     assert_eq!(code("nobody", "Decrypt", decrypt.clone()), "");
     assert_eq!(code("admin", "Decrypt", decrypt), DENIED);

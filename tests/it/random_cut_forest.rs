@@ -711,3 +711,43 @@ fn a_signature_of_another_model_is_refused() {
     signature.features = 4;
     assert!(matches!(RandomCutForest.open(&signature, &fitted.files), Err(Error::Corrupt(_))));
 }
+
+#[test]
+fn shingles_of_rows_with_words_are_answered_with_the_words_of_each_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..400)
+        .map(|at| format!("{:.3},{}\n", (at as f32 * 0.7).sin(), ["low", "high"][at / 2 % 2]))
+        .collect();
+    std::fs::write(folder.path().join("rows.csv"), format!("load,mode\n{rows}")).unwrap();
+    std::fs::write(
+        folder.path().join("job.toml"),
+        "[job]\nname = \"series\"\nseed = 1\n[algorithm]\nname = \"random-cut-forest\"\n\
+         [hyperparameters]\nshingle_size = 3\nnum_trees = 50\n[channels.train]\nuri = \"rows.csv\"\n\
+         content_type = \"text/csv;label_size=0\"\nheader = true\ncategorical = \"auto\"\n\
+         [output]\nuri = \"models\"\nkms_key = \"none\"\n[resources]\ndevice = \"cpu\"\n",
+    )
+    .unwrap();
+    let smrt = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_smrt"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    smrt(&["train", "job.toml"]);
+    let model = "models/series/output/model.tar.gz";
+    let scores = smrt(&["predict", "--header", "--series", model, "rows.csv"]);
+    assert_eq!(scores.lines().count(), 398);
+    // A request is a whole shingle, oldest row first, with the words of each of its rows.
+    let rows: Vec<&str> = rows.lines().collect();
+    let shingles: String = rows.windows(3).map(|three| three.join(",") + "\n").collect();
+    std::fs::write(folder.path().join("shingles.csv"), shingles).unwrap();
+    assert_eq!(smrt(&["predict", model, "shingles.csv"]), scores);
+    // Words that the series never had together are stranger.
+    std::fs::write(folder.path().join("odd.csv"), "0,low,0,high,0,low\n").unwrap();
+    let score = |text: String| text.lines().next().unwrap().parse::<f32>().unwrap();
+    let highest = scores.lines().map(|line| line.parse::<f32>().unwrap()).fold(0.0, f32::max);
+    assert!(score(smrt(&["predict", model, "odd.csv"])) > highest);
+}

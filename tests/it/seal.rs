@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "counts and skips are to be read")]
 
+mod detached;
 mod hostile;
 mod interop;
 mod local;
 mod stream;
+mod threats;
 mod vectors;
 
 use std::io::{Read, Write};

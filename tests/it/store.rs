@@ -853,3 +853,22 @@ fn answer_ranges(mut client: std::net::TcpStream, bytes: &[u8]) {
         }
     }
 }
+
+#[test]
+fn drafts_of_killed_writers_are_swept_and_those_of_living_ones_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = local();
+    let at = Uri::File(folder.path().join("model.tar.gz"));
+    let mut living = store.create(&at).unwrap();
+    living.write_all(b"half").unwrap();
+    let dead = folder.path().join(".model.tar.gzAbCdEf.part");
+    let others = [".model.tar.gzAbCdEf", ".other.tar.gzAbCdEf.part", "model.tar.gzAbCdEf.part"];
+    std::fs::write(&dead, "half").unwrap();
+    others.iter().for_each(|name| std::fs::write(folder.path().join(name), "theirs").unwrap());
+    store.sweep_each(std::iter::once(&at));
+    assert!(!dead.exists());
+    assert!(others.iter().all(|name| folder.path().join(name).exists()));
+    living.write_all(b" and whole").unwrap();
+    living.finish().unwrap();
+    assert_eq!(read(&store, &at), b"half and whole");
+}

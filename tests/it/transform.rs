@@ -171,6 +171,121 @@ fn compressed_objects_and_last_lines_without_an_end_are_read() {
 }
 
 #[test]
+fn rows_of_parquet_are_answered_as_the_same_rows_of_text() {
+    let place = Place::new();
+    place.write("rows.csv", &lines(0, 3000));
+    place.write("in/.keep", "");
+    place.done(&["data", "convert", "--no-label", "rows.csv", "in/rows.parquet"]);
+    let expected = place.predicted("rows.csv");
+    assert_eq!(place.predicted("in/rows.parquet"), expected);
+    let set = |more: &[&str]| {
+        let sets = [
+            "input.content_type=application/x-parquet",
+            "input.split_type=None",
+            "output.accept=text/csv",
+        ];
+        let mut arguments = vec!["transform"];
+        sets.iter().chain(more).for_each(|set| arguments.extend(["--set", *set]));
+        arguments.push("job.toml");
+        place.run(&arguments)
+    };
+    let output = set(&[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).contains("3,000 records from 1 object"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert_eq!(place.read("out/rows.parquet.out"), expected);
+    set(&["output.accept=application/json", "output.assemble_with=None"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&place.read("out/rows.parquet.out")).unwrap();
+    assert_eq!(json["predictions"].as_array().unwrap().len(), 3000);
+
+    place.write("three.csv", "1,2,3\n");
+    place.done(&["data", "convert", "--no-label", "three.csv", "in/three.parquet"]);
+    let said = text(&set(&[]).stderr);
+    assert!(said.contains("three.parquet: the file has 3 features where 2 are expected"), "{said}");
+    let said = text(&set(&["input.split_type=Line"]).stderr);
+    assert!(said.contains("input.split_type: Line does not split application/x-parquet"), "{said}");
+}
+
+/// TensorFlow's frame: length, checksum, bytes, checksum.
+fn tfrecord(payload: &[u8]) -> Vec<u8> {
+    fn masked(bytes: &[u8]) -> [u8; 4] {
+        let step = |sum: u32, _| if sum & 1 == 1 { (sum >> 1) ^ 0x82f6_3b78 } else { sum >> 1 };
+        let sum = !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step));
+        sum.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+    }
+    let length = (payload.len() as u64).to_le_bytes();
+    [&length[..], &masked(&length), payload, &masked(payload)].concat()
+}
+
+#[test]
+fn records_in_frames_of_tfrecord_are_answered_one_by_one() {
+    let place = Place::new();
+    place.write("rows.csv", &lines(0, 700));
+    let expected = place.predicted("rows.csv");
+    let frames = |wrap: fn(&str) -> Vec<u8>| -> Vec<u8> {
+        rows(0, 700).flat_map(|(_, row)| tfrecord(&wrap(&row))).collect()
+    };
+    let csv = frames(|row| row.as_bytes().to_vec());
+    place.write("in/.keep", "");
+    fs::write(place.path("in/rows.tfrecord"), &csv).unwrap();
+    let run = |content: &str| {
+        let content = format!("input.content_type={content}");
+        let sets = [&content, "input.split_type=TFRecord", "output.accept=text/csv"];
+        let mut arguments = vec!["transform"];
+        sets.iter().for_each(|set| arguments.extend(["--set", *set]));
+        arguments.push("job.toml");
+        place.run(&arguments)
+    };
+    assert!(run("text/csv").status.success());
+    assert_eq!(place.read("out/rows.tfrecord.out"), expected);
+    fs::write(
+        place.path("in/rows.tfrecord"),
+        frames(|row| format!("{{\"features\":[{row}]}}").into_bytes()),
+    )
+    .unwrap();
+    assert!(run("application/jsonlines").status.success());
+    assert_eq!(place.read("out/rows.tfrecord.out"), expected);
+
+    let mut damaged = csv;
+    let at = damaged.len() / 2;
+    damaged[at] ^= 1;
+    fs::write(place.path("in/rows.tfrecord"), damaged).unwrap();
+    fs::remove_file(place.path("out/rows.tfrecord.out")).unwrap();
+    let said = text(&run("text/csv").stderr);
+    assert!(said.contains("rows.tfrecord: record ") && said.contains("checksum"), "{said}");
+    assert!(!place.path("out/rows.tfrecord.out").exists());
+}
+
+#[test]
+fn a_manifest_names_the_objects_to_answer() {
+    let place = Place::new();
+    for (name, from, to) in [("a.csv", 0, 30), ("deep/b.csv", 5, 60), ("c.csv", 10, 70)] {
+        place.write(&format!("in/{name}"), &lines(from, to));
+    }
+    place.write("list.manifest", r#"[{"prefix": "in/"}, "deep/b.csv", "a.csv"]"#);
+    let run = |manifest: &str| {
+        let uri = format!("input.uri={manifest}");
+        let arguments =
+            ["transform", "--set", &uri, "--set", "input.s3_data_type=ManifestFile", "job.toml"];
+        place.run(&arguments)
+    };
+    let output = run("list.manifest");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(names(&place.path("out")), [".scores.transform", "a.csv.out", "deep/b.csv.out"]);
+    for name in ["a.csv", "deep/b.csv"] {
+        let expected = place.predicted(&format!("in/{name}"));
+        assert_eq!(place.read(&format!("out/{name}.out")), expected, "{name}");
+    }
+    place.write("bad.manifest", r#"[{"prefix": "in/"}, "gone.csv", "../a.csv"]"#);
+    let said = text(&run("bad.manifest").stderr);
+    assert!(said.contains("entry 3: \"../a.csv\" has \"..\" in it"), "{said}");
+}
+
+#[test]
 fn filters_and_joins_do_what_sagemaker_documents() {
     let place = Place::new();
     let ids: String =

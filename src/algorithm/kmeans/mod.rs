@@ -72,6 +72,13 @@ impl Trainer for Grouping {
         true
     }
 
+    fn epoch_word(&self) -> &'static str {
+        match &self.settings.batches {
+            Some(_) => "epoch",
+            None => "iteration",
+        }
+    }
+
     fn fit(&self, data: &Channels, context: &mut Context<'_>) -> Result<Fitted, Error> {
         fit::fit(&self.settings, self.earlier.as_ref(), data, context)
     }

@@ -16,6 +16,7 @@ use crate::algorithm::{
     Channels, Context, Error, Features, Fitted, Metric, Progress, unsupervised,
 };
 use crate::data::pages::BLOCK_ROWS;
+use crate::data::schema::shingled;
 use crate::data::{Dataset, Labels, Signature, Task};
 
 /// Points the threshold is fitted to, at most: drawn from all, so that fitting does not take as
@@ -100,7 +101,7 @@ pub(super) fn fit(
     context.observer.epoch(0, &metrics);
     let forest = run.forest()?;
     let signature = Signature {
-        columns: names(&data.train, settings.shingle),
+        columns: shingled(&data.train.columns, settings.shingle),
         threshold: Some(threshold),
         ..Signature::of(forest.width(), Task::AnomalyDetection)
     };
@@ -358,18 +359,4 @@ fn measured(
         add("roc_auc_score", auc);
     }
     metrics
-}
-
-/// Names of a point's numbers; those of older rows of a shingle say how much older.
-fn names(train: &Dataset, shingle: usize) -> Vec<String> {
-    if shingle == 1 {
-        return train.columns.to_vec();
-    }
-    let of_row = |age: usize| {
-        train.columns.iter().map(move |name| match age {
-            0 => name.clone(),
-            age => format!("{name}[t-{age}]"),
-        })
-    };
-    (0..shingle).rev().flat_map(of_row).collect()
 }

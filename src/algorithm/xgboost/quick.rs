@@ -16,11 +16,11 @@ use super::tree::{NONE, Node, Tree};
 /// Leaves a tree may have.
 const LEAVES_MAX: usize = 256;
 /// What a strike takes in the steps of a walk, if about every third node is reached.
-const STRIKE: f64 = 0.4;
+const STRIKE: f64 = 0.3;
 /// What finding the strikes of a column takes.
 const COLUMN: f64 = 2.0;
 /// What finding the leaf of a tree takes.
-const TREE: f64 = 2.0;
+const TREE: f64 = 1.0;
 /// Leaves of a word.
 const WORD: usize = u32::BITS as usize;
 

@@ -19,8 +19,8 @@ use super::walk::Walked;
 
 /// Rows from which on they are turned into codes.
 const CODED_ROWS_MIN: usize = 12;
-/// Rows from which a batch is shared among threads.
-const SHARED_ROWS: usize = 1 << 12;
+/// Rows times trees from which a batch is shared among threads: about a millisecond.
+const SHARED_WORK: usize = 1 << 18;
 /// Floats that sparse rows are filled up to at one time.
 const FILLED_MAX: usize = 1 << 18;
 
@@ -129,7 +129,7 @@ impl Scorer {
             let values = rows.block(at * each, out.len() / width, &mut room.filled);
             work(values, &mut room.coded, out);
         };
-        if rows.count() >= SHARED_ROWS {
+        if rows.count() * self.groups.len() >= SHARED_WORK {
             let blocks = out.par_chunks_mut(each * width).enumerate();
             blocks.for_each_init(Room::default, block);
         } else {
@@ -269,6 +269,9 @@ mod tests {
         let trees: Vec<Tree> =
             (0..24).map(|seed| tree(shapes[seed % 6].0, seed, shapes[seed % 6].1)).collect();
         let model = model(trees, 4);
+        let scorer = Scorer::new(&model);
+        assert!(scorer.alone.iter().any(|run| run.laid.is_some()));
+        assert!(scorer.alone.iter().any(|run| run.laid.is_none()));
         for holes in [false, true] {
             let x = Array2::from_shape_fn((203, 4), |(row, column)| {
                 let value = ((row * 37 + column * 11) % 23) as f32;

@@ -3,10 +3,10 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::open::{self, StorageOptions};
-use crate::cli::predict::{Content, Lazy, Sink, content_of, delimiter};
+use crate::cli::open::StorageOptions;
+use crate::cli::predict::{Content, Sink, content_of, delimiter, objects};
 use crate::cli::{Error, Failure};
-use crate::data::channel::{self, Object, batches};
+use crate::data::channel::{self, batches};
 use crate::data::write::{Encoder, Packing, Target};
 use crate::data::{self, Absent};
 use crate::spec::train::{Categorical, Format, LabelColumn, Media, WeightColumn};
@@ -140,7 +140,7 @@ fn explained(options: &Options, source: data::Error) -> Failure {
 }
 
 /// `application/json` is one document and no table.
-fn media(content: Content, option: &str) -> Result<Media, Failure> {
+pub(super) fn media(content: Content, option: &str) -> Result<Media, Failure> {
     match content {
         Content::Csv => Ok(Media::Csv),
         Content::Jsonlines => Ok(Media::JsonLines),
@@ -176,22 +176,6 @@ impl Options {
         }
     }
 
-    /// The objects to read, each opened when its turn comes.
-    fn objects(&self, store: &Store) -> Result<Vec<Object>, Failure> {
-        if self.source == "-" {
-            let reader = Box::new(std::io::stdin());
-            return Ok(vec![Object { uri: "standard input".into(), bytes: None, reader }]);
-        }
-        let uri = open::uri(&self.source)?;
-        let listed = store.list(&uri).map_err(|source| Error::Place { source })?;
-        let lazy = |object: crate::store::Object| Object {
-            uri: object.uri.to_string(),
-            bytes: Some(object.bytes),
-            reader: Box::new(Lazy::new(store, object)),
-        };
-        Ok(listed.into_iter().map(lazy).collect())
-    }
-
     /// How wide the widest row is.
     fn width(
         &self,
@@ -206,7 +190,7 @@ impl Options {
         }
         let mut widest = 0;
         let told = |source| explained(self, source);
-        for batch in batches(self.objects(store)?, format, reading).map_err(told)? {
+        for batch in batches(objects(&self.source, store)?.0, format, reading).map_err(told)? {
             let sparse = batch.map_err(told)?.sparse;
             widest = widest.max(sparse.map_or(0, |sparse| sparse.width));
         }
@@ -226,7 +210,7 @@ impl Options {
             return Err(Error::Address { what: what.to_owned(), help }.into());
         }
         let told = |source| explained(self, source);
-        let first = batches(self.objects(store)?, format, reading).map_err(told)?.next();
+        let first = batches(objects(&self.source, store)?.0, format, reading).map_err(told)?.next();
         let Some(batch) = first else { return Ok(0) };
         let batch = batch.map_err(told)?;
         Ok(batch.sparse.map_or(batch.features.ncols(), |sparse| sparse.width))
@@ -239,8 +223,8 @@ impl Options {
         to: Media,
         store: &Store,
     ) -> Result<Sink, Stopped> {
-        let objects = self.objects(store).map_err(Stopped::Other)?;
-        let mut reader = batches(objects, format, reading)?;
+        let (objects, parts) = objects(&self.source, store).map_err(Stopped::Other)?;
+        let mut reader = batches(objects, format, &channel::Options { parts, ..reading.clone() })?;
         let mut encoder = None;
         let mut sink = None;
         let mut bytes = Vec::new();

@@ -2,18 +2,19 @@
 
 use std::io::IsTerminal;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use crate::cli::open::{self, StorageOptions};
-use crate::cli::predict::{Content, Lazy, content_of, delimiter};
+use super::convert::media;
+use crate::cli::open::StorageOptions;
+use crate::cli::predict::{Content, content_of, delimiter, objects};
 use crate::cli::report::plural;
 use crate::cli::table::{Table, count, wrapped};
 use crate::cli::{Error, Failure, output};
-use crate::data::channel::Object;
+use crate::data::channel;
 use crate::data::describe::{
     self, ColumnReport, Finding, Kind, Label, Profile, Report, Severity, TableReport,
 };
-use crate::spec::train::Media;
+use crate::spec::train::{Format, LabelColumn, Media};
 use crate::spec::unit::shown_bytes;
 use crate::store::Store;
 
@@ -63,7 +64,7 @@ pub(super) struct Options {
 
     /// What the data are [default: by the name's ending, else csv]
     #[arg(long, value_enum, value_name = "TYPE")]
-    content_type: Option<Text>,
+    content_type: Option<Content>,
 
     /// What stands between the columns of a CSV file
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
@@ -79,13 +80,6 @@ pub(super) struct Options {
 
     #[command(flatten)]
     storage: StorageOptions,
-}
-
-/// What can be looked through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Text {
-    Csv,
-    Jsonlines,
 }
 
 pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
@@ -109,17 +103,15 @@ impl Options {
         store: &Store,
         before: Option<&Profile>,
     ) -> Result<Profile, Failure> {
-        let media = match (self.content_type, content_of(place)) {
-            (Some(Text::Csv), _) | (None, Content::Csv) => Media::Csv,
-            (Some(Text::Jsonlines), _) | (None, Content::Jsonlines) => Media::JsonLines,
-            _ => {
-                let what = format!("{place}: only CSV and JSON Lines can be described so far");
-                let help = Some("give --content-type csv or jsonlines".into());
-                return Err(Error::Address { what, help }.into());
-            }
+        let media =
+            media(self.content_type.unwrap_or_else(|| content_of(place)), "--content-type")?;
+        let features = match media {
+            Media::Libsvm => Some(self.width(place, store)?),
+            _ => None,
         };
         let options = describe::Options {
             media,
+            features,
             delimiter: self.delimiter,
             header: match (self.header, self.no_header) {
                 (true, _) => Some(true),
@@ -133,8 +125,25 @@ impl Options {
             },
             ..describe::Options::default()
         };
-        let objects = objects(place, store)?;
+        let (objects, _) = objects(place, store)?;
         Ok(describe::profile(objects, place, &options, before)?)
+    }
+
+    /// How wide the widest row of libsvm is.
+    fn width(&self, place: &str, store: &Store) -> Result<usize, Failure> {
+        if place == "-" {
+            let what = "standard input is read once, and only libsvm's last row tells the width";
+            let help = Some("put the rows into a file".to_owned());
+            return Err(Error::Address { what: what.to_owned(), help }.into());
+        }
+        let label = if self.no_label { LabelColumn::None } else { LabelColumn::First };
+        let format = Format { label, ..Format::new(Media::Libsvm) };
+        let reading = channel::Options::new("data");
+        let mut widest = 0;
+        for batch in channel::batches(objects(place, store)?.0, &format, &reading)? {
+            widest = widest.max(batch?.sparse.map_or(0, |sparse| sparse.width));
+        }
+        Ok(widest)
     }
 
     fn text(&self, report: &Report, coloured: bool) -> String {
@@ -367,21 +376,6 @@ fn bars(shape: &[u64]) -> String {
         count => STEPS[((count * 8).div_ceil(most) as usize - 1).min(7)],
     };
     shape.iter().map(step).collect()
-}
-
-/// The objects to read, each opened when its turn comes.
-fn objects(place: &str, store: &Store) -> Result<Vec<Object>, Failure> {
-    if place == "-" {
-        let reader = Box::new(std::io::stdin());
-        return Ok(vec![Object { uri: "standard input".into(), bytes: None, reader }]);
-    }
-    let listed = store.list(&open::uri(place)?).map_err(|source| Error::Place { source })?;
-    let lazy = |object: crate::store::Object| Object {
-        uri: object.uri.to_string(),
-        bytes: Some(object.bytes),
-        reader: Box::new(Lazy::new(store, object)),
-    };
-    Ok(listed.into_iter().map(lazy).collect())
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub(super) fn run(options: &Least) -> Result<(), Failure> {
 
 /// The key that seals, made where it is the default one and not there yet.
 fn key(wish: &SealKey) -> Result<Option<KeyDescription>, Failure> {
-    let keys = open::keys()?;
+    let keys = open::local_keys()?;
     let name = match wish {
         SealKey::Plain => return Ok(None),
         SealKey::Named(name) => name,
@@ -143,7 +143,7 @@ fn opener(store: &Store, uri: &Uri) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     let header = seal::inspect(&mut first.as_slice().chain(reader))?;
-    let keys = open::keys()?;
+    let keys = open::local_keys()?;
     let known = header.keys.iter().find(|key| keys.knows(key));
     Ok(known.map(|key| match keys.describe(&key.key_name()) {
         Ok(found) => found.arn,

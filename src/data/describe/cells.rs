@@ -40,7 +40,7 @@ const SHOWN_BYTES_MAX: usize = 64;
 const MISSING: u64 = 0;
 
 impl Cells {
-    fn new(columns: usize) -> Cells {
+    pub(super) fn new(columns: usize) -> Cells {
         Cells {
             rows: 0,
             columns,
@@ -62,7 +62,7 @@ impl Cells {
         self.hashes[row * self.columns + column]
     }
 
-    fn push(&mut self, column: usize, text: &[u8]) {
+    pub(super) fn push(&mut self, column: usize, text: &[u8]) {
         let text = number::trimmed(text);
         if number::is_missing(text) {
             self.put(f64::NAN, MISSING);
@@ -72,6 +72,14 @@ impl Cells {
         match begins.then(|| fast_float2::parse::<f64, _>(text)) {
             Some(Ok(value)) if value.is_finite() => self.push_number(value),
             _ => self.push_word(column, text),
+        }
+    }
+
+    /// A number; NaN is a missing one.
+    pub(super) fn push_cell(&mut self, value: f64) {
+        match value.is_nan() {
+            true => self.put(f64::NAN, MISSING),
+            false => self.push_number(value),
         }
     }
 
@@ -101,10 +109,23 @@ impl Cells {
         self.hashes.push(hash);
     }
 
+    /// Ends a row before it is known which column is the label: [`Cells::label`] has to follow.
+    pub(super) fn end_unlabelled_row(&mut self) {
+        self.rows += 1;
+    }
+
+    /// Sums the rows up that were ended without it.
+    pub(super) fn label(&mut self, label: Option<usize>) {
+        let rows = std::mem::take(&mut self.rows);
+        for _ in 0..rows {
+            self.end_row(label);
+        }
+    }
+
     fn end_row(&mut self, label: Option<usize>) {
         let start = self.rows * self.columns;
         let (mut whole, mut features) = (0_u64, 0_u64);
-        for (at, hash) in self.hashes[start..].iter().enumerate() {
+        for (at, hash) in self.hashes[start..start + self.columns].iter().enumerate() {
             let next = |sum: u64| mixed(sum.rotate_left(7) ^ hash.wrapping_add(at as u64));
             whole = next(whole);
             if Some(at) != label {
@@ -137,6 +158,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// For rows that say themselves what their columns are.
+    pub(super) fn of_names(names: Vec<String>, media: Media) -> Reader {
+        let (label, keys) = (None, HashMap::new());
+        Reader { names, header: media == Media::Parquet, label, media, delimiter: b',', keys }
+    }
+
     /// Looks at the first records of an object, passes its header, and knows the columns then.
     /// `None` when the block is blank.
     pub(super) fn detect(

@@ -1,7 +1,7 @@
 //! One column of one row group, a slice of rows at a time: numbers of every kind to `f32`, words to
 //! text. Which column is for what is decided above.
 
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
@@ -24,22 +24,16 @@ pub(super) enum Cells {
     Texts(Texts),
 }
 
-/// Texts one behind the other; a missing one is empty.
+/// Texts where they lie in their page, since one that many rows share must not be held many times; a
+/// missing one is empty.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    list: Vec<ByteArray>,
 }
 
 impl Texts {
-    fn push(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len());
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+        self.list.iter().map(|text| if text.is_empty() { &[] } else { text.data() })
     }
 }
 
@@ -48,6 +42,10 @@ impl Texts {
 pub(super) enum Meaning {
     /// The number itself; a truth is 0 or 1, a date its day since 1970.
     Plain,
+    /// A moment in so many parts of a second since 1970; a number of days, as a date is.
+    Moment(f64),
+    /// A moment as Impala and old Sparks write it: nanoseconds of a Julian day.
+    Julian,
     /// The same bits without a sign.
     Unsigned,
     /// So many digits stand behind the point.
@@ -67,7 +65,8 @@ pub(super) fn meaning(column: &ColumnDescriptor) -> Option<Meaning> {
     let old = column.converted_type();
     let logical = match (column.logical_type_ref(), old) {
         (Some(logical), _) => Some(logical.clone()),
-        (None, ConvertedType::TIMESTAMP_MILLIS | ConvertedType::TIMESTAMP_MICROS) => return None,
+        (None, ConvertedType::TIMESTAMP_MILLIS) => return Some(Meaning::Moment(1e3)),
+        (None, ConvertedType::TIMESTAMP_MICROS) => return Some(Meaning::Moment(1e6)),
         (None, ConvertedType::TIME_MILLIS | ConvertedType::TIME_MICROS) => return None,
         (None, ConvertedType::INTERVAL | ConvertedType::BSON) => return None,
         (None, ConvertedType::DECIMAL) => {
@@ -82,6 +81,14 @@ pub(super) fn meaning(column: &ColumnDescriptor) -> Option<Meaning> {
         (Some(LogicalType::Integer(kind)), Type::INT32 | Type::INT64) => {
             Some(if kind.is_signed { Meaning::Plain } else { Meaning::Unsigned })
         }
+        (Some(LogicalType::Timestamp(kind)), Type::INT64) => {
+            Some(Meaning::Moment(match kind.unit {
+                TimeUnit::MILLIS => 1e3,
+                TimeUnit::MICROS => 1e6,
+                TimeUnit::NANOS => 1e9,
+            }))
+        }
+        (None, Type::INT96) => Some(Meaning::Julian),
         (Some(LogicalType::Float16), Type::FIXED_LEN_BYTE_ARRAY) => Some(Meaning::Half),
         (Some(LogicalType::Date) | None, Type::INT32) => Some(Meaning::Plain),
         (None, Type::INT64 | Type::FLOAT | Type::DOUBLE | Type::BOOLEAN) => Some(Meaning::Plain),
@@ -147,6 +154,9 @@ impl Column {
                     Meaning::Decimal(scale) => {
                         slot.read(reader, rows, want, |value| scaled(*value as f64, scale))
                     }
+                    Meaning::Moment(parts) => {
+                        slot.read(reader, rows, want, |value| *value as f64 / (parts * DAY_S))
+                    }
                     _ => slot.read(reader, rows, want, |value| *value as f64),
                 },
                 ColumnReader::FloatColumnReader(reader) => slot.floats(reader, rows, want),
@@ -164,8 +174,8 @@ impl Column {
                         .read(reader, rows, want, |value| scaled(big_endian(value.data()), scale)),
                     _ => Err(super::damaged("a column is not what its schema says")),
                 },
-                ColumnReader::Int96ColumnReader(_) => {
-                    Err(super::damaged("a column is not what its schema says"))
+                ColumnReader::Int96ColumnReader(reader) => {
+                    slot.read(reader, rows, want, |value| julian(value.data()))
                 }
             };
         outcome.map_err(|wrong| (None, wrong))?;
@@ -232,11 +242,11 @@ impl Slot<'_> {
         match want {
             Want::Number => self.numbers(rows, values.iter().map(|value| number(value) as f32)),
             Want::Text => {
-                let mut values = values.iter().map(|value| number(value).to_string());
-                self.spread(rows, |texts, is_there| {
-                    let text = if is_there { values.next() } else { None };
-                    texts.push(text.filter(|text| text != "NaN").unwrap_or_default().as_bytes());
-                });
+                let text = |value: &T::T| match number(value) {
+                    value if value.is_nan() => ByteArray::from(Vec::new()),
+                    value => ByteArray::from(value.to_string().into_bytes()),
+                };
+                self.spread(rows, values.iter().map(text));
             }
         }
         Ok(())
@@ -269,11 +279,7 @@ impl Slot<'_> {
     ) -> Result<(), Wrong> {
         let mut values: Vec<ByteArray> = Vec::new();
         self.values(reader, rows, &mut values)?;
-        let mut values = values.iter();
-        self.spread(rows, |texts, is_there| {
-            let value = if is_there { values.next() } else { None };
-            texts.push(value.map_or(&[], |value| value.data()));
-        });
+        self.spread(rows, values.into_iter());
         Ok(())
     }
 
@@ -291,14 +297,26 @@ impl Slot<'_> {
         }
     }
 
-    /// Calls `push` for each row, with whether its value is there.
-    fn spread(&mut self, rows: usize, mut push: impl FnMut(&mut Texts, bool)) {
-        let mut texts = Texts::default();
-        for row in 0..rows {
-            push(&mut texts, self.level == 0 || self.levels[row] == self.level);
-        }
-        *self.cells = Cells::Texts(texts);
+    /// Puts each row's text in its place.
+    fn spread(&mut self, rows: usize, mut values: impl Iterator<Item = ByteArray>) {
+        let missing = ByteArray::from(Vec::new());
+        let list = (0..rows).map(|row| match self.level == 0 || self.levels[row] == self.level {
+            true => values.next().unwrap_or_else(|| missing.clone()),
+            false => missing.clone(),
+        });
+        *self.cells = Cells::Texts(Texts { list: list.collect() });
     }
+}
+
+const DAY_S: f64 = 86_400.0;
+
+/// Days since 1970 of a moment that is written as the nanoseconds of a Julian day.
+fn julian(words: &[u32]) -> f64 {
+    /// The Julian day of 1970-01-01.
+    const EPOCH: f64 = 2_440_588.0;
+    let [low, high, day] = words else { return f64::NAN };
+    let nanoseconds = (u64::from(*high) << 32 | u64::from(*low)).cast_signed();
+    f64::from(day.cast_signed()) - EPOCH + nanoseconds as f64 / (1e9 * DAY_S)
 }
 
 fn scaled(value: f64, scale: i32) -> f64 {
@@ -349,5 +367,8 @@ mod tests {
         assert_eq!(big_endian(&[0x01, 0x00]), 256.0);
         assert_eq!(big_endian(&[0x80]), -128.0);
         assert_eq!(scaled(12345.0, 2), 123.45);
+        // 2001-01-01 12:00, as Spark writes it in 96 bits.
+        let noon = 43_200_000_000_000_u64;
+        assert_eq!(julian(&[noon as u32, (noon >> 32) as u32, 2_451_911]), 11_323.5);
     }
 }

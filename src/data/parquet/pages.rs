@@ -3,6 +3,8 @@
 //! the bytes and the bound before memory is taken, and zstd is ruzstd's.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type};
@@ -26,6 +28,8 @@ pub(super) struct Chunk {
     pub(super) values: i64,
     /// The most that one page may unpack to.
     pub(super) page_bytes_max: usize,
+    /// What the pages that follow may unpack to together, those of the file's other columns counted.
+    pub(super) left: Arc<AtomicU64>,
 }
 
 /// Its pages in turn.
@@ -153,6 +157,13 @@ impl Pages {
                 "write it with smaller pages, or set `resources.memory_bytes_max` higher".into(),
             ));
         }
+        let is_packed = self.chunk.compression != Compression::UNCOMPRESSED;
+        if is_packed && !take(&self.chunk.left, length as u64) {
+            return Err((
+                "its pages unpack to more bytes than are allowed together".into(),
+                "send fewer rows at a time, and no texts as long as pages".into(),
+            ));
+        }
         let wrong = || damaged("a page does not unpack to what it says");
         let mut buf = Vec::new();
         match self.chunk.compression {
@@ -191,6 +202,11 @@ impl Pages {
         }
         Ok(buf.into())
     }
+}
+
+/// Takes so many of the bytes that are left; `false` where there are not so many.
+fn take(left: &AtomicU64, bytes: u64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
 }
 
 fn read_exactly(reader: impl Read, length: usize, into: &mut Vec<u8>) -> Option<()> {

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::iam::sigv4::Secret;
+use crate::spec::name::LOCAL_ACCOUNT;
 
 /// Version of the format.
 pub(super) const FORMAT: u32 = 1;
-/// The account of who has not named another.
-const ACCOUNT: &str = "000000000000";
 
 /// Everything.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -144,7 +143,7 @@ impl Default for Document {
     fn default() -> Document {
         Document {
             smrt_iam: FORMAT,
-            account: ACCOUNT.into(),
+            account: LOCAL_ACCOUNT.into(),
             users: BTreeMap::new(),
             roles: BTreeMap::new(),
             policies: BTreeMap::new(),

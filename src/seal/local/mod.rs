@@ -45,6 +45,7 @@ use super::header::EncryptedDataKey;
 use super::raw::{RawKey, split_info};
 use super::secret::DataKey;
 use super::service::{KeyDescription, KeyService, KeyState};
+use crate::spec::name::local_account;
 
 /// The namespace of raw wrapping, as the first smrt did it.
 pub(super) const PROVIDER: &str = "smrt-kms";
@@ -52,8 +53,8 @@ pub(super) const PROVIDER: &str = "smrt-kms";
 pub(super) const KMS_PROVIDER: &str = "aws-kms";
 /// The key that is made when it is first asked for.
 pub const DEFAULT_ALIAS: &str = "alias/smrt";
-const ARN_HEAD: &str = "arn:smrt:kms:local:000000000000:key/";
-const ALIAS_ARN_HEAD: &str = "arn:smrt:kms:local:000000000000:";
+const ARN_HEAD: &str = concat!("arn:smrt:kms:local:", local_account!(), ":key/");
+const ALIAS_ARN_HEAD: &str = concat!("arn:smrt:kms:local:", local_account!(), ":");
 
 /// Keys in files. Cheap to make: nothing is read before a key is asked for.
 #[derive(Clone)]

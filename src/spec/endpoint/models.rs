@@ -1,12 +1,15 @@
 //! `[models]`: a folder or prefix of artifacts, each served under its own name and loaded when
 //! somebody asks for it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::read::{bytes, quoted, seconds};
+use super::read::{bytes, digest, quoted, seconds};
 use crate::spec::cursor::Cursor;
+use crate::spec::document::Kind;
 use crate::spec::limit;
+use crate::spec::parameter::RawValue;
 use crate::spec::uri::Uri;
 
 /// Many models in one process (SageMaker: a multi-model endpoint).
@@ -22,6 +25,9 @@ pub struct Models {
     pub pinned: Vec<String>,
     /// How often loaded models are looked at for newer ones; `None` is never.
     pub watch: Option<Duration>,
+    /// `[models.digests]`: the SHA-256 (lower-case hex) of the models that may only be these, by
+    /// name.
+    pub digests: BTreeMap<String, String>,
 }
 
 pub(super) fn read_models(table: &mut Cursor<'_>, base: &Path) -> Option<Models> {
@@ -52,5 +58,19 @@ pub(super) fn read_models(table: &mut Cursor<'_>, base: &Path) -> Option<Models>
     };
     let watch = seconds(table, "watch_s", 0..=86_400, 0);
     let watch = (!watch.is_zero()).then_some(watch);
-    Some(Models { uri: uri?, memory_bytes_max, hot_max, pinned, watch })
+    let digests = table.table("digests", "[models.digests] with NAME = \"sha256:…\"", |table| {
+        let mut digests = BTreeMap::new();
+        for (name, node) in table.rest() {
+            let text = match &node.kind {
+                Kind::Value(RawValue::Text(text)) => digest(text),
+                _ => Err((format!("expected text, found {}", node.described()), None)),
+            };
+            match text {
+                Ok(found) => drop(digests.insert(name, found)),
+                Err((what, help)) => table.wrong(&name, node.line, what, help),
+            }
+        }
+        digests
+    });
+    Some(Models { uri: uri?, memory_bytes_max, hot_max, pinned, watch, digests })
 }

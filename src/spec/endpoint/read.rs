@@ -1,6 +1,6 @@
 //! `endpoint.toml` to [`EndpointFile`], table by table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::access::{read_auth, read_tls};
@@ -76,7 +76,9 @@ fn read_tables(
     problems: &mut Problems,
 ) -> Option<EndpointFile> {
     let mut top = Cursor::new(root, torn, place_of, problems);
-    let general = top.table("endpoint", "[endpoint] with name = \"fraud\" below it", read_general);
+    let general = top.table("endpoint", "[endpoint] with name = \"fraud\" below it", |table| {
+        read_general(table, base)
+    });
     let listener = top.table("listener", "[listener] with keys below it", read_listener);
     // Without a mistake in it, its absence is a choice.
     let tls = match top.has("tls") {
@@ -116,7 +118,7 @@ fn read_tables(
     })
 }
 
-fn read_general(table: &mut Cursor<'_>) -> Option<General> {
+fn read_general(table: &mut Cursor<'_>, base: &Path) -> Option<General> {
     let there = table.has("name");
     let name = table.parsed("name", |text| name(text, "an endpoint's name"));
     table.needs("name", there, "name = \"fraud\" below [endpoint]");
@@ -137,7 +139,9 @@ fn read_general(table: &mut Cursor<'_>) -> Option<General> {
     }
     let drain = seconds(table, "drain_timeout_s", 0..=3600, limit::DRAIN_TIMEOUT_S);
     let access_log = table.boolean("access_log").is_none_or(|found| found.value);
+    let signers = read_signers(table, base);
     Some(General {
+        require_signature: signers,
         name: name?,
         role,
         threads,
@@ -150,6 +154,18 @@ fn read_general(table: &mut Cursor<'_>) -> Option<General> {
         drain_timeout: drain,
         access_log,
     })
+}
+
+/// An empty list would require nothing, and look as if it did.
+fn read_signers(table: &mut Cursor<'_>, base: &Path) -> Vec<PathBuf> {
+    let key = "require_signature";
+    let Some(found) = table.texts(key) else { return Vec::new() };
+    if found.value.is_empty() || found.value.len() > limit::SIGNERS_MAX {
+        let what = format!("{} public keys", found.value.len());
+        let help = format!("name 1 to {} PEM files, or leave it out", limit::SIGNERS_MAX);
+        table.wrong(key, found.line, what, Some(help));
+    }
+    found.value.iter().map(|path| base.join(path)).collect()
 }
 
 /// Either variants of one model, or many models.
@@ -209,6 +225,9 @@ fn place_of(key: &str) -> Option<&'static str> {
         "queue_delay_ms" => "endpoint.queue_delay_ms",
         "drain_timeout_s" => "endpoint.drain_timeout_s",
         "access_log" => "endpoint.access_log",
+        "require_signature" => "endpoint.require_signature",
+        "digest" => "variants.blue.digest",
+        "job_record" => "variants.blue.job_record",
         "address" | "listen" => "listener.address",
         "certificate" | "cert" => "tls.certificate",
         "key" => "tls.key",
@@ -226,6 +245,7 @@ fn place_of(key: &str) -> Option<&'static str> {
         "isolation" => "network.isolation",
         "allow" => "network.allow",
         "s3" => "storage.s3",
+        "kms" => "storage.kms",
         "region" => "storage.s3.region",
         _ => return None,
     })
@@ -239,6 +259,20 @@ pub(super) fn name(text: &str, what: &str) -> Result<JobName, Wrong> {
 
 fn count(table: &mut Cursor<'_>, key: &'static str) -> usize {
     table.integer(key, 0..=limit::JOB_THREADS_MAX).unwrap_or(0) as usize
+}
+
+/// `sha256:` and 64 hexadecimal digits.
+pub(super) fn digest(text: &str) -> Result<String, Wrong> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    match digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(digits),
+        false => Err((
+            format!("{} is not a SHA-256", quoted(text)),
+            Some(
+                "write \"sha256:\" and 64 hexadecimal digits, as `smrt inspect` shows them".into(),
+            ),
+        )),
+    }
 }
 
 /// A number of seconds.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::read::{name, number, seconds};
+use super::read::{digest, name, number, seconds};
 use crate::spec::cursor::Cursor;
 use crate::spec::limit;
 use crate::spec::name::JobName;
@@ -22,6 +22,10 @@ pub struct Variant {
     pub weight: f64,
     /// How often the artifact is looked at for a newer one; `None` is never.
     pub watch: Option<Duration>,
+    /// `digest`: the SHA-256 of the artifact's stored bytes, lower-case hex; no other is opened.
+    pub digest: Option<String>,
+    /// `job_record`: the `job.json` that names it instead.
+    pub job_record: Option<Uri>,
 }
 
 /// A variant that gets a copy of the traffic (SageMaker: `ShadowProductionVariants`).
@@ -97,5 +101,11 @@ fn read_variant(
     };
     let watch = seconds(table, "watch_s", 0..=86_400, 0);
     let watch = (!watch.is_zero()).then_some(watch);
-    Some(Variant { name: named.ok()?, model: model?, weight, watch })
+    let digest = table.parsed("digest", digest);
+    let job_record = table.parsed("job_record", |text| Uri::parse(text, base));
+    if digest.is_some() && job_record.is_some() {
+        let help = "keep one of them: both say which artifact it is";
+        table.wrong("job_record", None, "stands beside digest".into(), Some(help.into()));
+    }
+    Some(Variant { name: named.ok()?, model: model?, weight, watch, digest, job_record })
 }

@@ -1,10 +1,13 @@
 //! A job's values in effect, defaults filled in and secrets left out, for reports and provenance.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{Categorical, Channel, LabelColumn, Resources, S3, TrainingJob, WeightColumn};
+use super::{
+    Categorical, Channel, KeyPlace, Kms, LabelColumn, Output, Resources, Storage, TrainingJob,
+    WeightColumn,
+};
 use crate::spec::parameter::RawValue;
 
 impl TrainingJob {
@@ -35,10 +38,7 @@ impl TrainingJob {
             "algorithm": { "name": self.algorithm },
             "hyperparameters": hyperparameters,
             "channels": channels,
-            "output": {
-                "uri": self.output.uri.to_string(),
-                "kms_key": self.output.key.to_string(),
-            },
+            "output": effective_output(&self.output),
             "resources": effective_resources(&self.resources),
             "stopping": { "max_runtime_s": self.stopping.max_runtime.as_secs() },
             "checkpoint": {
@@ -50,9 +50,22 @@ impl TrainingJob {
                 "isolation": self.network.isolation.to_string(),
                 "allow": self.network.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
             },
-            "storage": { "s3": effective_s3(&self.storage.s3) },
+            "storage": effective_storage(&self.storage),
         })
     }
+}
+
+fn effective_output(output: &Output) -> Value {
+    let mut entry = Map::new();
+    entry.insert("uri".into(), output.uri.to_string().into());
+    entry.insert("kms_key".into(), output.key.to_string().into());
+    if output.keys == KeyPlace::Detached {
+        entry.insert("keys".into(), "detached".into());
+    }
+    if let Some(name) = &output.sign {
+        entry.insert("sign".into(), name.as_str().into());
+    }
+    Value::Object(entry)
 }
 
 impl TrainingJob {
@@ -141,19 +154,31 @@ fn effective_channel(channel: &Channel) -> Value {
     Value::Object(entry)
 }
 
-fn effective_s3(s3: &S3) -> Value {
-    let mut entry = Map::new();
-    let mut put = |key: &str, value: &Option<String>| {
-        if let Some(value) = value {
-            entry.insert(key.into(), value.clone().into());
-        }
+fn effective_storage(storage: &Storage) -> Value {
+    let (s3, kms) = (&storage.s3, &storage.kms);
+    let ca_bundle = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let with = |pairs: [(&str, Option<String>); 4]| {
+        let given = pairs.into_iter().filter_map(|(key, value)| Some((key.into(), value?.into())));
+        given.collect::<Map<String, Value>>()
     };
-    put("endpoint", &s3.endpoint);
-    put("region", &s3.region);
-    put("profile", &s3.profile);
-    put("ca_bundle", &s3.ca_bundle.as_ref().map(|path| path.display().to_string()));
+    let mut of_s3 = with([
+        ("endpoint", s3.endpoint.clone()),
+        ("region", s3.region.clone()),
+        ("profile", s3.profile.clone()),
+        ("ca_bundle", ca_bundle(&s3.ca_bundle)),
+    ]);
     if s3.virtual_host {
-        entry.insert("virtual_host".into(), true.into());
+        of_s3.insert("virtual_host".into(), true.into());
+    }
+    let of_kms = with([
+        ("endpoint", kms.endpoint.clone()),
+        ("region", kms.region.clone()),
+        ("profile", kms.profile.clone()),
+        ("ca_bundle", ca_bundle(&kms.ca_bundle)),
+    ]);
+    let mut entry = Map::from_iter([("s3".to_owned(), Value::Object(of_s3))]);
+    if *kms != Kms::default() {
+        entry.insert("kms".into(), Value::Object(of_kms));
     }
     Value::Object(entry)
 }

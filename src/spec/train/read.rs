@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::channel::read_channels;
 use super::selection::read_hosts;
 use super::storage::read_storage;
-use super::{Checkpoint, DeviceChoice, Output, Resources, SealKey, Stopping, TrainingJob};
+use super::{
+    Checkpoint, DeviceChoice, KeyPlace, Output, Resources, SealKey, Stopping, TrainingJob,
+};
 use crate::spec::Mistakes;
 use crate::spec::cursor::{Cursor, Wrong};
 use crate::spec::document::{self, Kind, Node};
@@ -165,7 +167,17 @@ fn read_sections(
         let uri = table.parsed("uri", |text| writable(text, base));
         table.needs("uri", there, "uri = \"s3://bucket/prefix\", or a folder, below [output]");
         let key = table.parsed("kms_key", seal_key).unwrap_or(SealKey::Default);
-        uri.map(|uri| Output { uri, key })
+        let keys = table.parsed("keys", key_place).unwrap_or_default();
+        if (keys, &key) == (KeyPlace::Detached, &SealKey::Plain) {
+            let help = "leave one of them out: a plain artifact has no key";
+            table.wrong("keys", None, "stands beside kms_key = \"none\"".into(), Some(help.into()));
+        }
+        let sign = table.parsed("sign", |text| {
+            JobName::parse(text).map_err(|rule| {
+                (format!("{} is not a signing key's name", quoted(text)), Some(rule.into()))
+            })
+        });
+        uri.map(|uri| Output { uri, key, keys, sign })
     });
     let resources = top
         .table("resources", "[resources] with keys below it", |table| read_resources(table, base));
@@ -241,6 +253,7 @@ fn place_of(key: &str) -> Option<&'static str> {
         "isolation" => "network.isolation",
         "allow" => "network.allow",
         "s3" => "storage.s3",
+        "kms" => "storage.kms",
         "endpoint" => "storage.s3.endpoint",
         "region" => "storage.s3.region",
         "epochs" => "hyperparameters.epochs",
@@ -344,6 +357,20 @@ fn device_choice(text: &str) -> Result<DeviceChoice, Wrong> {
     }
 }
 
+/// `attached` or `detached`.
+fn key_place(text: &str) -> Result<KeyPlace, Wrong> {
+    match text {
+        "attached" => Ok(KeyPlace::Attached),
+        "detached" => Ok(KeyPlace::Detached),
+        _ => Err((
+            format!("{} is not a place for keys", quoted(text)),
+            Some(
+                "write \"attached\" (in the artifact's header) or \"detached\" (beside it)".into(),
+            ),
+        )),
+    }
+}
+
 /// `none`, a key id, an alias, or the ARN of either.
 pub(in crate::spec) fn seal_key(text: &str) -> Result<SealKey, Wrong> {
     const HOW: &str = "write alias/NAME, a key id, a key's or alias's ARN, or \"none\" for a plain \
@@ -363,7 +390,7 @@ pub(in crate::spec) fn seal_key(text: &str) -> Result<SealKey, Wrong> {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let [scheme, partition, "kms", region, account, resource] = parts[..] else { return false };
         scheme == "arn"
-            && partition.starts_with("aws")
+            && (partition.starts_with("aws") || partition == "smrt")
             && !region.is_empty()
             && account.len() == 12
             && account.bytes().all(|b| b.is_ascii_digit())

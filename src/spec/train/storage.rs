@@ -1,35 +1,34 @@
-//! `[storage.s3]`: how to reach `s3://` when the environment does not say.
+//! `[storage.s3]` and `[storage.kms]`: how to reach `s3://` and a key service elsewhere when the
+//! environment does not say.
 //!
 //! Secrets may stand here, so no message of this file repeats one.
 
 use std::path::Path;
 
 use super::read::quoted;
-use super::{Hidden, S3, Storage};
+use super::{Hidden, Kms, S3, Storage};
 use crate::spec::cursor::{Cursor, Wrong};
 
 pub(crate) fn read_storage(table: &mut Cursor<'_>, base: &Path) -> Storage {
     let s3 = table.table("s3", "[storage.s3] with keys below it", |table| read_s3(table, base));
-    Storage { s3, ..Storage::default() }
+    let kms = table.table("kms", "[storage.kms] with keys below it", |table| read_kms(table, base));
+    Storage { s3, kms, ..Storage::default() }
 }
 
 fn read_s3(table: &mut Cursor<'_>, base: &Path) -> S3 {
     if table.is_empty() {
         return S3::default();
     }
-    let endpoint = table.parsed("endpoint", endpoint);
-    let region = table.parsed("region", |text| word(text, "a region, e.g. us-east-1"));
-    let profile = table.parsed("profile", |text| word(text, "a profile of ~/.aws/credentials"));
-    let access_key_id = table.text("access_key_id").map(|found| found.value);
-    let secret_access_key = table.secret("secret_access_key").map(|found| Hidden(found.value));
-    let session_token = table.secret("session_token").map(|found| Hidden(found.value));
+    let Kms {
+        endpoint,
+        region,
+        profile,
+        access_key_id,
+        secret_access_key,
+        session_token,
+        ca_bundle,
+    } = read_access(table, base);
     let virtual_host = table.boolean("virtual_host").is_some_and(|found| found.value);
-    let ca_bundle = table.text("ca_bundle").map(|found| base.join(found.value));
-    check_credentials(
-        table,
-        [access_key_id.is_some(), secret_access_key.is_some(), session_token.is_some()],
-        profile.is_some(),
-    );
     S3 {
         endpoint,
         region,
@@ -40,6 +39,30 @@ fn read_s3(table: &mut Cursor<'_>, base: &Path) -> S3 {
         virtual_host,
         ca_bundle,
     }
+}
+
+fn read_kms(table: &mut Cursor<'_>, base: &Path) -> Kms {
+    match table.is_empty() {
+        true => Kms::default(),
+        false => read_access(table, base),
+    }
+}
+
+/// What both have: where the service is, and who asks.
+fn read_access(table: &mut Cursor<'_>, base: &Path) -> Kms {
+    let endpoint = table.parsed("endpoint", endpoint);
+    let region = table.parsed("region", |text| word(text, "a region, e.g. us-east-1"));
+    let profile = table.parsed("profile", |text| word(text, "a profile of ~/.aws/credentials"));
+    let access_key_id = table.text("access_key_id").map(|found| found.value);
+    let secret_access_key = table.secret("secret_access_key").map(|found| Hidden(found.value));
+    let session_token = table.secret("session_token").map(|found| Hidden(found.value));
+    let ca_bundle = table.text("ca_bundle").map(|found| base.join(found.value));
+    check_credentials(
+        table,
+        [access_key_id.is_some(), secret_access_key.is_some(), session_token.is_some()],
+        profile.is_some(),
+    );
+    Kms { endpoint, region, profile, access_key_id, secret_access_key, session_token, ca_bundle }
 }
 
 /// Half a pair of credentials, or two sources of them, is a mistake.

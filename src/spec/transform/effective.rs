@@ -16,6 +16,7 @@ impl TransformJob {
             "model": { "uri": self.model.to_string() },
             "input": {
                 "uri": self.input.uri.to_string(),
+                "s3_data_type": self.input.data_type.to_string(),
                 "content_type": self.input.media.to_string(),
                 "split_type": self.input.split.to_string(),
                 "compression": self.input.compression.to_string(),

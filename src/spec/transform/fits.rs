@@ -5,7 +5,7 @@ use super::{AssembleWith, BatchStrategy, JoinSource, SplitType, TransformJob};
 use crate::spec::json_path::{JsonPath, Step};
 use crate::spec::limit;
 use crate::spec::problem::Problems;
-use crate::spec::train::Media;
+use crate::spec::train::{DataType, Media};
 use crate::spec::uri::Uri;
 
 /// Adds every mistake that needs two keys to be seen.
@@ -22,14 +22,22 @@ pub(super) fn check(
 
     let split_fits = match input.split {
         SplitType::None => true,
-        SplitType::Line => input.media != Media::RecordIo,
+        SplitType::Line => !matches!(input.media, Media::RecordIo | Media::Parquet),
         SplitType::RecordIO => input.media == Media::RecordIo,
+        SplitType::TFRecord => input.media != Media::Parquet,
     };
     if !split_fits {
         let what = format!("{} does not split {}", input.split, named(input.media));
-        wrong("input", "split_type", what, "write \"Line\" for text, \"RecordIO\" for recordio");
+        let help = match input.media {
+            Media::Parquet => "write \"None\": its rows are answered one by one as they are",
+            _ => "write \"Line\" for text, \"RecordIO\" for recordio",
+        };
+        wrong("input", "split_type", what, help);
     }
-    if input.header && input.media != Media::Csv {
+    if input.header && input.split == SplitType::TFRecord {
+        let what = "a frame of TFRecord is a record, and no header".to_owned();
+        wrong("input", "header", what, "leave it out");
+    } else if input.header && input.media != Media::Csv {
         let what = format!("{} has no header", named(input.media));
         wrong("input", "header", what, "leave it out");
     }
@@ -43,7 +51,7 @@ pub(super) fn check(
             "write accept = \"application/jsonlines\", or batch_strategy = \"SingleRecord\"",
         );
     }
-    if input.media == Media::Json && input.split == SplitType::Line && !single {
+    if input.media == Media::Json && input.split != SplitType::None && !single {
         wrong(
             "input",
             "content_type",
@@ -99,7 +107,8 @@ pub(super) fn check(
             wrong("data_processing", "join_source", what, "use CSV for both, or JSON for both");
         }
     }
-    if !processing.is_none() && input.split == SplitType::None && input.media != Media::Json {
+    let needs_split = !matches!(input.media, Media::Json | Media::Parquet);
+    if !processing.is_none() && input.split == SplitType::None && needs_split {
         wrong(
             "input",
             "split_type",
@@ -108,7 +117,7 @@ pub(super) fn check(
         );
     }
 
-    if lies_in(&output.uri, &input.uri) {
+    if input.data_type == DataType::S3Prefix && lies_in(&output.uri, &input.uri) {
         let what = format!("{} lies in the input: the next run would read its answers", output.uri);
         wrong("output", "uri", what, "write to a place beside input.uri");
     }

@@ -9,7 +9,7 @@
 //! | `[output]` | `TransformOutput` |
 //! | `[transform]` | `BatchStrategy`, `MaxPayloadInMB`, `MaxConcurrentTransforms` |
 //! | `[data_processing]` | `DataProcessing` |
-//! | `[storage.s3]` | as in a training job |
+//! | `[storage.s3]`, `[storage.kms]` | as in a training job |
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub use read::{Reading, is_meant};
 use super::json_path::JsonPath;
 use super::name::JobName;
 use super::role::RoleArn;
-use super::train::{Compression, Media, SealKey, Storage};
+use super::train::{Compression, DataType, Media, SealKey, Storage};
 use super::uri::Uri;
 
 /// A checked batch transform.
@@ -55,8 +55,10 @@ pub struct TransformJob {
 /// SageMaker's `TransformInput`.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// An object, a folder or a prefix.
+    /// An object, a folder or a prefix; or a manifest.
     pub uri: Uri,
+    /// `s3_data_type`
+    pub data_type: DataType,
     /// `content_type`
     pub media: Media,
     /// `split_type`
@@ -92,6 +94,8 @@ pub enum SplitType {
     Line,
     /// A frame of RecordIO.
     RecordIO,
+    /// A frame of TensorFlow's TFRecord, whose bytes are a record of the content type.
+    TFRecord,
 }
 
 /// What stands between answers.

@@ -15,7 +15,7 @@ use crate::spec::name::JobName;
 use crate::spec::problem::Problems;
 use crate::spec::role::RoleArn;
 use crate::spec::train::{
-    Compression, Media, SealKey, Storage, quoted, read_storage, seal_key, word, writable,
+    Compression, DataType, Media, SealKey, Storage, quoted, read_storage, seal_key, word, writable,
 };
 use crate::spec::uri::Uri;
 
@@ -120,17 +120,12 @@ fn read_input(table: &mut Cursor<'_>, base: &Path) -> Option<Input> {
     let uri = table.parsed("uri", |text| Uri::parse(text, base));
     table.needs("uri", there, "uri = \"s3://bucket/prefix/\", or a folder, below [input]");
     let media = table.parsed("content_type", content_type);
-    let split = word(table, "split_type", &[SplitType::None, SplitType::Line, SplitType::RecordIO]);
+    let split = word(table, "split_type", &SPLITS);
     let compression = word(table, "compression", &[Compression::None, Compression::Gzip]);
     let header = table.boolean("header").is_some_and(|found| found.value);
-    table.parsed("s3_data_type", |text| match text {
-        "S3Prefix" => Ok(()),
-        _ => Err((
-            format!("smrt transforms no {}", quoted(text)),
-            Some("write \"S3Prefix\": an object, a folder or a prefix".into()),
-        )),
-    });
-    Some(Input { uri: uri?, media: media.unwrap_or(Media::Csv), split, compression, header })
+    let data_type = word(table, "s3_data_type", &[DataType::S3Prefix, DataType::ManifestFile]);
+    let media = media.unwrap_or(Media::Csv);
+    Some(Input { uri: uri?, data_type, media, split, compression, header })
 }
 
 fn read_output(table: &mut Cursor<'_>, base: &Path, input: Media) -> Option<Output> {
@@ -167,7 +162,9 @@ fn read_transform(table: &mut Cursor<'_>) -> (BatchStrategy, usize, usize) {
     (strategy, payload as usize, concurrent as usize)
 }
 
-const READ: &str = "text/csv, application/jsonlines, application/json, text/libsvm or application/x-recordio-protobuf";
+const READ: &str = "text/csv, application/jsonlines, application/json, text/libsvm, application/x-recordio-protobuf or application/x-parquet";
+const SPLITS: [SplitType; 4] =
+    [SplitType::None, SplitType::Line, SplitType::RecordIO, SplitType::TFRecord];
 const ANSWERS: &str =
     "text/csv, application/jsonlines, application/json or application/x-recordio-protobuf";
 
@@ -187,6 +184,7 @@ fn content_type(text: &str) -> Result<Media, Wrong> {
         "application/json" | "json" => Media::Json,
         "text/libsvm" | "text/x-libsvm" | "libsvm" => Media::Libsvm,
         "application/x-recordio-protobuf" | "recordio-protobuf" => Media::RecordIo,
+        "application/x-parquet" | "text/x-parquet" | "parquet" => Media::Parquet,
         _ => {
             let what = format!("{} is not a content type that smrt transforms", quoted(text));
             return Err((what, Some(format!("write {READ}"))));
@@ -212,6 +210,7 @@ fn place_of(key: &str) -> Option<&'static str> {
         "role" => "job.role",
         "content_type" => "input.content_type",
         "split_type" => "input.split_type",
+        "s3_data_type" => "input.s3_data_type",
         "header" => "input.header",
         "accept" => "output.accept",
         "assemble_with" => "output.assemble_with",
@@ -223,6 +222,7 @@ fn place_of(key: &str) -> Option<&'static str> {
         "output_filter" => "data_processing.output_filter",
         "join_source" => "data_processing.join_source",
         "s3" => "storage.s3",
+        "kms" => "storage.kms",
         "endpoint" => "storage.s3.endpoint",
         "region" => "storage.s3.region",
         _ => return None,

@@ -71,8 +71,8 @@ fn object(pairs: &[(&'static str, Value)]) -> Value {
     Value::Object(pairs.iter().map(pair).collect())
 }
 
-fn account(arn: &str) -> &str {
-    arn.split(':').nth(4).unwrap_or_default()
+fn account(arn: &str) -> String {
+    bounded(arn.split(':').nth(4).unwrap_or_default())
 }
 
 fn identity(principal: Option<&str>) -> Value {

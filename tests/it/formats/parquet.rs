@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use proptest::prelude::*;
+use smrt::data::channel::{Parts, batches};
 use smrt::spec::train::{Categorical, WeightColumn};
 
 use super::*;
@@ -162,13 +164,13 @@ fn what_parquet_holds_and_no_model_takes_is_refused_by_name() {
     let told = |name: &str, format: &Format| {
         super::told(&read(vec![object(&vector(name))], format, &options()).unwrap_err())
     };
-    let stamps = told("odd", &parquet());
-    assert!(stamps.starts_with("a, column 2: the column \"stamp\" holds timestamps\n"), "{stamps}");
+    let clocks = told("odd", &parquet());
+    assert!(clocks.starts_with("a, column 2: the column \"clock\" holds times\n"), "{clocks}");
     assert!(
-        stamps.ends_with("pass it over with `channels.train.ignore = [\"stamp\"]`"),
-        "{stamps}"
+        clocks.ends_with("pass it over with `channels.train.ignore = [\"clock\"]`"),
+        "{clocks}"
     );
-    let without = Format { ignore: vec!["stamp".into()], ..parquet() };
+    let without = Format { ignore: vec!["clock".into()], ..parquet() };
     assert!(told("odd", &without).contains("holds lists"));
     let brotli = told("brotli", &parquet());
     assert!(
@@ -185,6 +187,114 @@ fn what_parquet_holds_and_no_model_takes_is_refused_by_name() {
     let small = Options { memory_bytes_max: 4_000, ..options() };
     let error = read(vec![object(&vector("polars"))], &parquet(), &small).unwrap_err();
     assert!(matches!(error, Error::Memory { .. }), "{error}");
+}
+
+#[test]
+fn moments_of_every_unit_are_days_since_1970() {
+    for name in ["stamps", "stamps96"] {
+        let data = load(&vector(name), &parquet());
+        assert_eq!(*data.columns, ["ms", "us", "ns", "zone"], "{name}");
+        for column in data.features.columns() {
+            assert_eq!((column[0], column[2]), (11_323.5, -0.25), "{name}");
+            assert!(column[1].is_nan(), "{name}");
+        }
+    }
+}
+
+/// How to read parts of objects that lie in memory.
+fn parts(objects: Vec<Vec<u8>>) -> Option<Parts> {
+    Some(Parts::new(move |at, range| {
+        let part = objects[at][range.start as usize..range.end as usize].to_vec();
+        Ok(Box::new(Cursor::new(part)))
+    }))
+}
+
+#[test]
+fn row_groups_read_one_by_one_are_the_file_read_whole() {
+    for name in SOUND {
+        let bytes = vector(name);
+        let whole = load(&bytes, &parquet());
+        let objects = || vec![object(&bytes), object(&bytes)];
+        let by_parts = Options { parts: parts(vec![bytes.clone(); 2]), ..options() };
+        let data = read(objects(), &parquet(), &by_parts).unwrap();
+        assert_eq!((data.rows(), &data.columns), (120, &whole.columns), "{name}");
+        assert_eq!(data.sources, [whole.sources[0].clone(), whole.sources[0].clone()], "{name}");
+        assert_eq!(data.categories, whole.categories, "{name}");
+        let bits =
+            |row: ndarray::ArrayView1<'_, f32>| row.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        for row in 0..60 {
+            assert_eq!(bits(data.features.row(row)), bits(whole.features.row(row)), "{name}");
+            assert_eq!(bits(data.features.row(row + 60)), bits(whole.features.row(row)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_file_larger_than_memory_is_read_row_group_by_row_group() {
+    let rows: Vec<f64> = (0..40_000).map(f64::from).collect();
+    let columns = [("y", rows.clone()), ("x", rows)];
+    let compression = ::parquet::basic::Compression::UNCOMPRESSED;
+    let bytes = write(&columns, Packing { rows_per_group: 1_000, compression });
+    assert!(bytes.len() > 500_000);
+    let small = Options { memory_bytes_max: 400_000, block_bytes: 4 << 10, ..options() };
+    let count = |options: &Options| {
+        let rows = batches(vec![object(&bytes)], &parquet(), options).unwrap();
+        rows.map(|batch| batch.map(|batch| batch.features.nrows())).sum::<Result<usize, Error>>()
+    };
+    assert!(matches!(count(&small), Err(Error::Memory { .. })));
+    assert_eq!(count(&Options { parts: parts(vec![bytes.clone()]), ..small }).unwrap(), 40_000);
+}
+
+#[test]
+fn a_file_cut_behind_its_listing_is_refused_when_it_is_read_in_parts() {
+    let whole = vector("pyarrow");
+    for cut in (5..whole.len()).step_by(7) {
+        let reader = Box::new(Cursor::new(whole[..cut].to_vec()));
+        let short = Object { uri: "a".into(), bytes: Some(whole.len() as u64), reader };
+        let by_parts = Options { parts: parts(vec![whole.clone()]), ..options() };
+        let told = super::told(&read(vec![short], &parquet(), &by_parts).unwrap_err());
+        assert!(told.contains(&format!("{cut} bytes where {} were listed", whole.len())), "{told}");
+    }
+}
+
+/// How [`write`] packs.
+pub(crate) struct Packing {
+    pub(crate) rows_per_group: usize,
+    pub(crate) compression: ::parquet::basic::Compression,
+}
+
+impl Default for Packing {
+    fn default() -> Packing {
+        Packing { rows_per_group: 1 << 20, compression: ::parquet::basic::Compression::SNAPPY }
+    }
+}
+
+/// A file with these columns of 64 bits.
+pub(crate) fn write(columns: &[(&str, Vec<f64>)], packing: Packing) -> Vec<u8> {
+    use ::parquet::data_type::DoubleType;
+    use ::parquet::file::{properties::WriterProperties, writer::SerializedFileWriter};
+    let fields: String =
+        columns.iter().map(|(name, _)| format!("required double {name};")).collect();
+    let schema =
+        ::parquet::schema::parser::parse_message_type(&format!("message rows {{{fields}}}"));
+    let properties = WriterProperties::builder().set_compression(packing.compression).build();
+    let mut bytes = Vec::new();
+    let mut file =
+        SerializedFileWriter::new(&mut bytes, Arc::new(schema.unwrap()), Arc::new(properties))
+            .unwrap();
+    let rows = columns[0].1.len();
+    for start in (0..rows).step_by(packing.rows_per_group) {
+        let mut group = file.next_row_group().unwrap();
+        for (_, values) in columns {
+            let values = &values[start..rows.min(start + packing.rows_per_group)];
+            let mut column = group.next_column().unwrap().unwrap();
+            column.typed::<DoubleType>().write_batch(values, None, None).unwrap();
+            column.close().unwrap();
+        }
+        group.close().unwrap();
+    }
+    file.close().unwrap();
+    bytes
 }
 
 #[test]
@@ -231,5 +341,7 @@ proptest! {
         bytes[at] = with;
         let bounded = Options { memory_bytes_max: 64 << 20, ..options() };
         let _ = read(vec![object(&bytes)], &parquet(), &bounded);
+        let by_parts = Options { parts: parts(vec![bytes.clone()]), ..bounded };
+        let _ = read(vec![object(&bytes)], &parquet(), &by_parts);
     }
 }

@@ -157,6 +157,28 @@ fn a_connection_goes_on_after_a_streamed_answer() {
 }
 
 #[test]
+fn blocks_of_a_body_that_was_let_in_wait_for_room() {
+    let door = Arc::default();
+    let limits = Limits { body_bytes_max: HELD, ..Limits::default() };
+    let running = builder(heavy(&door)).workers(1).queue_max(4, 10).limits(limits).start().unwrap();
+    let address = running.address();
+    let mut held = Client::new(address);
+    held.send(invocation(CSV, &format!("{HOLD},0,0")));
+    door.wait_for(1);
+    // Its first block alone has more rows than may wait; those behind it are not sent away.
+    let request = invocation(&format!("{CSV}Accept: text/csv\r\n"), &rows(90_000));
+    let (status, bytes, complete) = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| exchange(address, request.as_bytes()));
+        eventually("it waits", || metric(address, "smrt_queue_requests") >= 1.0);
+        door.open();
+        asked.join().unwrap()
+    });
+    assert_eq!((status, complete), (200, true));
+    assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 90_000);
+    assert!(close_to(held.receive().unwrap().score(), score(&[HOLD, 0.0, 0.0])));
+}
+
+#[test]
 fn a_mistake_in_the_first_rows_is_told_and_one_later_cuts_the_answer() {
     let running = streaming(Limits::default());
     let address = running.address();
