@@ -32,7 +32,7 @@ use super::recorded;
 use super::stats::Answers;
 use super::traffic::{Chosen, Own, Tickets};
 use super::v2;
-use crate::http::{Body, Call, Denied, Handler, Reply, Stage, may_be_packed, pack, reply};
+use crate::http::{Body, Call, Caller, Denied, Handler, Reply, Stage, may_be_packed, pack, reply};
 use crate::telemetry::log::ACCESS;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
