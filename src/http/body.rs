@@ -156,6 +156,7 @@ pub struct Body {
     pub(super) watch: Rc<Watch>,
     pub(super) limits: Rc<Limits>,
     /// By this thread's own handle: a count that all threads touch would cost each request.
+    #[expect(clippy::redundant_allocation, reason = "the outer count is this thread's own")]
     pub(super) budget: Rc<Arc<Budget>>,
     /// The caller waits for `100 Continue`; a refusal before it spares sending the body.
     pub(super) expects_continue: bool,

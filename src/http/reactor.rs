@@ -85,6 +85,7 @@ pub(super) struct Seat {
 pub(super) struct Reactor<H> {
     pub(super) seat: Seat,
     pub(super) limits: Rc<Limits>,
+    #[expect(clippy::redundant_allocation, reason = "the outer count is this thread's own")]
     pub(super) budget: Rc<Arc<Budget>>,
     pub(super) roll: Rc<Roll>,
     pub(super) handler: H,

@@ -87,8 +87,11 @@ fn rules(path: PathRule) -> Rules<'static> {
     Rules { path, service: "s3", ..Rules::sagemaker("us-east-1", NOW_S) }
 }
 
+/// Target, headers and body.
+type Lines<'a> = (&'a str, Vec<(&'a str, &'a [u8])>, &'a [u8]);
+
 /// A request's lines: the target, then headers, then nothing and the body.
-fn request(bytes: &[u8]) -> Option<(&str, Vec<(&str, &[u8])>, &[u8])> {
+fn request(bytes: &[u8]) -> Option<Lines<'_>> {
     let end = memchr::memmem::find(bytes, b"\n\n")?;
     let (head, body) = (std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 2..]);
     let mut lines = head.lines();

@@ -63,6 +63,7 @@ pub(super) fn read(archive: &[u8]) -> Result<Files, Refusal> {
     let unzipped = Bounded { inner: MultiGzDecoder::new(archive), left: allowed };
     let mut tar = tar::Archive::new(unzipped);
     let mut files = BTreeMap::new();
+    let mut claimed = 0u64;
     for (count, entry) in tar.entries().map_err(damaged)?.enumerate() {
         if count >= limit::ARCHIVE_ENTRIES_MAX {
             return Err((
@@ -88,6 +89,11 @@ pub(super) fn read(archive: &[u8]) -> Result<Files, Refusal> {
                 format!("{name:?} claims {size} bytes, more than a model may have"),
                 None,
             ));
+        }
+        // What cannot all come is not begun.
+        claimed += size;
+        if claimed > allowed {
+            return Err(damaged(io::Error::other(TooLarge)));
         }
         // Grown as the bytes arrive: a size that lies costs nothing.
         let mut bytes = Vec::with_capacity(size.min(1 << 20) as usize);

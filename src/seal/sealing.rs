@@ -7,6 +7,9 @@ use super::{Context, DEFAULT_ALIAS, Error, KeyService, Sidecar, Writer, detached
 use crate::spec::name::JobName;
 use crate::spec::train::{KeyPlace, SealKey};
 
+/// A writer, and the file of keys that goes beside what it writes.
+pub(super) type WithKeys<W> = (Writer<W>, Option<Sidecar>);
+
 /// A key that was found to be usable, or the wish for none.
 pub struct Sealing {
     service: Arc<dyn KeyService>,
@@ -63,11 +66,7 @@ impl Sealing {
     ///
     /// # Errors
     /// As [`Writer::new`].
-    pub fn artifact<W: Write>(
-        &self,
-        artifact: &str,
-        to: W,
-    ) -> Result<Option<(Writer<W>, Option<Sidecar>)>, Error> {
+    pub fn artifact<W: Write>(&self, artifact: &str, to: W) -> Result<Option<WithKeys<W>>, Error> {
         match (&self.key, self.keys) {
             (Some(key), KeyPlace::Detached) => {
                 let context = Context::of_job(artifact, self.job.as_str())?;

@@ -36,9 +36,12 @@ pub enum Change<'a> {
     Weighted,
 }
 
+/// Is told of a change by the endpoint's name.
+type Listener = dyn Fn(&str, &Change<'_>) + Send + Sync;
+
 /// Whom changes are told; nobody by default.
 #[derive(Clone, Default)]
-pub(super) struct Told(Option<Arc<dyn Fn(&str, &Change<'_>) + Send + Sync>>);
+pub(super) struct Told(Option<Arc<Listener>>);
 
 impl Told {
     pub(super) fn to(who: impl Fn(&str, &Change<'_>) + Send + Sync + 'static) -> Told {

@@ -46,7 +46,7 @@ impl Server {
 
     /// Serves many models, each under its own name, with the same defaults.
     pub fn many(many: Many) -> Builder {
-        Server::serving(Serving::Many(many))
+        Server::serving(Serving::Many(Box::new(many)))
     }
 
     /// Serves variants of one model that share its traffic, with the same defaults. Their artifacts

@@ -21,7 +21,7 @@ use crate::spec::endpoint::Rollout;
 pub(super) enum Serving {
     One(Box<Model>),
     Variants(Box<Variants>),
-    Many(Many),
+    Many(Box<Many>),
 }
 
 /// With the artifacts opened that have to be.
@@ -40,7 +40,7 @@ impl Serving {
                 let opened = variants.open()?;
                 Ready::Variants(variants, opened)
             }
-            Serving::Many(many) => Ready::Many(many),
+            Serving::Many(many) => Ready::Many(*many),
         })
     }
 }

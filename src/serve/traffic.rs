@@ -62,12 +62,14 @@ pub(super) struct Own {
     version: u64,
     table: Table,
     /// Of each variant.
+    #[expect(clippy::redundant_allocation, reason = "the outer count is this thread's own")]
     served: Vec<Rc<Arc<Served>>>,
 }
 
 /// The model of one request: by its thread's own handle, or by one of everybody's.
 #[derive(Clone)]
 pub(super) enum Chosen {
+    #[expect(clippy::redundant_allocation, reason = "the outer count is this thread's own")]
     Own(Rc<Arc<Served>>),
     Shared(Arc<Served>),
 }

@@ -113,14 +113,14 @@ impl<'a> Answerer<'a> {
     pub(super) fn answer(&self, name: &str, part: &Part) -> Result<Answered, Error> {
         match part {
             Part::Text(piece) => self.answer_text(name, piece),
-            Part::Rows(rows, first) => self.answer_rows(name, rows.view(), *first),
+            Part::Rows(rows, first) => self.answer_rows(name, &rows.view(), *first),
         }
     }
 
     fn answer_rows(
         &self,
         name: &str,
-        rows: ArrayView2<'_, f32>,
+        rows: &ArrayView2<'_, f32>,
         first: u64,
     ) -> Result<Answered, Error> {
         let answer = |rows: ArrayView2<'_, f32>| {
@@ -131,7 +131,7 @@ impl<'a> Answerer<'a> {
                 true => self.filtered(answers, rows.nrows()),
             }
         };
-        let why = match answer(rows) {
+        let why = match answer(*rows) {
             Ok(bytes) => return Ok(Answered { bytes, records: rows.nrows() }),
             Err(Failed::Model(error)) => return Err(error),
             Err(Failed::Record(why)) => why,

@@ -77,8 +77,7 @@ fn greedy(values: &[Counted], bins: usize) -> Vec<f64> {
         rest -= values[at].1;
     }
     let mut size = rest as f64 / rest_bins;
-    for at in 0..last {
-        let rows = values[at].1;
+    for (at, (_, rows)) in values.iter().copied().enumerate().take(last) {
         if !is_big(at) {
             rest -= rows;
         }

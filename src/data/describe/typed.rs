@@ -146,7 +146,7 @@ fn rows(objects: Vec<Object>, options: &Options, to: &SyncSender<Piece>) -> Resu
     };
     let mut first = objects.first().map(|object| object.uri.clone());
     let mut batches = batches(objects, &format, &reading)?;
-    while let Some(batch) = batches.next() {
+    for batch in batches.by_ref() {
         let batch = batch?;
         if let Some(uri) = first.take() {
             tell(to, Piece::Object(uri))?;

@@ -300,7 +300,7 @@ fn requests() -> impl Strategy<Value = (String, Vec<u8>)> {
             false => rows.concat().join(","),
         };
         let bytes = if packed { vec![0x3f; 4 * count * 2] } else { Vec::new() };
-        let mut parts = vec![
+        let mut parts = [
             "\"name\":\"x\"".to_owned(),
             match one_dimension {
                 true => "\"shape\":[2]".to_owned(),

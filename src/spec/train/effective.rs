@@ -8,6 +8,7 @@ use super::{
     Categorical, Channel, KeyPlace, Kms, LabelColumn, Output, Resources, Storage, TrainingJob,
     WeightColumn,
 };
+use crate::spec::network::Network;
 use crate::spec::parameter::RawValue;
 
 impl TrainingJob {
@@ -46,13 +47,21 @@ impl TrainingJob {
                 "keep": self.checkpoint.keep,
                 "interval_s": self.checkpoint.interval.as_secs(),
             },
-            "network": {
-                "isolation": self.network.isolation.to_string(),
-                "allow": self.network.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            },
+            "network": effective_network(&self.network),
             "storage": effective_storage(&self.storage),
         })
     }
+}
+
+fn effective_network(network: &Network) -> Value {
+    let mut entry = Map::new();
+    entry.insert("isolation".into(), network.isolation.to_string().into());
+    // An empty list would be a mistake: every network is said by leaving it out.
+    if !network.allow.is_empty() {
+        let ranges: Vec<String> = network.allow.iter().map(ToString::to_string).collect();
+        entry.insert("allow".into(), ranges.into());
+    }
+    entry.into()
 }
 
 fn effective_output(output: &Output) -> Value {

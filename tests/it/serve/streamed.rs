@@ -119,7 +119,7 @@ fn a_large_body_is_answered_in_every_format_as_if_it_had_been_held() {
 
 #[test]
 fn records_are_cut_between_their_frames() {
-    let count = 40_000;
+    let count = 80_000;
     let body: Vec<u8> =
         (0..count).flat_map(|at| frame(&record(&row(at), &[], &[], None))).collect();
     assert!(body.len() > HELD + (HELD >> 1));
