@@ -339,7 +339,7 @@ fn threat_15_neither_process_of_a_job_leaves_a_core_file_and_the_isolated_one_en
     parent.0.kill().unwrap();
     parent.0.wait().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    let gone = || !status_of(child).get("State").is_some_and(|state| !state.starts_with('Z'));
+    let gone = || status_of(child).get("State").is_none_or(|state| state.starts_with('Z'));
     while !gone() {
         assert!(Instant::now() < deadline, "it outlives its parent");
         std::thread::sleep(Duration::from_millis(10));

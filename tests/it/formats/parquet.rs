@@ -258,6 +258,7 @@ fn a_file_cut_behind_its_listing_is_refused_when_it_is_read_in_parts() {
 }
 
 /// How [`write`] packs.
+#[derive(Clone, Copy)]
 pub(crate) struct Packing {
     pub(crate) rows_per_group: usize,
     pub(crate) compression: ::parquet::basic::Compression,

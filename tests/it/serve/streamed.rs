@@ -46,8 +46,7 @@ fn in_chunks(stream: &mut impl BufRead) -> (u16, Vec<u8>, bool) {
     }
     assert!(chunked);
     let mut bytes = Vec::new();
-    loop {
-        let Ok(size) = usize::from_str_radix(&next(stream), 16) else { break };
+    while let Ok(size) = usize::from_str_radix(&next(stream), 16) {
         if size == 0 {
             next(stream);
             return (status, bytes, true);
