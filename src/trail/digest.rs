@@ -205,6 +205,8 @@ fn put(store: &Store, uri: &Uri, bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn time_now() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
     audit::time(now.unwrap_or_default().as_secs())
 }
