@@ -4,7 +4,6 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,6 +12,7 @@ use super::Failure;
 use crate::fault::Fault;
 use crate::seal::{KeyService, Recorded};
 use crate::telemetry::audit::{Audit, Record};
+use crate::telemetry::date::now_s;
 
 /// The variable that names the log.
 pub(super) const VARIABLE: &str = "SMRT_AUDIT";
@@ -127,11 +127,6 @@ fn code(why: &dyn Fault) -> &'static str {
         Kind::Stopped => "Stopped",
         _ => "InternalFailure",
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Does what a command line of `smrt iam` or `smrt keys` asks for, on the record: none of them

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::{Error, Failure, audited, open};
 use crate::fault::Fault;
@@ -14,6 +14,7 @@ use crate::spec::limit::AUDIT_DIGEST_BYTES_MAX;
 use crate::spec::train::Storage;
 use crate::store::Store;
 use crate::telemetry::audit::Audit;
+use crate::telemetry::date::now_s;
 use crate::trail;
 
 /// The variable that names the place of the digests.
@@ -104,8 +105,7 @@ impl Hourly {
         let (stop, stopped) = sync_channel::<()>(0);
         let thread = std::thread::Builder::new().name("smrt-digest".into()).spawn(move || {
             loop {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let left = Duration::from_secs(HOUR_S - now.as_secs() % HOUR_S);
+                let left = Duration::from_secs(HOUR_S - now_s() % HOUR_S);
                 match stopped.recv_timeout(left) {
                     Err(RecvTimeoutError::Timeout) => sign(&log),
                     _ => {

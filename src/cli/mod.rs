@@ -39,6 +39,7 @@ mod serve;
 mod sign;
 mod signal;
 mod table;
+mod tls;
 mod told;
 mod train;
 mod transform;

@@ -9,6 +9,7 @@ use super::{Failure, audited, events};
 use crate::event::Teller;
 use crate::serve::Change;
 use crate::telemetry::audit::{Audit, Record, SAGEMAKER};
+use crate::telemetry::date::now_s;
 
 /// Whose endpoint it is.
 #[derive(Debug, Clone)]
@@ -71,7 +72,7 @@ fn record(log: &Arc<Audit>, owner: &Owner, arn: &str, endpoint: &str, change: &C
     }
     let (user, request) = (audited::user(), Uuid::new_v4().to_string());
     let record = Record {
-        time_s: audited::now_s(),
+        time_s: now_s(),
         source: SAGEMAKER,
         name,
         region,

@@ -19,13 +19,14 @@ pub use place::Place;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::spec::limit::EVENTS_QUEUE_MAX;
 use crate::telemetry::audit;
+use crate::telemetry::date::now_s;
 
 /// What changed.
 #[derive(Debug, Clone)]
@@ -107,14 +108,13 @@ impl Event<'_> {
     fn to_json(&self) -> Vec<u8> {
         let mut parts = self.resource.split(':').skip(3);
         let (region, account) = (parts.next(), parts.next());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let event = json!({
             "version": "0",
             "id": Uuid::new_v4().to_string(),
             "detail-type": self.kind,
             "source": "aws.sagemaker",
             "account": account.unwrap_or_default(),
-            "time": audit::time(now.as_secs()),
+            "time": audit::time(now_s()),
             "region": region.unwrap_or_default(),
             "resources": [self.resource],
             "detail": self.detail,

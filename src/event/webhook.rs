@@ -4,13 +4,14 @@
 //! `X-Smrt-Signature: t=SECONDS,v1=HEX`: HMAC-SHA256 of `SECONDS.BODY` under the secret. The time is
 //! in it so that a receiver can refuse what is old.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::error::Error;
+use crate::telemetry::date::now_s;
 
 /// Between two tries.
 const PAUSES: [Duration; 3] =
@@ -61,7 +62,7 @@ impl Webhook {
 
     /// One try; whether another may do better.
     fn once(&self, event: &[u8]) -> Result<(), (Error, bool)> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = now_s();
         let request = self
             .client
             .post(&self.url)

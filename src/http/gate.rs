@@ -122,6 +122,11 @@ impl Gate {
         }
     }
 
+    /// For the program that opened it.
+    pub fn running(self) -> Running {
+        Running { gate: self }
+    }
+
     /// Waits until it is closed and its last request is answered.
     pub fn wait(self) {
         for thread in self.threads {
@@ -129,6 +134,29 @@ impl Gate {
             let _ = thread.join();
         }
         listen::leave(&self.place);
+    }
+}
+
+/// A service that runs behind an open gate.
+#[derive(Debug)]
+pub struct Running {
+    gate: Gate,
+}
+
+impl Running {
+    /// Where it listens, with the true port.
+    pub fn address(&self) -> SocketAddr {
+        self.gate.address()
+    }
+
+    /// Stops it, from any thread.
+    pub fn stop(&self) {
+        self.gate.stop.stop();
+    }
+
+    /// Waits until it has stopped and its last request is answered.
+    pub fn wait(self) {
+        self.gate.wait();
     }
 }
 

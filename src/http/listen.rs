@@ -24,6 +24,16 @@ pub enum Place {
     Unix(PathBuf),
 }
 
+impl Place {
+    /// Whether only callers on this machine reach it.
+    pub fn is_this_machine(&self) -> bool {
+        match self {
+            Place::Tcp(address) => address.ip().is_loopback(),
+            Place::Unix(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -33,7 +33,7 @@ pub use body::{Arrived, Body, Payload, Refused, Room};
 pub use coding::{Coding, gzip, may_be_packed, pack, takes_gzip};
 pub use content::{Content, Cut};
 pub use error::Error;
-pub use gate::{Call, Caller, Gate, Handler, Settings};
+pub use gate::{Call, Caller, Gate, Handler, Running, Settings};
 pub use limits::Limits;
 pub use listen::{Place, Remote, place};
 pub use reply::Reply;

@@ -1,6 +1,6 @@
 //! Dates as AWS writes them, in seconds since 1970. Leap seconds do not exist here, as in Unix time.
 
-use crate::telemetry::date::civil;
+use crate::telemetry::date::{civil, now_s};
 
 /// A proleptic Gregorian date as days since 1970-01-01, after Howard Hinnant's `days_from_civil`;
 /// `None` where there is no such day.
@@ -131,8 +131,7 @@ pub fn to_basic(unix_s: i64) -> String {
 
 /// Now, by the wall clock: signatures and policies speak of no other.
 pub fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+    i64::try_from(now_s()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod server;
 mod usage;
 mod wire;
 
+pub use crate::http::Running;
 pub use callers::Callers;
 pub use error::Error;
-pub use server::{Builder, Running, Server};
+pub use server::{Builder, Server};

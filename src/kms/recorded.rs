@@ -1,8 +1,6 @@
 //! A request to the key service as the audit log has it: who, which operation on which key under
 //! which context, with which outcome. No plaintext, no ciphertext, no key.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use hyper::header;
 use hyper::http::request::Parts;
 use serde_json::{Value, json};
@@ -13,6 +11,7 @@ use super::wire::{Answer, Blob, read};
 use crate::http::Caller;
 use crate::seal::LocalKeys;
 use crate::telemetry::audit::Record;
+use crate::telemetry::date::now_s;
 
 /// Operations that change nothing: what uses a key, and what only tells.
 const STILL: [&str; 7] = ["Decrypt", "Encrypt", "Generate", "ReEncrypt", "Describe", "Get", "List"];
@@ -90,7 +89,6 @@ impl<'a> Act<'a> {
     }
 
     fn record(&self) -> Record<'a> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let body: Value = serde_json::from_slice(self.body).unwrap_or_default();
         let mut parameters: Vec<(&'static str, Value)> =
             KEPT.iter().filter_map(|name| Some((*name, body.get(name)?.clone()))).collect();
@@ -102,7 +100,7 @@ impl<'a> Act<'a> {
         }
         let agent = self.head.headers.get(header::USER_AGENT);
         Record {
-            time_s: now.as_secs(),
+            time_s: now_s(),
             source: "kms.amazonaws.com",
             name: self.name(),
             region: "local",

@@ -1,13 +1,12 @@
 //! Starting and stopping the key service from a program.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::authority::ReadPolicies;
 use super::callers::Callers;
 use super::error::Error;
 use super::front::{Access, Front};
-use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
+use crate::http::{self, Limits, Running, Stop, TlsFiles, gate};
 use crate::iam::door::Door;
 use crate::seal::LocalKeys;
 use crate::telemetry::audit::Audit;
@@ -106,10 +105,7 @@ impl Builder {
         }
         let place = http::place(&self.listen)?;
         // Plaintext data keys stand in the answers.
-        if let Place::Tcp(address) = &place
-            && !address.ip().is_loopback()
-            && self.tls.is_none()
-        {
+        if self.tls.is_none() && !place.is_this_machine() {
             return Err(Error::Clear { place: place.to_string() });
         }
         let threads = match self.threads {
@@ -136,30 +132,6 @@ impl Builder {
             policies: Arc::clone(&policies),
             audit: audit.clone(),
         })?;
-        Ok(Running { address: gate.address(), stop: gate.stop.clone(), gate })
-    }
-}
-
-/// A running key service.
-pub struct Running {
-    address: SocketAddr,
-    stop: Stop,
-    gate: Gate,
-}
-
-impl Running {
-    /// Where it listens, with the true port.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Stops it, from any thread.
-    pub fn stop(&self) {
-        self.stop.stop();
-    }
-
-    /// Waits until it has stopped and its last request is answered.
-    pub fn wait(self) {
-        self.gate.wait();
+        Ok(gate.running())
     }
 }

@@ -2,7 +2,6 @@
 //! use that cannot be recorded gives nothing.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use super::secret::DataKey;
 use super::service::{KeyDescription, KeyService};
 use crate::fault::{Fault, Kind};
 use crate::telemetry::audit::{Audit, Record};
+use crate::telemetry::date::now_s;
 
 /// Records every use of the keys of `inner`.
 pub struct Recorded {
@@ -46,9 +46,8 @@ impl Recorded {
             context.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
         let why = outcome.as_ref().err().map(|why| (code(why), why.to_string()));
         let request = Uuid::new_v4().to_string();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = Record {
-            time_s: now.as_secs(),
+            time_s: now_s(),
             source: "kms.amazonaws.com",
             name,
             region: &self.region,

@@ -1,8 +1,6 @@
 //! What an invocation leaves in the audit log, where there is one: who, what, with which outcome,
 //! and never a payload.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -11,6 +9,7 @@ use super::endpoint::Endpoint;
 use crate::http::Caller;
 use crate::spec::name::LOCAL_ACCOUNT;
 use crate::telemetry::audit::{Audit, Record, SAGEMAKER};
+use crate::telemetry::date::now_s;
 
 /// One invocation, or what was refused before it was one.
 #[derive(Debug)]
@@ -54,7 +53,6 @@ impl Endpoint {
                 (arn, "local".to_owned())
             }
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let failed = format!("HTTP status {}", act.status);
         let error = match (act.error, act.status) {
             (Some(error), _) => Some(error),
@@ -68,7 +66,7 @@ impl Endpoint {
         let mut more = vec![("status", json!(act.status))];
         more.extend(act.more);
         let mut record = Record {
-            time_s: now.as_secs(),
+            time_s: now_s(),
             source: SAGEMAKER,
             name: act.name,
             region: &region,

@@ -1,7 +1,6 @@
 //! The frame around every request: the caller's signature, the record, and how it is told.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header;
 use hyper::http::request::Parts;
@@ -14,6 +13,7 @@ use crate::iam::door::{Arrival, Door};
 use crate::iam::sigv4::Request;
 use crate::iam::state::State;
 use crate::telemetry::audit::{Audit, Record};
+use crate::telemetry::date::now_s;
 use crate::telemetry::log::ACCESS;
 
 const XML: &str = "text/xml";
@@ -72,10 +72,9 @@ impl Front {
         let text = |name: &str| form.get(name).cloned();
         let action = text("Action").unwrap_or_default();
         let resource = text("RoleArn").unwrap_or_default();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let agent = head.headers.get(header::USER_AGENT);
         let record = Record {
-            time_s: now.as_secs(),
+            time_s: now_s(),
             source: "sts.amazonaws.com",
             name: &action,
             region: self.door.region(),

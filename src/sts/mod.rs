@@ -11,4 +11,5 @@ mod answer;
 mod front;
 mod server;
 
-pub use server::{Builder, Error, Running, Server};
+pub use crate::http::Running;
+pub use server::{Builder, Error, Server};

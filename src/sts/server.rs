@@ -1,11 +1,10 @@
 //! Starting and stopping the identity service from a program.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::front::Front;
 use crate::fault::{Fault, Kind};
-use crate::http::{self, Gate, Limits, Place, Stop, TlsFiles, gate};
+use crate::http::{self, Limits, Running, Stop, TlsFiles, gate};
 use crate::iam::door::Door;
 use crate::iam::state::State;
 use crate::telemetry::audit::Audit;
@@ -116,10 +115,7 @@ impl Builder {
     /// TLS.
     pub fn start(self) -> Result<Running, Error> {
         let place = http::place(&self.listen)?;
-        if let Place::Tcp(address) = &place
-            && !address.ip().is_loopback()
-            && self.tls.is_none()
-        {
+        if self.tls.is_none() && !place.is_this_machine() {
             return Err(Error::Clear { place: place.to_string() });
         }
         let door = Door::of_service(self.state.clone(), "sts", &self.region)?;
@@ -137,30 +133,6 @@ impl Builder {
             state: state.clone(),
             audit: audit.clone(),
         })?;
-        Ok(Running { address: gate.address(), stop: gate.stop.clone(), gate })
-    }
-}
-
-/// A running identity service.
-pub struct Running {
-    address: SocketAddr,
-    stop: Stop,
-    gate: Gate,
-}
-
-impl Running {
-    /// Where it listens, with the true port.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Stops it, from any thread.
-    pub fn stop(&self) {
-        self.stop.stop();
-    }
-
-    /// Waits until it has stopped and its last request is answered.
-    pub fn wait(self) {
-        self.gate.wait();
+        Ok(gate.running())
     }
 }

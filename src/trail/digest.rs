@@ -13,6 +13,7 @@ use crate::spec::limit::{AUDIT_DIGEST_BYTES_MAX, AUDIT_DIGESTS_MAX};
 use crate::spec::uri::Uri;
 use crate::store::{self, Store};
 use crate::telemetry::audit;
+use crate::telemetry::date::now_s;
 
 /// A digest file. Names are CloudTrail's; the last four of a log file are ours, since our log is
 /// one file that grows.
@@ -205,8 +206,5 @@ fn put(store: &Store, uri: &Uri, bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn time_now() -> String {
-    use std::time::{SystemTime, UNIX_EPOCH};
-
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    audit::time(now.unwrap_or_default().as_secs())
+    audit::time(now_s())
 }

@@ -6,8 +6,8 @@ use clap::Args;
 use tracing::info;
 
 use super::state;
+use crate::cli::tls::Tls;
 use crate::cli::{Failure, audited, digests, output};
-use crate::http::TlsFiles;
 use crate::iam::door::DEFAULT_REGION;
 use crate::sts::Server;
 
@@ -26,13 +26,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "REGION", default_value = DEFAULT_REGION)]
     iam_region: String,
 
-    /// Encrypt, with this certificate chain (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = clap::ValueHint::FilePath)]
-    tls_cert: Option<PathBuf>,
-
-    /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
-    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
 
     /// Record every request in this file before it is answered [default: SMRT_AUDIT]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -48,17 +43,11 @@ pub(super) fn run(options: &Serve, path: Option<&PathBuf>) -> Result<(), Failure
     if let Some(log) = log {
         server = server.audit(log);
     }
-    let mut scheme = "http";
-    if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
-        scheme = "https";
-        server = server.tls(TlsFiles {
-            certificate: certificate.clone(),
-            key: key.clone(),
-            client_ca: None,
-        });
+    if let Some(files) = options.tls.files() {
+        server = server.tls(files);
     }
     let running = server.start()?;
-    let url = format!("{scheme}://{}", running.address());
+    let url = format!("{}://{}", options.tls.scheme(), running.address());
     output::write(&format!(
         "serving identities on {url}; try: AWS_ENDPOINT_URL_STS={url} aws sts get-caller-identity \
          --region {}\n",

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use tracing::info;
 
+use crate::cli::tls::Tls;
 use crate::cli::{Failure, audited, digests, iam, output};
-use crate::http::TlsFiles;
 use crate::iam::door::Door;
 use crate::kms::{Callers, Server};
 use crate::seal::LocalKeys;
@@ -30,13 +30,8 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     credentials: Option<PathBuf>,
 
-    /// Encrypt, with this certificate chain (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = clap::ValueHint::FilePath)]
-    tls_cert: Option<PathBuf>,
-
-    /// Its private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = clap::ValueHint::FilePath)]
-    tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
 
     /// Let in callers of this state of `smrt iam`, to do what their policies, the keys' policies and
     /// grants allow
@@ -95,17 +90,11 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(log) = audited::log(options.audit.as_ref())? {
         server = server.audit(log);
     }
-    let mut scheme = "http";
-    if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
-        scheme = "https";
-        server = server.tls(TlsFiles {
-            certificate: certificate.clone(),
-            key: key.clone(),
-            client_ca: None,
-        });
+    if let Some(files) = options.tls.files() {
+        server = server.tls(files);
     }
     let running = server.start()?;
-    let url = format!("{scheme}://{}", running.address());
+    let url = format!("{}://{}", options.tls.scheme(), running.address());
     output::write(&format!(
         "serving {held} keys to {who} on {url}; try: \
          AWS_ENDPOINT_URL_KMS={url} aws kms list-keys --region local\n"
