@@ -5,7 +5,7 @@
 //! job ─► Store ──(objects)──┐
 //!     └► KeyService ─(keys)─┴─► iam: Acting ─► allowed, or who may not do what to what, and the missing statement
 //! ```
-//! A [`Store`](crate::store::Store) is guarded as a whole and a key service is wrapped as a whole, so
+//! A [`Store`] is guarded as a whole and a key service is wrapped as a whole, so
 //! that no way to an object or a key passes the role by. Objects of S3 have their own ARNs; places
 //! that AWS has no name for get one, with S3's actions:
 //!
